@@ -1,0 +1,2 @@
+/* Gives a room without sources yet something to archive. */
+typedef int pare_empty_translation_unit;

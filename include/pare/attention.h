@@ -1,0 +1,145 @@
+/* Attention: dense, masked, causal, cross and relative, forward and backward, on ragged batches.
+ *
+ * Tokens of all sequences lie end to end; `offsets` tell where each begins, so padding does not
+ * exist. For sequence n with Q queries and K keys, head h, query row i and key column j:
+ *
+ *     s_ij = scale * q_i.k_j                                                    (plain)
+ *     s_ij = scale * [ (q_i + u_h).k_j + (q_i + w_h).r_delta ], delta = i + (K - Q) - j   (relative)
+ *     a_ij = exp(s_ij) / sum over kept j' of exp(s_ij')        o_i = sum_j a_ij v_j
+ *
+ * Cells that are pruned or not admissible are absent: no constant stands in for them. A row without
+ * any kept cell gives zero output, logsumexp -infinity and zero gradients. */
+#ifndef PARE_ATTENTION_H
+#define PARE_ATTENTION_H
+
+#include "pare/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where token t, head h starts: data + t * token_stride + h * head_stride; then head_size floats. */
+typedef struct pare_view {
+    const float *data;
+    size_t token_stride, head_stride; /* in floats */
+} pare_view;
+
+typedef struct pare_view_mutable {
+    float *data;
+    size_t token_stride, head_stride;
+} pare_view_mutable;
+
+/* Sequence n holds tokens offsets[n] .. offsets[n + 1] - 1; `offsets` has count + 1 entries. */
+typedef struct pare_ragged {
+    const size_t *offsets;
+    size_t count;
+} pare_ragged;
+
+/* Transformer-XL's relative positions (arXiv 1901.02860). table row delta, head h is W_r R_delta.
+ * Distances beyond the table use its last row, which is what clamp_len asks for. */
+typedef struct pare_relative {
+    const float *content_bias;  /* u, (heads, head_size) */
+    const float *position_bias; /* w, (heads, head_size) */
+    pare_view table;            /* distances rows; token_stride is the row stride */
+    size_t distances;
+} pare_relative;
+
+typedef struct pare_plan pare_plan;         /* a compiled mask of one layer: below */
+typedef struct pare_observer pare_observer; /* collects probabilities: below */
+
+/* One attention call. Zero-initialise, then fill in. */
+typedef struct pare_attention {
+    size_t heads, head_size; /* head_size 1 .. 256 */
+    float scale;             /* usually 1 / sqrt(head_size) */
+    pare_view query, key, value;
+    pare_view_mutable output;
+    pare_ragged queries, keys; /* equal counts */
+    bool causal;               /* admissible iff delta >= 0 (the last query sees the last key) */
+    size_t window;             /* causal only: admissible iff delta < window; 0: no limit */
+    const pare_relative *relative; /* NULL: none; requires causal */
+    const pare_plan *plan;         /* NULL: dense */
+    float *logsumexp;              /* (query tokens, heads); required for backward, else may be NULL */
+    float dropout;                 /* probability of dropping a_ij (scaled by 1 / (1 - dropout)) */
+    uint64_t dropout_key;          /* the same key gives the same cells in forward and backward */
+    pare_observer *observer;       /* NULL: none. Sees a_ij before dropout. */
+} pare_attention;
+
+/* What backward writes. Every pointer may be NULL when that gradient is not wanted. Query, key and
+ * value gradients are overwritten; the three of the relative form are added to (they are sums over
+ * sequences and calls). */
+typedef struct pare_attention_gradient {
+    pare_view output_gradient; /* in */
+    pare_view_mutable query, key, value;
+    float *content_bias, *position_bias; /* (heads, head_size) */
+    pare_view_mutable table;
+} pare_attention_gradient;
+
+/* Bytes of scratch the two calls need for these shapes at the context's thread count. */
+PARE_API size_t pare_attention_workspace(const pare_context *context, const pare_attention *call);
+
+/* `workspace` must be 64-byte aligned. Both calls are bitwise reproducible for any number of threads
+ * at one level. The observer, when given, is updated in a fixed order too. */
+PARE_API PARE_MUST_CHECK pare_status pare_attention_forward(pare_context *context,
+                                                            const pare_attention *call,
+                                                            void *workspace);
+/* Needs the inputs, output and logsumexp of the forward call unchanged. */
+PARE_API PARE_MUST_CHECK pare_status pare_attention_backward(pare_context *context,
+                                                             const pare_attention *call,
+                                                             const pare_attention_gradient *gradient,
+                                                             void *workspace);
+
+/* ---- Plans ------------------------------------------------------------------------------------
+ * A plan is the cells one layer keeps, compiled for the kernels; it is derived from a mask (see
+ * pare/pruning.h) and never saved. Geometry: `queries` rows, and `memory + queries` columns for a
+ * causal layer (memory may be 0) or `keys` columns otherwise.
+ *
+ * Alignment. Causal: a call with Q <= queries and K - Q <= memory keys before its first query uses
+ * rows 0 .. Q - 1 and, for key j, column j + memory - (K - Q): distances stay true, whatever the
+ * memory holds. Not causal: row i and column j as they are, Q <= queries, K <= keys. Anything larger
+ * is PARE_ERROR_ARGUMENT. */
+typedef struct pare_plan_geometry {
+    size_t heads, queries, keys; /* keys includes memory */
+    bool causal;
+} pare_plan_geometry;
+
+/* kept(user, head, row, fill) sets fill[0 .. keys) to 1 for kept cells, 0 for others, or 2 in every
+ * kept cell of a row that is to attend uniformly (all its scores count as 0; PARE_EMPTY_ROW_UNIFORM).
+ * Cells that are not admissible may be given either way. Called head by head, row by row. */
+typedef void (*pare_plan_row)(void *user, size_t head, size_t row, uint8_t *fill);
+
+PARE_API PARE_MUST_CHECK pare_status pare_plan_create(const pare_plan_geometry *geometry,
+                                                      pare_plan_row kept, void *user,
+                                                      pare_plan **plan);
+PARE_API void pare_plan_destroy(pare_plan *plan);
+PARE_API size_t pare_plan_bytes(const pare_plan *plan);
+PARE_API uint64_t pare_plan_kept(const pare_plan *plan); /* admissible cells kept, over all heads */
+
+/* ---- Observation ------------------------------------------------------------------------------
+ * Sums of a_ij per (head, row, column) of the same geometry and alignment as a plan's, and how often
+ * each cell was admissible, in fp64 and 64-bit counts. The arrays are the caller's, so that many
+ * layers can lie in one allocation. */
+struct pare_observer {
+    pare_plan_geometry geometry;
+    double *sums;     /* (heads, queries, keys); added to */
+    uint64_t *counts; /* (queries, keys), one per sequence that reaches the cell; added to; or NULL */
+};
+
+/* ---- Reference --------------------------------------------------------------------------------
+ * The formulas above in fp64, cell by cell, slow on purpose: the oracle of every fast path and the
+ * text to read first. `probabilities`, when not NULL, receives (heads, Q, K) of the only sequence. */
+PARE_API PARE_MUST_CHECK pare_status pare_attention_reference(const pare_attention *call,
+                                                              double *output, double *logsumexp,
+                                                              double *probabilities);
+typedef struct pare_attention_reference_gradient {
+    double *query, *key, *value; /* (tokens, heads, head_size) */
+    double *content_bias, *position_bias, *table; /* (heads, head_size) twice, (distances, heads, head_size) */
+} pare_attention_reference_gradient;
+/* Overwrites what is not NULL. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_attention_reference_backward(const pare_attention *call, pare_view output_gradient,
+                                  const pare_attention_reference_gradient *gradient);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,120 @@
+/* Models: parameters with names, Hugging Face directories, masks and observation.
+ *
+ * A family (Transformer-XL, ...) is one file of forward code plus a table of functions; everything
+ * else about models - parameters, files, masks, plans, averages - is common and lives here. */
+#ifndef PARE_MODEL_H
+#define PARE_MODEL_H
+
+#include "pare/nn.h"
+#include "pare/pruning.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pare_model pare_model;
+
+typedef struct pare_parameter {
+    const char *name; /* as in the checkpoint, "transformer.layers.0.dec_attn.o_net.weight" */
+    pare_tensor tensor;
+    bool decay; /* whether weight decay applies: not for biases and layer norms */
+} pare_parameter;
+
+/* ---- Transformer-XL ---------------------------------------------------------------------------
+ * The comments give the key of the same meaning in the Hugging Face `TransfoXL` config.json. */
+typedef struct pare_transformer_xl_config {
+    size_t vocabulary;     /* vocab_size */
+    size_t layers;         /* n_layer */
+    size_t heads;          /* n_head */
+    size_t head_size;      /* d_head */
+    size_t size;           /* d_model */
+    size_t embedding_size; /* d_embed; 0: size */
+    size_t feed_forward;   /* d_inner */
+    size_t memory;         /* mem_len: cached states each segment may look back at */
+    size_t clamp_length;   /* clamp_len; 0: none (-1 in the file) */
+    bool same_length;      /* every row sees exactly `memory` keys once the memory is full */
+    bool pre_norm;         /* pre_lnorm */
+    bool untie_biases;     /* untie_r: u and w per layer instead of shared */
+    size_t cluster_count;  /* adaptive softmax: number of cutoffs, 0: plain softmax */
+    size_t cutoffs[PARE_CLUSTERS_MAX]; /* cutoffs (without the final vocabulary size) */
+    size_t division;       /* div_val: cluster c has embedding_size / division^c; 1: all equal */
+    float dropout;         /* dropout */
+    float attention_dropout; /* dropatt */
+    float initial_deviation;            /* init_std, .02 */
+    float initial_projection_deviation; /* proj_init_std, .01 */
+    float layer_norm_epsilon;           /* layer_norm_epsilon, 1e-5 */
+} pare_transformer_xl_config;
+
+/* Sets everything optional: dropout .1, division 1, deviations, epsilon. */
+PARE_API pare_transformer_xl_config pare_transformer_xl_config_default(void);
+/* A fresh model, initialised from `seed` (methods: N(0, .02) and so on). */
+PARE_API PARE_MUST_CHECK pare_status pare_transformer_xl_create(
+    pare_context *context, const pare_transformer_xl_config *config, uint64_t seed,
+    pare_model **model);
+/* NULL when the model is of another family. */
+PARE_API const pare_transformer_xl_config *pare_transformer_xl_config_of(const pare_model *model);
+
+/* ---- Any model --------------------------------------------------------------------------------*/
+/* Reads `directory`/config.json and model.safetensors, and mask.safetensors when present. */
+PARE_API PARE_MUST_CHECK pare_status pare_model_load(pare_context *context, const char *directory,
+                                                     pare_model **model);
+/* Writes config.json and model.safetensors (each replaced atomically); creates the directory. */
+PARE_API PARE_MUST_CHECK pare_status pare_model_save(const pare_model *model, const char *directory);
+/* Weights only, into an existing model of the same configuration. */
+PARE_API PARE_MUST_CHECK pare_status pare_model_load_weights(pare_model *model, const char *path);
+PARE_API PARE_MUST_CHECK pare_status pare_model_save_weights(const pare_model *model,
+                                                             const char *path);
+PARE_API void pare_model_destroy(pare_model *model);
+PARE_API const char *pare_model_family(const pare_model *model); /* "transfo-xl" */
+PARE_API pare_parameter *pare_model_parameters(pare_model *model, size_t *count);
+PARE_API size_t pare_model_parameter_floats(const pare_model *model);
+PARE_API void pare_model_zero_gradients(pare_model *model);
+
+/* The geometry of the model's attention for segments of `length` tokens: what an average must have. */
+PARE_API pare_geometry pare_model_attention_geometry(const pare_model *model, size_t length);
+/* Prunes the model from now on; NULL: dense again. The mask is copied by reference: it must outlive
+ * its use. Refused when layers, heads or geometry do not fit. Plans are compiled on first use per
+ * shape and kept. */
+PARE_API PARE_MUST_CHECK pare_status pare_model_set_mask(pare_model *model, const pare_mask *mask);
+PARE_API const pare_mask *pare_model_mask(const pare_model *model);
+/* Accumulates attention into `average` during forward passes; NULL: off. */
+PARE_API void pare_model_observe(pare_model *model, pare_average *average);
+PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compiling plans */
+
+/* ---- Language models --------------------------------------------------------------------------*/
+/* Hidden states of earlier segments, one lane per stream; grows to the model's memory length. */
+typedef struct pare_memory pare_memory;
+PARE_API PARE_MUST_CHECK pare_status pare_memory_create(const pare_model *model, size_t lanes,
+                                                        size_t length /* usually config.memory */,
+                                                        pare_memory **memory);
+PARE_API void pare_memory_destroy(pare_memory *memory);
+PARE_API void pare_memory_clear(pare_memory *memory);
+PARE_API size_t pare_memory_filled(const pare_memory *memory); /* tokens held per lane */
+/* The held states for checkpoints and tests: layer l = 0 .. layers (embedding output first), as
+ * (lanes, filled, size), oldest token first. */
+PARE_API size_t pare_memory_states(const pare_memory *memory);
+PARE_API const float *pare_memory_state(const pare_memory *memory, size_t state);
+PARE_API PARE_MUST_CHECK pare_status pare_memory_restore(pare_memory *memory, size_t filled,
+                                                         const float *const *states);
+
+/* One segment of every lane: inputs and targets are (lanes, length). */
+typedef struct pare_segment {
+    size_t lanes, length;
+    const uint32_t *inputs, *targets;
+} pare_segment;
+
+/* Mean loss (1, 1) over the segment; `losses` (lanes * length) optional. Advances the memory. */
+PARE_API pare_tensor *pare_language_model_loss(pare_model *model, pare_tape *tape,
+                                               pare_memory *memory, const pare_segment *segment,
+                                               float *losses);
+/* Log-probabilities of the next token after each lane's last input, (lanes, vocabulary). Targets are
+ * not read. Advances the memory. */
+PARE_API PARE_MUST_CHECK pare_status pare_language_model_next(pare_model *model, pare_tape *tape,
+                                                              pare_memory *memory,
+                                                              const pare_segment *segment,
+                                                              float *log_probabilities);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,59 @@
+/* Reports: results as rows, tables for the terminal, one self-contained HTML page, PNG pictures. */
+#ifndef PARE_REPORT_H
+#define PARE_REPORT_H
+
+#include "pare/pruning.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One finished run. NaN: not known. */
+typedef struct pare_result_row {
+    char method[24]; /* "dense", "attention-pruning", "random" */
+    char start[16];  /* "restart", "continue", "zero-shot"; "" for dense */
+    uint64_t seed;
+    double p_nominal, p_admissible, p_effective; /* percent */
+    double kept_mass;                            /* percent */
+    double valid, test;                          /* the metric */
+    double train_seconds, tokens_per_second, attention_seconds, evaluate_seconds, plan_seconds;
+    uint64_t peak_bytes, steps, parameters;
+    char directory[256]; /* of the run, relative to the report's directory */
+} pare_result_row;
+
+/* All that results.json holds. */
+typedef struct pare_results {
+    char name[128], description[1024];
+    char metric[32];
+    bool higher_is_better;
+    char machine[128], level[32], version[32], command[512];
+    int threads;
+    char geometry[32], scope[32], average[32];
+    char average_path[256]; /* relative; average.safetensors of the dense run */
+    pare_result_row *rows;
+    size_t count;
+} pare_results;
+
+PARE_API PARE_MUST_CHECK pare_status pare_results_save(const pare_results *results, const char *path);
+PARE_API PARE_MUST_CHECK pare_status pare_results_load(const char *path, pare_results *results);
+PARE_API void pare_results_free(pare_results *results);
+
+/* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for documents. */
+PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
+                                                        char **text);
+/* Writes report.html beside results.json in `directory`; reads the average and the masks of the runs
+ * named there when they exist. */
+PARE_API PARE_MUST_CHECK pare_status pare_report_html(const char *directory);
+/* Writes every picture of the report as PNG into `output`. */
+PARE_API PARE_MUST_CHECK pare_status pare_report_png(const char *directory, const char *output);
+/* Average attention (log scale) of one head with pruned cells dark, as Unicode blocks with 256-colour
+ * escapes (or none), at most `width` characters wide. mask may be NULL. malloc'ed. */
+PARE_API PARE_MUST_CHECK pare_status pare_heat_map_text(const pare_average *average,
+                                                        const pare_mask *mask, size_t layer,
+                                                        size_t head, size_t width, bool colour,
+                                                        char **text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

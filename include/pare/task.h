@@ -1,0 +1,80 @@
+/* Tasks: how data become batches and what is measured. The trainer knows tasks only through
+ * pare_task; language modelling is the first. */
+#ifndef PARE_TASK_H
+#define PARE_TASK_H
+
+#include "pare/model.h"
+#include "pare/text.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum pare_split { PARE_SPLIT_TRAIN, PARE_SPLIT_VALID, PARE_SPLIT_TEST, PARE_SPLIT_COUNT } pare_split;
+
+typedef struct pare_evaluation {
+    double loss;   /* mean negative log-likelihood in nats */
+    double metric; /* perplexity, bits per byte, ... */
+    uint64_t tokens;
+    double seconds, attention_seconds;
+} pare_evaluation;
+
+typedef struct pare_task pare_task;
+PARE_API void pare_task_destroy(pare_task *task);
+PARE_API const char *pare_task_metric(const pare_task *task);      /* "perplexity" */
+PARE_API bool pare_task_higher_is_better(const pare_task *task);
+PARE_API uint64_t pare_task_batches_per_epoch(const pare_task *task);
+PARE_API uint64_t pare_task_tokens_per_batch(const pare_task *task);
+/* Runs the next training batch forward; returns the loss (1, 1) on the tape. */
+PARE_API pare_tensor *pare_task_training_loss(pare_task *task, pare_model *model, pare_tape *tape);
+/* The position in the data and whatever else resuming bit for bit needs, as a safetensors file. */
+PARE_API PARE_MUST_CHECK pare_status pare_task_save_state(const pare_task *task, const char *path);
+PARE_API PARE_MUST_CHECK pare_status pare_task_load_state(pare_task *task, const char *path);
+PARE_API PARE_MUST_CHECK pare_status pare_task_evaluate(pare_task *task, pare_model *model,
+                                                        pare_tape *tape, pare_split split,
+                                                        const pare_progress *progress,
+                                                        pare_evaluation *evaluation);
+/* Averages the model's attention over a whole split, dropout off, any mask off. */
+PARE_API PARE_MUST_CHECK pare_status pare_task_observe(pare_task *task, pare_model *model,
+                                                       pare_tape *tape, pare_split split,
+                                                       const pare_progress *progress,
+                                                       pare_average **average);
+
+/* ---- Language modelling -----------------------------------------------------------------------*/
+typedef struct pare_language_modelling_options {
+    /* Three files, or one to be split 90 : 5 : 5 by lines when valid and test are NULL. Plain or
+     * gzip. */
+    const char *train, *valid, *test;
+    pare_vocabulary_options vocabulary;
+    size_t lanes;            /* training batch: equal lanes of the stream */
+    size_t length;           /* training segment, tokens */
+    size_t evaluation_lanes; /* 10 in the reference */
+    size_t evaluation_length; /* 0: length */
+    size_t evaluation_memory; /* 0: model memory + length - evaluation_length, as the reference does */
+} pare_language_modelling_options;
+/* `vocabulary` NULL: built from the training text. Not owned when given. */
+PARE_API PARE_MUST_CHECK pare_status pare_language_modelling_create(
+    const pare_language_modelling_options *options, const pare_vocabulary *vocabulary,
+    pare_task **task);
+PARE_API const pare_vocabulary *pare_language_modelling_vocabulary(const pare_task *task);
+PARE_API uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split);
+
+/* Text from a language model: continues `prompt`, one token at a time. */
+typedef struct pare_generate_options {
+    size_t tokens;
+    double temperature; /* 0: always the most likely token */
+    size_t top_k;       /* 0: all */
+    double top_p;       /* 1: all */
+    uint64_t seed;
+    void (*emit)(void *user, const char *bytes, size_t length); /* each piece of text as it comes */
+    void *user;
+} pare_generate_options;
+PARE_API PARE_MUST_CHECK pare_status pare_generate(pare_model *model, pare_tape *tape,
+                                                   const pare_vocabulary *vocabulary,
+                                                   const char *prompt,
+                                                   const pare_generate_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

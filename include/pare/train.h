@@ -1,0 +1,100 @@
+/* Training: optimisers, schedules, the loop, checkpoints, and recipes that describe a whole sweep. */
+#ifndef PARE_TRAIN_H
+#define PARE_TRAIN_H
+
+#include "pare/task.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum pare_optimizer_kind { PARE_OPTIMIZER_ADAM, PARE_OPTIMIZER_ADAMW } pare_optimizer_kind;
+typedef enum pare_schedule_kind {
+    PARE_SCHEDULE_CONSTANT,
+    PARE_SCHEDULE_COSINE,             /* to minimum_rate at the last step */
+    PARE_SCHEDULE_INVERSE_SQUARE_ROOT, /* rate * sqrt(warmup / step) */
+    PARE_SCHEDULE_LINEAR              /* to minimum_rate at the last step */
+} pare_schedule_kind;
+
+typedef struct pare_training_options {
+    pare_optimizer_kind optimizer;
+    pare_schedule_kind schedule;
+    double rate, minimum_rate; /* learning rate */
+    double beta1, beta2, epsilon, weight_decay;
+    double clip;             /* largest gradient norm; 0: no clipping */
+    uint64_t warmup;         /* steps of linear warm-up */
+    uint64_t steps;          /* 0: epochs * batches per epoch / accumulation */
+    double epochs;
+    uint64_t accumulation;   /* batches per step */
+    uint64_t evaluate_every; /* steps between evaluations on validation; 0: every epoch */
+    uint64_t patience;       /* evaluations without improvement before stopping; 0: never */
+    uint64_t checkpoint_every; /* steps; 0: at every evaluation */
+    double checkpoint_seconds; /* and at least this often; 0: no such limit */
+    uint64_t log_every;      /* steps */
+    uint64_t seed;
+} pare_training_options;
+PARE_API pare_training_options pare_training_options_default(void);
+
+/* The learning rate of step `step` (1-based) of `steps`. */
+PARE_API double pare_schedule_rate(const pare_training_options *options, uint64_t step,
+                                   uint64_t steps);
+
+typedef struct pare_training_result {
+    uint64_t steps, tokens;
+    double best_loss, best_metric; /* on validation */
+    uint64_t best_step;
+    double seconds, attention_seconds, tokens_per_second; /* over all processes that took part */
+    size_t peak_bytes;                                    /* resident memory high-water mark */
+    bool stopped_early;
+} pare_training_result;
+
+/* Trains `model` on `task` in `directory`, which becomes a model directory: config.json and
+ * model.safetensors are the best weights on validation so far; last/ holds the newest checkpoint,
+ * trainer.json names it and log.jsonl has one line per event. When the directory already holds a
+ * checkpoint of the same options, training resumes and ends with the same bits as if it had never
+ * stopped; a finished run returns at once. On return `model` holds the best weights. A loss that is
+ * not finite stops with PARE_ERROR_NUMERIC, naming step and layer; the last checkpoint stays. */
+PARE_API PARE_MUST_CHECK pare_status pare_train(pare_model *model, pare_task *task, pare_tape *tape,
+                                                const pare_training_options *options,
+                                                const char *directory,
+                                                const pare_progress *progress,
+                                                pare_training_result *result);
+
+/* ---- Recipes ----------------------------------------------------------------------------------
+ * A YAML file that describes data, model, training and sweep. Unknown keys are refused by name and
+ * line. Strings belong to the recipe. */
+typedef enum pare_start {
+    PARE_START_RESTART,  /* the same initial weights as the dense run (default) */
+    PARE_START_CONTINUE, /* from the dense run's best weights */
+    PARE_START_ZERO_SHOT /* dense weights, no training under the mask */
+} pare_start;
+
+typedef struct pare_recipe {
+    char *name, *description;
+    pare_language_modelling_options data; /* strings owned by the recipe */
+    pare_transformer_xl_config model;     /* vocabulary is 0: known once the data are read */
+    pare_training_options training;
+    /* sweep */
+    double *percents; /* of attention pruning, admissible percent */
+    size_t percent_count;
+    double *random_percents;
+    size_t random_percent_count;
+    uint64_t *random_seeds;
+    size_t random_seed_count;
+    pare_start start;
+    pare_prune_options prune; /* geometry, average, scope, empty_row; percent and method unused */
+    char *dense; /* directory of a dense run to share, or NULL: <output>/dense */
+    void *owner; /* private */
+} pare_recipe;
+
+/* `overrides`: "data.train=my.txt", "training.rate=0.001"; applied in order. `${PARE_DATA}` in paths
+ * is replaced by `data_directory` (NULL: an error that says what to set). */
+PARE_API PARE_MUST_CHECK pare_status pare_recipe_load(const char *path, const char *data_directory,
+                                                      const char *const *overrides,
+                                                      size_t override_count, pare_recipe *recipe);
+PARE_API void pare_recipe_free(pare_recipe *recipe);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
