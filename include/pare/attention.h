@@ -4,7 +4,7 @@
  * exist. For sequence n with Q queries and K keys, head h, query row i and key column j:
  *
  *     s_ij = scale * q_i.k_j                                                    (plain)
- *     s_ij = scale * [ (q_i + u_h).k_j + (q_i + w_h).r_delta ], delta = i + (K - Q) - j   (relative)
+ *     s_ij = scale * [ (q_i + u_h).k_j + (q_i + w_h).r_delta ], delta = i + (K - Q) - j (relative)
  *     a_ij = exp(s_ij) / sum over kept j' of exp(s_ij')        o_i = sum_j a_ij v_j
  *
  * Cells that are pruned or not admissible are absent: no constant stands in for them. A row without
@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-/* Where token t, head h starts: data + t * token_stride + h * head_stride; then head_size floats. */
+/* Where token t, head h starts: data + t * token_stride + h * head_stride; then head_size floats.
+ */
 typedef struct pare_view {
     const float *data;
     size_t token_stride, head_stride; /* in floats */
@@ -58,10 +59,10 @@ typedef struct pare_attention {
     size_t window;             /* causal only: admissible iff delta < window; 0: no limit */
     const pare_relative *relative; /* NULL: none; requires causal */
     const pare_plan *plan;         /* NULL: dense */
-    float *logsumexp;              /* (query tokens, heads); required for backward, else may be NULL */
-    float dropout;                 /* probability of dropping a_ij (scaled by 1 / (1 - dropout)) */
-    uint64_t dropout_key;          /* the same key gives the same cells in forward and backward */
-    pare_observer *observer;       /* NULL: none. Sees a_ij before dropout. */
+    float *logsumexp;        /* (query tokens, heads); required for backward, else may be NULL */
+    float dropout;           /* probability of dropping a_ij (scaled by 1 / (1 - dropout)) */
+    uint64_t dropout_key;    /* the same key gives the same cells in forward and backward */
+    pare_observer *observer; /* NULL: none. Sees a_ij before dropout. */
 } pare_attention;
 
 /* What backward writes. Every pointer may be NULL when that gradient is not wanted. Query, key and
@@ -77,16 +78,15 @@ typedef struct pare_attention_gradient {
 /* Bytes of scratch the two calls need for these shapes at the context's thread count. */
 PARE_API size_t pare_attention_workspace(const pare_context *context, const pare_attention *call);
 
-/* `workspace` must be 64-byte aligned. Both calls are bitwise reproducible for any number of threads
- * at one level. The observer, when given, is updated in a fixed order too. */
+/* `workspace` must be 64-byte aligned. Both calls are bitwise reproducible for any number of
+ * threads at one level. The observer, when given, is updated in a fixed order too. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_forward(pare_context *context,
                                                             const pare_attention *call,
                                                             void *workspace);
 /* Needs the inputs, output and logsumexp of the forward call unchanged. */
-PARE_API PARE_MUST_CHECK pare_status pare_attention_backward(pare_context *context,
-                                                             const pare_attention *call,
-                                                             const pare_attention_gradient *gradient,
-                                                             void *workspace);
+PARE_API PARE_MUST_CHECK pare_status
+pare_attention_backward(pare_context *context, const pare_attention *call,
+                        const pare_attention_gradient *gradient, void *workspace);
 
 /* ---- Plans ------------------------------------------------------------------------------------
  * A plan is the cells one layer keeps, compiled for the kernels; it is derived from a mask (see
@@ -95,16 +95,17 @@ PARE_API PARE_MUST_CHECK pare_status pare_attention_backward(pare_context *conte
  *
  * Alignment. Causal: a call with Q <= queries and K - Q <= memory keys before its first query uses
  * rows 0 .. Q - 1 and, for key j, column j + memory - (K - Q): distances stay true, whatever the
- * memory holds. Not causal: row i and column j as they are, Q <= queries, K <= keys. Anything larger
- * is PARE_ERROR_ARGUMENT. */
+ * memory holds. Not causal: row i and column j as they are, Q <= queries, K <= keys. Anything
+ * larger is PARE_ERROR_ARGUMENT. */
 typedef struct pare_plan_geometry {
     size_t heads, queries, keys; /* keys includes memory */
     bool causal;
 } pare_plan_geometry;
 
 /* kept(user, head, row, fill) sets fill[0 .. keys) to 1 for kept cells, 0 for others, or 2 in every
- * kept cell of a row that is to attend uniformly (all its scores count as 0; PARE_EMPTY_ROW_UNIFORM).
- * Cells that are not admissible may be given either way. Called head by head, row by row. */
+ * kept cell of a row that is to attend uniformly (all its scores count as 0;
+ * PARE_EMPTY_ROW_UNIFORM). Cells that are not admissible may be given either way. Called head by
+ * head, row by row. */
 typedef void (*pare_plan_row)(void *user, size_t head, size_t row, uint8_t *fill);
 
 PARE_API PARE_MUST_CHECK pare_status pare_plan_create(const pare_plan_geometry *geometry,
@@ -115,24 +116,27 @@ PARE_API size_t pare_plan_bytes(const pare_plan *plan);
 PARE_API uint64_t pare_plan_kept(const pare_plan *plan); /* admissible cells kept, over all heads */
 
 /* ---- Observation ------------------------------------------------------------------------------
- * Sums of a_ij per (head, row, column) of the same geometry and alignment as a plan's, and how often
- * each cell was admissible, in fp64 and 64-bit counts. The arrays are the caller's, so that many
- * layers can lie in one allocation. */
+ * Sums of a_ij per (head, row, column) of the same geometry and alignment as a plan's, and how
+ * often each cell was admissible, in fp64 and 64-bit counts. The arrays are the caller's, so that
+ * many layers can lie in one allocation. */
 struct pare_observer {
     pare_plan_geometry geometry;
-    double *sums;     /* (heads, queries, keys); added to */
-    uint64_t *counts; /* (queries, keys), one per sequence that reaches the cell; added to; or NULL */
+    double *sums; /* (heads, queries, keys); added to */
+    uint64_t
+        *counts; /* (queries, keys), one per sequence that reaches the cell; added to; or NULL */
 };
 
 /* ---- Reference --------------------------------------------------------------------------------
  * The formulas above in fp64, cell by cell, slow on purpose: the oracle of every fast path and the
- * text to read first. `probabilities`, when not NULL, receives (heads, Q, K) of the only sequence. */
+ * text to read first. `probabilities`, when not NULL, receives (heads, Q, K) of the only sequence.
+ */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_reference(const pare_attention *call,
                                                               double *output, double *logsumexp,
                                                               double *probabilities);
 typedef struct pare_attention_reference_gradient {
     double *query, *key, *value; /* (tokens, heads, head_size) */
-    double *content_bias, *position_bias, *table; /* (heads, head_size) twice, (distances, heads, head_size) */
+    double *content_bias, *position_bias,
+        *table; /* (heads, head_size) twice, (distances, heads, head_size) */
 } pare_attention_reference_gradient;
 /* Overwrites what is not NULL. */
 PARE_API PARE_MUST_CHECK pare_status

@@ -32,22 +32,23 @@ typedef enum pare_status {
     PARE_ERROR_INTERRUPTED = 130
 } pare_status;
 
-/* One sentence on the last failure in this thread: what is wrong and what to do about it. Never NULL;
- * valid until the next failing call of this thread. */
+/* One sentence on the last failure in this thread: what is wrong and what to do about it. Never
+ * NULL; valid until the next failing call of this thread. */
 PARE_API const char *pare_error_message(void);
 
 /* ---- Context ----------------------------------------------------------------------------------
  * A context fixes the number of threads and the instruction-set level. Calls that compute take one.
- * It may be used by one thread at a time; the library makes its own OpenMP threads inside a call. */
+ * It may be used by one thread at a time; the library makes its own OpenMP threads inside a call.
+ */
 typedef struct pare_context pare_context;
 
 typedef enum pare_level { /* instruction-set levels of the kernels, slowest first */
-    PARE_LEVEL_PORTABLE,
-    PARE_LEVEL_NEON,
-    PARE_LEVEL_X86_64_V2,
-    PARE_LEVEL_X86_64_V3,
-    PARE_LEVEL_X86_64_V4,
-    PARE_LEVEL_COUNT
+                          PARE_LEVEL_PORTABLE,
+                          PARE_LEVEL_NEON,
+                          PARE_LEVEL_X86_64_V2,
+                          PARE_LEVEL_X86_64_V3,
+                          PARE_LEVEL_X86_64_V4,
+                          PARE_LEVEL_COUNT
 } pare_level;
 
 typedef struct pare_context_options {
@@ -55,12 +56,13 @@ typedef struct pare_context_options {
     const char *level; /* "x86-64-v3" and so on; NULL: the variable PARE_ISA, or else the best */
 } pare_context_options;
 
-/* `options` may be NULL. Fails with PARE_ERROR_ARGUMENT when the level is unknown or the CPU (or the
- * operating system, which must save the registers) does not have it. This is the only call that reads
- * the environment. */
+/* `options` may be NULL. Fails with PARE_ERROR_ARGUMENT when the level is unknown or the CPU (or
+ * the operating system, which must save the registers) does not have it. This is the only call that
+ * reads the environment. */
 PARE_API PARE_MUST_CHECK pare_status pare_context_create(const pare_context_options *options,
                                                          pare_context **context);
-PARE_API void pare_context_destroy(pare_context *context); /* NULL is allowed, as in every destroy */
+PARE_API void
+pare_context_destroy(pare_context *context); /* NULL is allowed, as in every destroy */
 PARE_API int pare_context_threads(const pare_context *context);
 PARE_API pare_level pare_context_level(const pare_context *context);
 PARE_API const char *pare_level_name(pare_level level); /* "x86-64-v3" */
@@ -77,12 +79,12 @@ PARE_API void pare_interrupt_clear(void);
 /* ---- Progress ---------------------------------------------------------------------------------
  * Long calls report to a function of the caller; the library itself prints nothing. */
 typedef struct pare_progress_event {
-    const char *label;     /* "train", "average", "evaluate valid" */
-    const char *unit;      /* "tokens" */
-    uint64_t done, total;  /* in units; total 0: unknown */
-    double seconds;        /* since the work began in this process */
+    const char *label;      /* "train", "average", "evaluate valid" */
+    const char *unit;       /* "tokens" */
+    uint64_t done, total;   /* in units; total 0: unknown */
+    double seconds;         /* since the work began in this process */
     uint64_t done_at_start; /* resumed work: units that were done before this process began */
-    const char *note;      /* "loss 4.31 lr 0.00025", or NULL */
+    const char *note;       /* "loss 4.31 lr 0.00025", or NULL */
 } pare_progress_event;
 
 typedef struct pare_progress {

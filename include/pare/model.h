@@ -37,10 +37,10 @@ typedef struct pare_transformer_xl_config {
     bool untie_biases;     /* untie_r: u and w per layer instead of shared */
     size_t cluster_count;  /* adaptive softmax: number of cutoffs, 0: plain softmax */
     size_t cutoffs[PARE_CLUSTERS_MAX]; /* cutoffs (without the final vocabulary size) */
-    size_t division;       /* div_val: cluster c has embedding_size / division^c; 1: all equal */
-    float dropout;         /* dropout */
+    size_t division;         /* div_val: cluster c has embedding_size / division^c; 1: all equal */
+    float dropout;           /* dropout */
     float attention_dropout; /* dropatt */
-    float initial_deviation;            /* init_std, .02 */
+    float initial_deviation; /* init_std, .02 */
     float initial_projection_deviation; /* proj_init_std, .01 */
     float layer_norm_epsilon;           /* layer_norm_epsilon, 1e-5 */
 } pare_transformer_xl_config;
@@ -48,9 +48,9 @@ typedef struct pare_transformer_xl_config {
 /* Sets everything optional: dropout .1, division 1, deviations, epsilon. */
 PARE_API pare_transformer_xl_config pare_transformer_xl_config_default(void);
 /* A fresh model, initialised from `seed` (methods: N(0, .02) and so on). */
-PARE_API PARE_MUST_CHECK pare_status pare_transformer_xl_create(
-    pare_context *context, const pare_transformer_xl_config *config, uint64_t seed,
-    pare_model **model);
+PARE_API PARE_MUST_CHECK pare_status
+pare_transformer_xl_create(pare_context *context, const pare_transformer_xl_config *config,
+                           uint64_t seed, pare_model **model);
 /* NULL when the model is of another family. */
 PARE_API const pare_transformer_xl_config *pare_transformer_xl_config_of(const pare_model *model);
 
@@ -59,7 +59,8 @@ PARE_API const pare_transformer_xl_config *pare_transformer_xl_config_of(const p
 PARE_API PARE_MUST_CHECK pare_status pare_model_load(pare_context *context, const char *directory,
                                                      pare_model **model);
 /* Writes config.json and model.safetensors (each replaced atomically); creates the directory. */
-PARE_API PARE_MUST_CHECK pare_status pare_model_save(const pare_model *model, const char *directory);
+PARE_API PARE_MUST_CHECK pare_status pare_model_save(const pare_model *model,
+                                                     const char *directory);
 /* Weights only, into an existing model of the same configuration. */
 PARE_API PARE_MUST_CHECK pare_status pare_model_load_weights(pare_model *model, const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_model_save_weights(const pare_model *model,
@@ -70,7 +71,8 @@ PARE_API pare_parameter *pare_model_parameters(pare_model *model, size_t *count)
 PARE_API size_t pare_model_parameter_floats(const pare_model *model);
 PARE_API void pare_model_zero_gradients(pare_model *model);
 
-/* The geometry of the model's attention for segments of `length` tokens: what an average must have. */
+/* The geometry of the model's attention for segments of `length` tokens: what an average must have.
+ */
 PARE_API pare_geometry pare_model_attention_geometry(const pare_model *model, size_t length);
 /* Prunes the model from now on; NULL: dense again. The mask is copied by reference: it must outlive
  * its use. Refused when layers, heads or geometry do not fit. Plans are compiled on first use per
@@ -107,8 +109,8 @@ typedef struct pare_segment {
 PARE_API pare_tensor *pare_language_model_loss(pare_model *model, pare_tape *tape,
                                                pare_memory *memory, const pare_segment *segment,
                                                float *losses);
-/* Log-probabilities of the next token after each lane's last input, (lanes, vocabulary). Targets are
- * not read. Advances the memory. */
+/* Log-probabilities of the next token after each lane's last input, (lanes, vocabulary). Targets
+ * are not read. Advances the memory. */
 PARE_API PARE_MUST_CHECK pare_status pare_language_model_next(pare_model *model, pare_tape *tape,
                                                               pare_memory *memory,
                                                               const pare_segment *segment,

@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-/* A row-major matrix; rows are tokens, columns are features. `gradient` is NULL when none is wanted. */
+/* A row-major matrix; rows are tokens, columns are features. `gradient` is NULL when none is
+ * wanted. */
 typedef struct pare_tensor {
     size_t rows, columns;
     float *value, *gradient;
@@ -35,13 +36,14 @@ PARE_API size_t pare_tape_bytes(const pare_tape *tape); /* high-water mark of th
 /* Seconds inside attention calls (forward and backward) since the tape was created. */
 PARE_API double pare_tape_attention_seconds(const pare_tape *tape);
 /* A fresh (rows, columns) tensor, values undefined, gradient zero in training. For inputs of models
- * that are no parameters (set `gradient` to NULL to stop the gradient there) and for new operators. */
+ * that are no parameters (set `gradient` to NULL to stop the gradient there) and for new operators.
+ */
 PARE_API pare_tensor *pare_tape_tensor(pare_tape *tape, size_t rows, size_t columns);
 /* Wraps a constant matrix of the caller (no gradient), without a copy; valid during the step. */
 PARE_API pare_tensor *pare_tape_constant(pare_tape *tape, const float *value, size_t rows,
                                          size_t columns);
-/* Sets d loss = scale for the (1, 1) tensor `loss` and walks back. Parameter gradients are added to,
- * so that several batches can be accumulated. */
+/* Sets d loss = scale for the (1, 1) tensor `loss` and walks back. Parameter gradients are added
+ * to, so that several batches can be accumulated. */
 PARE_API PARE_MUST_CHECK pare_status pare_tape_backward(pare_tape *tape, pare_tensor *loss,
                                                         float scale);
 
@@ -90,19 +92,20 @@ PARE_API pare_tensor *pare_attend(pare_tape *tape, const pare_attention *layout,
 PARE_API pare_tensor *pare_cross_entropy(pare_tape *tape, pare_tensor *logits,
                                          const uint32_t *targets, float smoothing, float *losses);
 
-/* Adaptive softmax (arXiv 1609.04309) with the layout of Transformer-XL. Cluster 0 is the shortlist;
- * cutoffs[c] is the first word of cluster c + 1; cutoffs end with the vocabulary size. The head
- * scores shortlist words, then `clusters - 1` cluster tokens; the reference code stores cluster c's
- * token at head column (shortlist size + clusters - 1 - c), and so does this. */
+/* Adaptive softmax (arXiv 1609.04309) with the layout of Transformer-XL. Cluster 0 is the
+ * shortlist; cutoffs[c] is the first word of cluster c + 1; cutoffs end with the vocabulary size.
+ * The head scores shortlist words, then `clusters - 1` cluster tokens; the reference code stores
+ * cluster c's token at head column (shortlist size + clusters - 1 - c), and so does this. */
 #define PARE_CLUSTERS_MAX 8
 typedef struct pare_adaptive_softmax {
-    size_t clusters;                   /* 1: a plain softmax */
-    size_t cutoffs[PARE_CLUSTERS_MAX]; /* end of each cluster; the last is the vocabulary */
-    pare_tensor *weight[PARE_CLUSTERS_MAX];     /* (words of the cluster, size of the cluster) */
-    pare_tensor *bias[PARE_CLUSTERS_MAX];       /* (1, words of the cluster) */
+    size_t clusters;                        /* 1: a plain softmax */
+    size_t cutoffs[PARE_CLUSTERS_MAX];      /* end of each cluster; the last is the vocabulary */
+    pare_tensor *weight[PARE_CLUSTERS_MAX]; /* (words of the cluster, size of the cluster) */
+    pare_tensor *bias[PARE_CLUSTERS_MAX];   /* (1, words of the cluster) */
     pare_tensor *projection[PARE_CLUSTERS_MAX]; /* (size of the cluster, d), applied to the hidden
                                                    state as a linear layer; NULL: none */
-    pare_tensor *cluster_weight, *cluster_bias; /* (clusters - 1, size of cluster 0), (1, clusters - 1) */
+    pare_tensor *cluster_weight,
+        *cluster_bias; /* (clusters - 1, size of cluster 0), (1, clusters - 1) */
 } pare_adaptive_softmax;
 /* hidden (n, d) -> (1, 1) mean negative log-likelihood; `losses` (n), optional. */
 PARE_API pare_tensor *pare_adaptive_softmax_loss(pare_tape *tape, pare_tensor *hidden,

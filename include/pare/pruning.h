@@ -11,14 +11,15 @@ extern "C" {
 /* ---- Geometry ---------------------------------------------------------------------------------
  * What one bit of a mask stands for. */
 typedef enum pare_geometry_kind {
-    PARE_GEOMETRY_CELL,    /* query row x key column, as in the paper; serves that shape or shorter */
+    PARE_GEOMETRY_CELL, /* query row x key column, as in the paper; serves that shape or shorter */
     PARE_GEOMETRY_DISTANCE /* causal only: one bit per head and distance; serves any shape */
 } pare_geometry_kind;
 
 typedef struct pare_geometry {
     pare_geometry_kind kind;
     size_t layers, heads;
-    size_t queries, keys; /* the observed shape; keys includes memory = keys - queries when causal */
+    size_t queries,
+        keys; /* the observed shape; keys includes memory = keys - queries when causal */
     bool causal;
     size_t window; /* causal same_length window, 0: none */
 } pare_geometry;
@@ -38,8 +39,10 @@ PARE_API pare_observer pare_average_observer(pare_average *average, size_t layer
 PARE_API void pare_average_add_examples(pare_average *average, uint64_t examples);
 PARE_API uint64_t pare_average_examples(const pare_average *average);
 PARE_API void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash);
-PARE_API PARE_MUST_CHECK pare_status pare_average_merge(pare_average *into, const pare_average *from);
-PARE_API PARE_MUST_CHECK pare_status pare_average_save(const pare_average *average, const char *path);
+PARE_API PARE_MUST_CHECK pare_status pare_average_merge(pare_average *into,
+                                                        const pare_average *from);
+PARE_API PARE_MUST_CHECK pare_status pare_average_save(const pare_average *average,
+                                                       const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_average_load(const char *path, pare_average **average);
 /* Averages of the reference implementation: fp32 or fp64 `.npy`, (layers, heads, queries, keys).
  * `causal` says how to read it; counts become 1 on admissible cells. */
@@ -51,8 +54,8 @@ typedef enum pare_average_kind {
     PARE_AVERAGE_MASS   /* sum / number of examples: what the cell carries over the corpus */
 } pare_average_kind;
 /* NaN where the cell was never observed or is not admissible. */
-PARE_API double pare_average_value(const pare_average *average, pare_average_kind kind, size_t layer,
-                                   size_t head, size_t row, size_t column);
+PARE_API double pare_average_value(const pare_average *average, pare_average_kind kind,
+                                   size_t layer, size_t head, size_t row, size_t column);
 PARE_API uint64_t pare_average_count(const pare_average *average, size_t row, size_t column);
 /* Average over all admissible observed cells at one distance. */
 PARE_API double pare_average_at_distance(const pare_average *average, pare_average_kind kind,
@@ -62,23 +65,27 @@ PARE_API double pare_average_at_distance(const pare_average *average, pare_avera
  * Which cells are kept, per layer and head, with where it came from. Immutable. */
 typedef struct pare_mask pare_mask;
 
-typedef enum pare_scope { /* over what the smallest p% are taken */
-    PARE_SCOPE_LAYER,     /* default: all heads of a layer pooled, as in the paper */
-    PARE_SCOPE_HEAD,
-    PARE_SCOPE_ROW, /* equal keys per query (cell geometry) */
-    PARE_SCOPE_MODEL
+typedef enum pare_scope {                   /* over what the smallest p% are taken */
+                          PARE_SCOPE_LAYER, /* default: all heads of a layer pooled, as in the paper
+                                             */
+                          PARE_SCOPE_HEAD,
+                          PARE_SCOPE_ROW, /* equal keys per query (cell geometry) */
+                          PARE_SCOPE_MODEL
 } pare_scope;
 
 typedef enum pare_empty_row { /* rows in which every cell would be pruned */
-    PARE_EMPTY_ROW_KEEP_ONE, /* default: the strongest admissible cell of the row stays */
-    PARE_EMPTY_ROW_ZERO,     /* zero output and gradient */
-    PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys: `compat-uniform` */
+                              PARE_EMPTY_ROW_KEEP_ONE, /* default: the strongest admissible cell of
+                                                          the row stays */
+                              PARE_EMPTY_ROW_ZERO,     /* zero output and gradient */
+                              PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys:
+                                                          `compat-uniform` */
 } pare_empty_row;
 
 typedef enum pare_method {
     PARE_METHOD_ATTENTION_PRUNING,
     PARE_METHOD_RANDOM, /* the control: the same number of cells of the same candidates */
-    PARE_METHOD_COMPAT  /* the reference's percentile rule over the full rectangle, ties all pruned */
+    PARE_METHOD_COMPAT  /* the reference's percentile rule over the full rectangle, ties all pruned
+                         */
 } pare_method;
 
 typedef struct pare_prune_options {
@@ -124,8 +131,8 @@ PARE_API double pare_mask_kept_share(const pare_mask *mask, size_t layer, size_t
 PARE_API PARE_MUST_CHECK pare_status pare_mask_save(const pare_mask *mask, const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_mask_load(const char *path, pare_mask **mask);
 
-/* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns. A cell mask serves its
- * own geometry only: anything else is refused with a sentence naming both. */
+/* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns. A cell mask serves
+ * its own geometry only: anything else is refused with a sentence naming both. */
 PARE_API PARE_MUST_CHECK pare_status pare_mask_plan(const pare_mask *mask, size_t layer,
                                                     size_t queries, size_t keys, pare_plan **plan);
 

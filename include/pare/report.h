@@ -34,20 +34,22 @@ typedef struct pare_results {
     size_t count;
 } pare_results;
 
-PARE_API PARE_MUST_CHECK pare_status pare_results_save(const pare_results *results, const char *path);
+PARE_API PARE_MUST_CHECK pare_status pare_results_save(const pare_results *results,
+                                                       const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_results_load(const char *path, pare_results *results);
 PARE_API void pare_results_free(pare_results *results);
 
-/* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for documents. */
+/* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for
+ * documents. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
-/* Writes report.html beside results.json in `directory`; reads the average and the masks of the runs
- * named there when they exist. */
+/* Writes report.html beside results.json in `directory`; reads the average and the masks of the
+ * runs named there when they exist. */
 PARE_API PARE_MUST_CHECK pare_status pare_report_html(const char *directory);
 /* Writes every picture of the report as PNG into `output`. */
 PARE_API PARE_MUST_CHECK pare_status pare_report_png(const char *directory, const char *output);
-/* Average attention (log scale) of one head with pruned cells dark, as Unicode blocks with 256-colour
- * escapes (or none), at most `width` characters wide. mask may be NULL. malloc'ed. */
+/* Average attention (log scale) of one head with pruned cells dark, as Unicode blocks with
+ * 256-colour escapes (or none), at most `width` characters wide. mask may be NULL. malloc'ed. */
 PARE_API PARE_MUST_CHECK pare_status pare_heat_map_text(const pare_average *average,
                                                         const pare_mask *mask, size_t layer,
                                                         size_t head, size_t width, bool colour,

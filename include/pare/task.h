@@ -10,7 +10,12 @@
 extern "C" {
 #endif
 
-typedef enum pare_split { PARE_SPLIT_TRAIN, PARE_SPLIT_VALID, PARE_SPLIT_TEST, PARE_SPLIT_COUNT } pare_split;
+typedef enum pare_split {
+    PARE_SPLIT_TRAIN,
+    PARE_SPLIT_VALID,
+    PARE_SPLIT_TEST,
+    PARE_SPLIT_COUNT
+} pare_split;
 
 typedef struct pare_evaluation {
     double loss;   /* mean negative log-likelihood in nats */
@@ -21,7 +26,7 @@ typedef struct pare_evaluation {
 
 typedef struct pare_task pare_task;
 PARE_API void pare_task_destroy(pare_task *task);
-PARE_API const char *pare_task_metric(const pare_task *task);      /* "perplexity" */
+PARE_API const char *pare_task_metric(const pare_task *task); /* "perplexity" */
 PARE_API bool pare_task_higher_is_better(const pare_task *task);
 PARE_API uint64_t pare_task_batches_per_epoch(const pare_task *task);
 PARE_API uint64_t pare_task_tokens_per_batch(const pare_task *task);
@@ -46,16 +51,17 @@ typedef struct pare_language_modelling_options {
      * gzip. */
     const char *train, *valid, *test;
     pare_vocabulary_options vocabulary;
-    size_t lanes;            /* training batch: equal lanes of the stream */
-    size_t length;           /* training segment, tokens */
-    size_t evaluation_lanes; /* 10 in the reference */
+    size_t lanes;             /* training batch: equal lanes of the stream */
+    size_t length;            /* training segment, tokens */
+    size_t evaluation_lanes;  /* 10 in the reference */
     size_t evaluation_length; /* 0: length */
-    size_t evaluation_memory; /* 0: model memory + length - evaluation_length, as the reference does */
+    size_t
+        evaluation_memory; /* 0: model memory + length - evaluation_length, as the reference does */
 } pare_language_modelling_options;
 /* `vocabulary` NULL: built from the training text. Not owned when given. */
-PARE_API PARE_MUST_CHECK pare_status pare_language_modelling_create(
-    const pare_language_modelling_options *options, const pare_vocabulary *vocabulary,
-    pare_task **task);
+PARE_API PARE_MUST_CHECK pare_status
+pare_language_modelling_create(const pare_language_modelling_options *options,
+                               const pare_vocabulary *vocabulary, pare_task **task);
 PARE_API const pare_vocabulary *pare_language_modelling_vocabulary(const pare_task *task);
 PARE_API uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split);
 

@@ -1,5 +1,5 @@
-/* Tokens and vocabularies. Text is UTF-8; invalid bytes are kept as they are (a token is a string of
- * bytes), except that a NUL byte is an error: the file is binary. */
+/* Tokens and vocabularies. Text is UTF-8; invalid bytes are kept as they are (a token is a string
+ * of bytes), except that a NUL byte is an error: the file is binary. */
 #ifndef PARE_TEXT_H
 #define PARE_TEXT_H
 
@@ -10,7 +10,8 @@ extern "C" {
 #endif
 
 typedef enum pare_text_level {
-    PARE_TEXT_WORD, /* WikiText: tokens between blanks, <eos> at each line's end, <unk> for the rest */
+    PARE_TEXT_WORD, /* WikiText: tokens between blanks, <eos> at each line's end, <unk> for the rest
+                     */
     PARE_TEXT_BYTE  /* 256 byte values; no <eos>, no <unk> */
 } pare_text_level;
 
@@ -22,7 +23,8 @@ typedef struct pare_vocabulary_options {
     size_t maximum_size;    /* most frequent words kept, <eos> and <unk> included; 0: no limit */
 } pare_vocabulary_options;
 
-/* Counts the words of plain or gzip file `path`. Ids by falling frequency, ties by first appearance. */
+/* Counts the words of plain or gzip file `path`. Ids by falling frequency, ties by first
+ * appearance. */
 PARE_API PARE_MUST_CHECK pare_status pare_vocabulary_build(const char *path,
                                                            const pare_vocabulary_options *options,
                                                            pare_vocabulary **vocabulary);

@@ -1,4 +1,5 @@
-/* Training: optimisers, schedules, the loop, checkpoints, and recipes that describe a whole sweep. */
+/* Training: optimisers, schedules, the loop, checkpoints, and recipes that describe a whole sweep.
+ */
 #ifndef PARE_TRAIN_H
 #define PARE_TRAIN_H
 
@@ -11,9 +12,9 @@ extern "C" {
 typedef enum pare_optimizer_kind { PARE_OPTIMIZER_ADAM, PARE_OPTIMIZER_ADAMW } pare_optimizer_kind;
 typedef enum pare_schedule_kind {
     PARE_SCHEDULE_CONSTANT,
-    PARE_SCHEDULE_COSINE,             /* to minimum_rate at the last step */
+    PARE_SCHEDULE_COSINE,              /* to minimum_rate at the last step */
     PARE_SCHEDULE_INVERSE_SQUARE_ROOT, /* rate * sqrt(warmup / step) */
-    PARE_SCHEDULE_LINEAR              /* to minimum_rate at the last step */
+    PARE_SCHEDULE_LINEAR               /* to minimum_rate at the last step */
 } pare_schedule_kind;
 
 typedef struct pare_training_options {
@@ -21,16 +22,16 @@ typedef struct pare_training_options {
     pare_schedule_kind schedule;
     double rate, minimum_rate; /* learning rate */
     double beta1, beta2, epsilon, weight_decay;
-    double clip;             /* largest gradient norm; 0: no clipping */
-    uint64_t warmup;         /* steps of linear warm-up */
-    uint64_t steps;          /* 0: epochs * batches per epoch / accumulation */
+    double clip;     /* largest gradient norm; 0: no clipping */
+    uint64_t warmup; /* steps of linear warm-up */
+    uint64_t steps;  /* 0: epochs * batches per epoch / accumulation */
     double epochs;
-    uint64_t accumulation;   /* batches per step */
-    uint64_t evaluate_every; /* steps between evaluations on validation; 0: every epoch */
-    uint64_t patience;       /* evaluations without improvement before stopping; 0: never */
+    uint64_t accumulation;     /* batches per step */
+    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch */
+    uint64_t patience;         /* evaluations without improvement before stopping; 0: never */
     uint64_t checkpoint_every; /* steps; 0: at every evaluation */
     double checkpoint_seconds; /* and at least this often; 0: no such limit */
-    uint64_t log_every;      /* steps */
+    uint64_t log_every;        /* steps */
     uint64_t seed;
 } pare_training_options;
 PARE_API pare_training_options pare_training_options_default(void);
@@ -83,12 +84,12 @@ typedef struct pare_recipe {
     size_t random_seed_count;
     pare_start start;
     pare_prune_options prune; /* geometry, average, scope, empty_row; percent and method unused */
-    char *dense; /* directory of a dense run to share, or NULL: <output>/dense */
-    void *owner; /* private */
+    char *dense;              /* directory of a dense run to share, or NULL: <output>/dense */
+    void *owner;              /* private */
 } pare_recipe;
 
-/* `overrides`: "data.train=my.txt", "training.rate=0.001"; applied in order. `${PARE_DATA}` in paths
- * is replaced by `data_directory` (NULL: an error that says what to set). */
+/* `overrides`: "data.train=my.txt", "training.rate=0.001"; applied in order. `${PARE_DATA}` in
+ * paths is replaced by `data_directory` (NULL: an error that says what to set). */
 PARE_API PARE_MUST_CHECK pare_status pare_recipe_load(const char *path, const char *data_directory,
                                                       const char *const *overrides,
                                                       size_t override_count, pare_recipe *recipe);

@@ -10,13 +10,15 @@ pare_status pri_file_read(const char *path, size_t limit, uint8_t **data, size_t
 /* ---- Text, plain or gzip (recognised by content) ---- */
 typedef struct pri_reader pri_reader;
 pare_status pri_reader_open(const char *path, pri_reader **reader);
-/* Up to `capacity` bytes; *size 0 at the end. A damaged or truncated gzip file is a format error. */
+/* Up to `capacity` bytes; *size 0 at the end. A damaged or truncated gzip file is a format error.
+ */
 pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size);
 void pri_reader_close(pri_reader *reader);
 
 /* ---- Atomic replacement ----
- * Writes go to a temporary file beside `path`; commit flushes it to disk and renames it over `path`.
- * After any failure, or abandon, the old file is untouched and the temporary one is gone. */
+ * Writes go to a temporary file beside `path`; commit flushes it to disk and renames it over
+ * `path`. After any failure, or abandon, the old file is untouched and the temporary one is gone.
+ */
 typedef struct pri_writer pri_writer;
 pare_status pri_writer_open(const char *path, pri_writer **writer);
 pare_status pri_writer_write(pri_writer *writer, const void *data, size_t size);

@@ -13,8 +13,10 @@ pare_status pri_json_parse(const char *data, size_t size, const char *name, json
 /* Replaces the file atomically; indented, keys in insertion order. */
 pare_status pri_json_save(const json_t *object, const char *path);
 
-/* Typed members of `object`, which came from file `name`. The _or forms accept absence (and null). */
-pare_status pri_json_get_size(const json_t *object, const char *name, const char *key, size_t *value);
+/* Typed members of `object`, which came from file `name`. The _or forms accept absence (and null).
+ */
+pare_status pri_json_get_size(const json_t *object, const char *name, const char *key,
+                              size_t *value);
 pare_status pri_json_get_size_or(const json_t *object, const char *name, const char *key,
                                  size_t fallback, size_t *value);
 pare_status pri_json_get_number(const json_t *object, const char *name, const char *key,
@@ -24,8 +26,8 @@ pare_status pri_json_get_number_or(const json_t *object, const char *name, const
 pare_status pri_json_get_bool_or(const json_t *object, const char *name, const char *key,
                                  bool fallback, bool *value);
 /* Copies at most capacity - 1 bytes; longer is a format error. */
-pare_status pri_json_get_string(const json_t *object, const char *name, const char *key, char *value,
-                                size_t capacity);
+pare_status pri_json_get_string(const json_t *object, const char *name, const char *key,
+                                char *value, size_t capacity);
 pare_status pri_json_get_string_or(const json_t *object, const char *name, const char *key,
                                    const char *fallback, char *value, size_t capacity);
 

@@ -9,8 +9,8 @@
  * NULL when there is no memory. A count of 0 gives a valid pointer. */
 void *pri_allocate(size_t count, size_t size);
 void *pri_allocate_zero(size_t count, size_t size);
-/* Grows or shrinks to new_count elements, keeping the first min(old_count, new_count); NULL: the old
- * block stays valid. pointer may be NULL. */
+/* Grows or shrinks to new_count elements, keeping the first min(old_count, new_count); NULL: the
+ * old block stays valid. pointer may be NULL. */
 void *pri_reallocate(void *pointer, size_t old_count, size_t new_count, size_t size);
 void pri_free(void *pointer);
 char *pri_string_copy(const char *string);

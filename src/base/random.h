@@ -1,5 +1,5 @@
-/* Counter-based random numbers: a pure function of (key, counter), so that any thread can compute any
- * draw and the stream does not depend on how work is shared. */
+/* Counter-based random numbers: a pure function of (key, counter), so that any thread can compute
+ * any draw and the stream does not depend on how work is shared. */
 #ifndef PARE_SRC_BASE_RANDOM_H
 #define PARE_SRC_BASE_RANDOM_H
 

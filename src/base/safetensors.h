@@ -29,8 +29,8 @@ typedef struct pri_stored_tensor {
     const void *data; /* in the mapped file; aligned to the element size only */
 } pri_stored_tensor;
 
-/* ---- Reading: the whole file is validated before open returns (header size, JSON, duplicate names,
- * types, shapes, overflow, offsets that overlap, leave holes or leave the file). ---- */
+/* ---- Reading: the whole file is validated before open returns (header size, JSON, duplicate
+ * names, types, shapes, overflow, offsets that overlap, leave holes or leave the file). ---- */
 typedef struct pri_safetensors pri_safetensors;
 pare_status pri_safetensors_open(const char *path, pri_safetensors **file);
 /* The same over memory, which must outlive the result. */
@@ -40,19 +40,22 @@ void pri_safetensors_close(pri_safetensors *file);
 size_t pri_safetensors_count(const pri_safetensors *file);
 const pri_stored_tensor *pri_safetensors_at(const pri_safetensors *file, size_t index);
 const pri_stored_tensor *pri_safetensors_find(const pri_safetensors *file, const char *name);
-/* Finds a tensor and checks type and shape; the error names the file, the tensor and both shapes. */
+/* Finds a tensor and checks type and shape; the error names the file, the tensor and both shapes.
+ */
 pare_status pri_safetensors_get(const pri_safetensors *file, const char *name, pri_data_type type,
                                 size_t dimensions, const size_t *shape,
                                 const pri_stored_tensor **tensor);
 const char *pri_safetensors_metadata(const pri_safetensors *file, const char *key); /* or NULL */
 const char *pri_safetensors_name(const pri_safetensors *file); /* path, for messages */
 
-/* ---- Writing: declare everything, then save atomically. Data pointers are borrowed until then. ---- */
+/* ---- Writing: declare everything, then save atomically. Data pointers are borrowed until then.
+ * ---- */
 typedef struct pri_safetensors_writer pri_safetensors_writer;
 pri_safetensors_writer *pri_safetensors_writer_create(void);
 /* Failures of add and metadata are reported by save. */
-void pri_safetensors_writer_add(pri_safetensors_writer *writer, const char *name, pri_data_type type,
-                                size_t dimensions, const size_t *shape, const void *data);
+void pri_safetensors_writer_add(pri_safetensors_writer *writer, const char *name,
+                                pri_data_type type, size_t dimensions, const size_t *shape,
+                                const void *data);
 void pri_safetensors_writer_metadata(pri_safetensors_writer *writer, const char *key,
                                      const char *value);
 pare_status pri_safetensors_writer_save(pri_safetensors_writer *writer, const char *path);

@@ -1,0 +1,288 @@
+/* Files. Writes are atomic: a temporary file beside the target, fsync, rename, fsync of the
+ * directory. Reading text goes through zlib, which passes plain files on unchanged. */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/memory.h"
+
+static pare_status fail_file(const char *action, const char *path)
+{
+    return pri_fail(PARE_ERROR_FILE, "%s: cannot %s: %s", path, action, strerror(errno));
+}
+
+pare_status pri_file_read(const char *path, size_t limit, uint8_t **data, size_t *size)
+{
+    *data = NULL;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return fail_file("open", path);
+    struct stat status;
+    pare_status result = PARE_OK;
+    uint8_t *bytes = NULL;
+    size_t filled = 0, capacity = 0;
+    if (fstat(descriptor, &status) || !S_ISREG(status.st_mode))
+        result = pri_fail(PARE_ERROR_FILE, "%s: not a regular file", path);
+    else if (limit && (uint64_t)status.st_size > limit)
+        result = pri_fail(PARE_ERROR_FORMAT, "%s: %lld bytes, more than the %zu allowed here", path,
+                          (long long)status.st_size, limit);
+    else if (!(bytes = pri_allocate(capacity = (size_t)status.st_size + 1, 1)))
+        result = PARE_ERROR_MEMORY;
+    while (result == PARE_OK) {
+        ssize_t count = read(descriptor, bytes + filled, capacity - filled);
+        if (count < 0 && errno != EINTR)
+            result = fail_file("read", path);
+        if (count == 0)
+            break;
+        if (count > 0 && (filled += (size_t)count) == capacity)
+            result = pri_fail(PARE_ERROR_FILE, "%s: grew while it was read", path);
+    }
+    close(descriptor);
+    if (result != PARE_OK) {
+        pri_free(bytes);
+        return result;
+    }
+    *data = bytes;
+    *size = filled;
+    return PARE_OK;
+}
+
+/* ---- Text, plain or gzip ---- */
+
+struct pri_reader {
+    gzFile file;
+    char *path;
+};
+
+pare_status pri_reader_open(const char *path, pri_reader **reader)
+{
+    *reader = NULL;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return fail_file("open", path);
+    struct stat status;
+    if (fstat(descriptor, &status) || S_ISDIR(status.st_mode)) {
+        close(descriptor);
+        return pri_fail(PARE_ERROR_FILE, "%s: is a directory; name a text file", path);
+    }
+    pri_reader *opened = pri_allocate_zero(1, sizeof *opened);
+    if (opened)
+        opened->path = pri_string_copy(path);
+    if (opened && opened->path)
+        opened->file = gzdopen(descriptor, "rb");
+    if (!opened || !opened->path || !opened->file) {
+        close(descriptor);
+        pri_reader_close(opened);
+        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
+    }
+    gzbuffer(opened->file, 1 << 17);
+    *reader = opened;
+    return PARE_OK;
+}
+
+pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
+{
+    unsigned wanted = capacity > 1 << 30 ? 1u << 30 : (unsigned)capacity;
+    int count = gzread(reader->file, buffer, wanted);
+    int code = Z_OK;
+    const char *reason = count < (int)wanted ? gzerror(reader->file, &code) : "";
+    *size = count > 0 ? (size_t)count : 0;
+    if (code == Z_ERRNO)
+        return fail_file("read", reader->path);
+    if (code != Z_OK && code != Z_STREAM_END)
+        return pri_fail(PARE_ERROR_FORMAT, "%s: damaged or truncated gzip file (%s)", reader->path,
+                        reason);
+    return PARE_OK;
+}
+
+void pri_reader_close(pri_reader *reader)
+{
+    if (!reader)
+        return;
+    if (reader->file)
+        gzclose(reader->file);
+    pri_free(reader->path);
+    pri_free(reader);
+}
+
+/* ---- Atomic replacement ---- */
+
+struct pri_writer {
+    FILE *file;
+    char *path, *temporary;
+};
+
+static void release_writer(pri_writer *writer)
+{
+    pri_free(writer->path);
+    pri_free(writer->temporary);
+    pri_free(writer);
+}
+
+pare_status pri_writer_open(const char *path, pri_writer **writer)
+{
+    *writer = NULL;
+    pri_writer *opened = pri_allocate_zero(1, sizeof *opened);
+    if (!opened)
+        return PARE_ERROR_MEMORY;
+    size_t capacity = strlen(path) + 32;
+    opened->path = pri_string_copy(path);
+    opened->temporary = pri_allocate(capacity, 1);
+    if (!opened->path || !opened->temporary) {
+        release_writer(opened);
+        return PARE_ERROR_MEMORY;
+    }
+    snprintf(opened->temporary, capacity, "%s.writing-%ld", path, (long)getpid());
+    opened->file = fopen(opened->temporary, "wbe");
+    if (!opened->file) {
+        pare_status status = fail_file("write", path);
+        release_writer(opened);
+        return status;
+    }
+    *writer = opened;
+    return PARE_OK;
+}
+
+pare_status pri_writer_write(pri_writer *writer, const void *data, size_t size)
+{
+    if (size && fwrite(data, 1, size, writer->file) != size)
+        return fail_file("write", writer->path);
+    return PARE_OK;
+}
+
+void pri_writer_abandon(pri_writer *writer)
+{
+    if (!writer)
+        return;
+    if (writer->file)
+        fclose(writer->file);
+    unlink(writer->temporary);
+    release_writer(writer);
+}
+
+/* Makes a rename last through a power cut. Some file systems cannot; the data are safe then too. */
+static void flush_directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = pri_string_copy(slash ? path : ".");
+    if (!directory)
+        return;
+    if (slash)
+        directory[slash == path ? 1 : slash - path] = 0;
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        fsync(descriptor);
+        close(descriptor);
+    }
+    pri_free(directory);
+}
+
+pare_status pri_writer_commit(pri_writer *writer)
+{
+    pare_status result = PARE_OK;
+    if (fflush(writer->file) || fsync(fileno(writer->file)))
+        result = fail_file("write", writer->path);
+    if (fclose(writer->file) && result == PARE_OK)
+        result = fail_file("write", writer->path);
+    writer->file = NULL;
+    if (result == PARE_OK && rename(writer->temporary, writer->path))
+        result = fail_file("replace", writer->path);
+    if (result != PARE_OK) {
+        pri_writer_abandon(writer);
+        return result;
+    }
+    flush_directory_of(writer->path);
+    release_writer(writer);
+    return PARE_OK;
+}
+
+pare_status pri_file_replace(const char *path, const void *data, size_t size)
+{
+    pri_writer *writer;
+    PRI_TRY(pri_writer_open(path, &writer));
+    pare_status status = pri_writer_write(writer, data, size);
+    if (status != PARE_OK) {
+        pri_writer_abandon(writer);
+        return status;
+    }
+    return pri_writer_commit(writer);
+}
+
+/* ---- Directories and paths ---- */
+
+bool pri_path_exists(const char *path)
+{
+    struct stat status;
+    return !stat(path, &status);
+}
+
+bool pri_path_is_directory(const char *path)
+{
+    struct stat status;
+    return !stat(path, &status) && S_ISDIR(status.st_mode);
+}
+
+pare_status pri_make_directories(const char *path)
+{
+    char *partial = pri_string_copy(path);
+    if (!partial)
+        return PARE_ERROR_MEMORY;
+    pare_status result = PARE_OK;
+    for (char *c = partial + (*partial == '/'); result == PARE_OK; c++) {
+        if (*c && *c != '/')
+            continue;
+        char separator = *c;
+        *c = 0;
+        if (*partial && mkdir(partial, 0777) && !pri_path_is_directory(partial))
+            result = fail_file("create this directory", partial);
+        *c = separator;
+        if (!separator)
+            break;
+    }
+    pri_free(partial);
+    return result;
+}
+
+pare_status pri_remove_tree(const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status))
+        return errno == ENOENT ? PARE_OK : fail_file("remove", path);
+    if (!S_ISDIR(status.st_mode))
+        return unlink(path) && errno != ENOENT ? fail_file("remove", path) : PARE_OK;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return fail_file("remove", path);
+    pare_status result = PARE_OK;
+    for (struct dirent *entry; result == PARE_OK && (entry = readdir(directory));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        char *child = pri_path_join(path, entry->d_name);
+        result = child ? pri_remove_tree(child) : PARE_ERROR_MEMORY;
+        pri_free(child);
+    }
+    closedir(directory);
+    if (result == PARE_OK && rmdir(path))
+        result = fail_file("remove", path);
+    return result;
+}
+
+char *pri_path_join(const char *directory, const char *name)
+{
+    size_t capacity = strlen(directory) + strlen(name) + 2;
+    char *path = pri_allocate(capacity, 1);
+    if (!path)
+        return NULL;
+    size_t length = strlen(directory);
+    bool separated = !length || directory[length - 1] == '/';
+    snprintf(path, capacity, "%s%s%s", directory, separated ? "" : "/", name);
+    return path;
+}
