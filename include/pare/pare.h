@@ -7,6 +7,7 @@
 #include "pare/nn.h"
 #include "pare/pruning.h"
 #include "pare/report.h"
+#include "pare/sweep.h"
 #include "pare/task.h"
 #include "pare/text.h"
 #include "pare/train.h"
