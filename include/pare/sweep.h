@@ -39,8 +39,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_sweep_train(pare_context *context,
                                                       const pare_sweep_options *options,
                                                       pare_result_row *row);
 
-/* What a sweep would cost: measured on a few training steps of random tokens in the recipe's shapes,
- * dense and under a random mask of each p. */
+/* What a sweep would cost: measured on a few dense training steps of random tokens in the recipe's
+ * shapes. Pruned runs are counted like dense ones, so the total is an upper bound. */
 typedef struct pare_sweep_estimate {
     uint64_t runs, steps, tokens; /* steps and tokens of one run */
     uint64_t vocabulary, parameters;

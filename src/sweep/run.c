@@ -1,0 +1,335 @@
+/* One run. Its directory is a complete model directory (config, weights, vocabulary, mask) with two
+ * files more: run.json says what was asked for, so that a directory is never reused for something
+ * else, and result.json, written last, says that the run is finished. */
+#include "sweep/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+
+static const char *const start_names[] = {
+    [PARE_START_RESTART] = "restart",
+    [PARE_START_CONTINUE] = "continue",
+    [PARE_START_ZERO_SHOT] = "zero-shot",
+};
+
+/* ---- Setting ---- */
+
+pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
+                                 const pare_progress *progress, pri_run_setting *setting)
+{
+    *setting = (pri_run_setting){
+        .context = context, .recipe = recipe, .model = recipe->model, .progress = *progress};
+    PRI_TRY(pare_language_modelling_create(&recipe->data, NULL, &setting->task));
+    setting->model.vocabulary =
+        pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task));
+    return pare_tape_create(context, &setting->tape);
+}
+
+void pri_run_setting_close(pri_run_setting *setting)
+{
+    pare_tape_destroy(setting->tape);
+    pare_task_destroy(setting->task);
+    *setting = (pri_run_setting){0};
+}
+
+/* ---- Identity: run.json ---- */
+
+static json_t *describe_model(const pare_transformer_xl_config *model)
+{
+    json_t *cutoffs = json_array();
+    for (size_t i = 0; i < model->cluster_count; i++)
+        json_array_append_new(cutoffs, json_integer((json_int_t)model->cutoffs[i]));
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:I, s:f, s:f}",
+        "vocabulary", (json_int_t)model->vocabulary, "layers", (json_int_t)model->layers, "heads",
+        (json_int_t)model->heads, "head_size", (json_int_t)model->head_size, "size",
+        (json_int_t)model->size, "embedding_size", (json_int_t)model->embedding_size,
+        "feed_forward", (json_int_t)model->feed_forward, "memory", (json_int_t)model->memory,
+        "clamp_length", (json_int_t)model->clamp_length, "same_length", model->same_length,
+        "pre_norm", model->pre_norm, "untie_biases", model->untie_biases, "cutoffs", cutoffs,
+        "division", (json_int_t)model->division, "dropout", (double)model->dropout,
+        "attention_dropout", (double)model->attention_dropout);
+}
+
+static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
+{
+    const pare_recipe *recipe = setting->recipe;
+    json_t *tokens = json_array();
+    for (int split = 0; split < PARE_SPLIT_COUNT; split++) {
+        uint64_t count = pare_language_modelling_tokens(setting->task, (pare_split)split);
+        json_array_append_new(tokens, json_integer((json_int_t)count));
+    }
+    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o}", "method", run->method, "start",
+                     run->mask ? start_names[run->start] : "", "seed",
+                     (json_int_t)recipe->training.seed, "tokens", tokens, "batch",
+                     (json_int_t)recipe->data.lanes, "length", (json_int_t)recipe->data.length,
+                     "model", describe_model(&setting->model));
+}
+
+/* The first key, possibly of a member object, whose values differ. */
+static const char *first_difference(json_t *wanted, json_t *found)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(wanted, key, value)
+    {
+        json_t *other = json_object_get(found, key);
+        if (json_equal(value, other))
+            continue;
+        bool members = json_is_object(value) && json_is_object(other);
+        return members ? first_difference(value, other) : key;
+    }
+    return "a setting of another version of Pare";
+}
+
+static pare_status check_identity(const char *path, const char *directory, json_t *wanted)
+{
+    json_t *found;
+    PRI_TRY(pri_json_load(path, &found));
+    pare_status status = PARE_OK;
+    if (!json_equal(wanted, found))
+        status = pri_fail(PARE_ERROR_ARGUMENT,
+                          "%s: holds a run of other settings ('%s' differs); remove it or choose "
+                          "another output directory",
+                          directory, first_difference(wanted, found));
+    json_decref(found);
+    return status;
+}
+
+/* Makes the directory this run's, or checks that it is. */
+static pare_status claim_directory(const pri_run_setting *setting, const pri_run *run)
+{
+    json_t *wanted = describe_run(setting, run);
+    char *path = pri_path_join(run->directory, "run.json");
+    pare_status status = PARE_OK;
+    if (!wanted || !path)
+        status = pri_fail(PARE_ERROR_MEMORY, "out of memory describing a run");
+    else if (pri_path_exists(path))
+        status = check_identity(path, run->directory, wanted);
+    else if ((status = pri_make_directories(run->directory)) == PARE_OK)
+        status = pri_json_save(wanted, path);
+    json_decref(wanted);
+    pri_free(path);
+    return status;
+}
+
+/* ---- The mask in the directory ---- */
+
+static pare_status files_equal(const char *a, const char *b, bool *equal)
+{
+    uint8_t *data_a, *data_b = NULL;
+    size_t size_a, size_b;
+    PRI_TRY(pri_file_read(a, 0, &data_a, &size_a));
+    pare_status status = pri_file_read(b, 0, &data_b, &size_b);
+    *equal = status == PARE_OK && size_a == size_b && !memcmp(data_a, data_b, size_a);
+    pri_free(data_a);
+    pri_free(data_b);
+    return status;
+}
+
+/* Saves the run's mask, or checks that the one there is the same to the last byte. */
+static pare_status place_mask(const pri_run *run)
+{
+    if (!run->mask)
+        return PARE_OK;
+    char *path = pri_path_join(run->directory, "mask.safetensors");
+    char *candidate = pri_path_join(run->directory, "candidate.safetensors");
+    pare_status status = path && candidate ? PARE_OK : PARE_ERROR_MEMORY;
+    if (status == PARE_OK && !pri_path_exists(path)) {
+        status = pare_mask_save(run->mask, path);
+    } else if (status == PARE_OK) {
+        bool equal = false;
+        status = pare_mask_save(run->mask, candidate);
+        if (status == PARE_OK)
+            status = files_equal(path, candidate, &equal);
+        if (status == PARE_OK)
+            status = pri_remove_tree(candidate);
+        if (status == PARE_OK && !equal)
+            status = pri_fail(PARE_ERROR_ARGUMENT,
+                              "%s: holds a run under another mask; remove it or choose another "
+                              "output directory",
+                              run->directory);
+    }
+    pri_free(path);
+    pri_free(candidate);
+    return status;
+}
+
+/* ---- Work ---- */
+
+typedef struct labelled_progress {
+    const pare_progress *outer;
+    const char *run;
+} labelled_progress;
+
+static void report_with_label(void *user, const pare_progress_event *event)
+{
+    const labelled_progress *progress = user;
+    char label[128];
+    snprintf(label, sizeof label, "%s: %s", progress->run, event->label);
+    pare_progress_event labelled = *event;
+    labelled.label = label;
+    progress->outer->report(progress->outer->user, &labelled);
+}
+
+static pare_status load_dense_weights(const pri_run *run, pare_model *model)
+{
+    char *path = pri_path_join(run->dense, "model.safetensors");
+    pare_status status = path ? pare_model_load_weights(model, path) : PARE_ERROR_MEMORY;
+    pri_free(path);
+    return status;
+}
+
+static pare_status save_vocabulary(const pri_run_setting *setting, const char *directory)
+{
+    char *path = pri_path_join(directory, "vocab.json");
+    pare_status status =
+        path ? pare_vocabulary_save(pare_language_modelling_vocabulary(setting->task), path)
+             : PARE_ERROR_MEMORY;
+    pri_free(path);
+    return status;
+}
+
+static pare_status train(const pri_run_setting *setting, const pri_run *run, pare_model *model,
+                         const pare_progress *progress, pare_result_row *row)
+{
+    if (run->mask && run->start == PARE_START_ZERO_SHOT) {
+        row->peak_bytes = pri_peak_resident_bytes();
+        return pare_model_save(model, run->directory);
+    }
+    pare_training_result result;
+    PRI_TRY(pare_train(model, setting->task, setting->tape, &setting->recipe->training,
+                       run->directory, progress, &result));
+    row->steps = result.steps;
+    row->train_seconds = result.seconds;
+    row->tokens_per_second = result.tokens_per_second;
+    row->attention_seconds = result.attention_seconds;
+    row->peak_bytes = result.peak_bytes;
+    return PARE_OK;
+}
+
+static pare_status evaluate(const pri_run_setting *setting, pare_model *model,
+                            const pare_progress *progress, pare_result_row *row)
+{
+    pare_evaluation valid, test;
+    PRI_TRY(pare_task_evaluate(setting->task, model, setting->tape, PARE_SPLIT_VALID, progress,
+                               &valid));
+    PRI_TRY(
+        pare_task_evaluate(setting->task, model, setting->tape, PARE_SPLIT_TEST, progress, &test));
+    row->valid = valid.metric;
+    row->test = test.metric;
+    row->evaluate_seconds = valid.seconds + test.seconds;
+    return PARE_OK;
+}
+
+static void describe_mask(const pare_mask *mask, pare_result_row *row)
+{
+    pare_mask_report report = pare_mask_describe(mask);
+    row->p_nominal = report.p_nominal;
+    row->p_admissible = report.p_admissible;
+    row->p_effective = report.p_effective;
+    row->kept_mass = report.kept_mass;
+    if (report.method == PARE_METHOD_RANDOM)
+        row->seed = report.options.seed;
+}
+
+/* The share of the rectangle that is not admissible counts as pruned in p_nominal, for dense runs
+ * too. */
+static double inadmissible_percent(const pare_model *model, size_t length)
+{
+    pare_geometry geometry = pare_model_attention_geometry(model, length);
+    double forbidden = 0;
+    for (size_t row = 0; row < geometry.queries; row++) {
+        size_t newest = row + geometry.keys - geometry.queries;
+        for (size_t column = 0; column < geometry.keys; column++)
+            forbidden += column > newest || (geometry.window && newest - column >= geometry.window);
+    }
+    return 100 * forbidden / ((double)geometry.queries * (double)geometry.keys);
+}
+
+static pare_status work(const pri_run_setting *setting, const pri_run *run, pare_result_row *row)
+{
+    labelled_progress labelled = {&setting->progress, run->label};
+    pare_progress progress = {setting->progress.report ? report_with_label : NULL, &labelled};
+    pare_model *model = NULL;
+    pri_peak_resident_reset();
+    pare_status status = pare_transformer_xl_create(setting->context, &setting->model,
+                                                    setting->recipe->training.seed, &model);
+    if (status == PARE_OK && run->mask && run->start != PARE_START_RESTART)
+        status = load_dense_weights(run, model);
+    if (status == PARE_OK)
+        status = save_vocabulary(setting, run->directory);
+    if (status == PARE_OK)
+        status = pare_model_set_mask(model, run->mask);
+    if (status == PARE_OK)
+        status = train(setting, run, model, &progress, row);
+    if (status == PARE_OK)
+        status = evaluate(setting, model, &progress, row);
+    if (status == PARE_OK) {
+        row->parameters = pare_model_parameter_floats(model);
+        row->plan_seconds = pare_model_plan_seconds(model);
+        row->p_nominal = inadmissible_percent(model, setting->recipe->data.length);
+        row->kept_mass = 100;
+        if (run->mask)
+            describe_mask(run->mask, row);
+    }
+    pare_model_destroy(model);
+    return status;
+}
+
+/* ---- result.json ---- */
+
+static pare_status load_result(const char *path, pare_result_row *row)
+{
+    pare_results stored;
+    PRI_TRY(pare_results_load(path, &stored));
+    pare_status status = PARE_OK;
+    if (stored.count == 1)
+        *row = stored.rows[0];
+    else
+        status = pri_fail(PARE_ERROR_FORMAT, "%s: %zu rows instead of one; remove the file", path,
+                          stored.count);
+    pare_results_free(&stored);
+    return status;
+}
+
+static pare_status save_result(const pri_run_setting *setting, const char *path,
+                               pare_result_row *row)
+{
+    pare_results single = {
+        .rows = row, .count = 1, .higher_is_better = pare_task_higher_is_better(setting->task)};
+    snprintf(single.name, sizeof single.name, "%s",
+             setting->recipe->name ? setting->recipe->name : "");
+    snprintf(single.metric, sizeof single.metric, "%s", pare_task_metric(setting->task));
+    return pare_results_save(&single, path);
+}
+
+pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
+                            pare_result_row *row, bool *fresh)
+{
+    *fresh = false;
+    *row = (pare_result_row){.train_seconds = 0};
+    PRI_TRY(claim_directory(setting, run));
+    PRI_TRY(place_mask(run));
+    char *path = pri_path_join(run->directory, "result.json");
+    if (!path)
+        return PARE_ERROR_MEMORY;
+    pare_status status;
+    if (pri_path_exists(path)) {
+        status = load_result(path, row);
+    } else {
+        *fresh = true;
+        snprintf(row->method, sizeof row->method, "%s", run->method);
+        snprintf(row->start, sizeof row->start, "%s", run->mask ? start_names[run->start] : "");
+        status = work(setting, run, row);
+        if (status == PARE_OK)
+            status = save_result(setting, path, row);
+    }
+    pri_free(path);
+    return status;
+}

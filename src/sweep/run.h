@@ -1,0 +1,35 @@
+/* One run of a sweep: a model trained (or only masked) and evaluated in a directory of its own. */
+#ifndef PARE_SRC_SWEEP_RUN_H
+#define PARE_SRC_SWEEP_RUN_H
+
+#include "pare/sweep.h"
+
+/* What all runs of a sweep share. */
+typedef struct pri_run_setting {
+    pare_context *context;
+    const pare_recipe *recipe;
+    pare_transformer_xl_config model; /* the recipe's, with the vocabulary filled in */
+    pare_task *task;
+    pare_tape *tape;
+    pare_progress progress;
+} pri_run_setting;
+
+/* Reads the data; destroy with pri_run_setting_close, also after a failure. */
+pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
+                                 const pare_progress *progress, pri_run_setting *setting);
+void pri_run_setting_close(pri_run_setting *setting);
+
+typedef struct pri_run {
+    char label[64];        /* "attention-pruning-90", for progress */
+    const char *directory; /* where the run lives */
+    const char *method;    /* "dense", "attention-pruning", "random" */
+    pare_start start;      /* of pruned runs */
+    const char *dense;     /* directory with the dense weights, for continue and zero-shot */
+    const pare_mask *mask; /* NULL: dense */
+} pri_run;
+
+/* Trains and evaluates what is not done yet; `fresh` tells whether anything was. */
+pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
+                            pare_result_row *row, bool *fresh);
+
+#endif

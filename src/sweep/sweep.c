@@ -1,0 +1,288 @@
+/* The order of a sweep: dense, average, attention pruning at every p, random control, report. Each
+ * step leaves a finished directory, so starting again only does what is missing. */
+#include "pare/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "sweep/run.h"
+
+static const char *const geometry_names[] = {
+    [PARE_GEOMETRY_CELL] = "cell", [PARE_GEOMETRY_DISTANCE] = "distance"};
+static const char *const scope_names[] = {[PARE_SCOPE_LAYER] = "layer",
+                                          [PARE_SCOPE_HEAD] = "head",
+                                          [PARE_SCOPE_ROW] = "row",
+                                          [PARE_SCOPE_MODEL] = "model"};
+static const char *const average_names[] = {
+    [PARE_AVERAGE_VALID] = "valid", [PARE_AVERAGE_MASS] = "mass"};
+
+typedef struct sweep {
+    pri_run_setting setting;
+    const pare_sweep_options *options;
+    pare_results *results;
+    char *dense_directory, *average_path, *results_path;
+    pare_average *average;
+} sweep;
+
+/* ---- One process per output directory ---- */
+
+static pare_status lock_output(const char *directory, int *descriptor)
+{
+    *descriptor = -1;
+    PRI_TRY(pri_make_directories(directory));
+    char *path = pri_path_join(directory, ".lock");
+    if (!path)
+        return PARE_ERROR_MEMORY;
+    pare_status status = PARE_OK;
+    int opened = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    pri_free(path);
+    if (opened < 0)
+        return pri_fail(PARE_ERROR_FILE, "%s: cannot write here: %s", directory, strerror(errno));
+    if (flock(opened, LOCK_EX | LOCK_NB)) {
+        status = pri_fail(PARE_ERROR_FILE,
+                          "%s: another process is working in this directory; wait for it or choose "
+                          "another output",
+                          directory);
+        close(opened);
+        return status;
+    }
+    *descriptor = opened;
+    return PARE_OK;
+}
+
+/* ---- Results ---- */
+
+/* `path` as seen from directory `base`; both exist. Empty when that cannot be told. */
+static void relative_path(const char *base, const char *path, char *relative, size_t capacity)
+{
+    char *from = realpath(base, NULL), *to = realpath(path, NULL);
+    relative[0] = 0;
+    if (from && to) {
+        size_t common = 0; /* length of the part of whole components that both share */
+        for (size_t i = 0;; i++) {
+            if ((!from[i] || from[i] == '/') && (!to[i] || to[i] == '/'))
+                common = i;
+            if (!from[i] || from[i] != to[i])
+                break;
+        }
+        size_t used = 0;
+        for (const char *c = from + common; *c && used < capacity; c++)
+            if (*c == '/')
+                used += (size_t)snprintf(relative + used, capacity - used, "../");
+        if (used < capacity)
+            snprintf(relative + used, capacity - used, "%s", to + common + (to[common] == '/'));
+    }
+    free(from);
+    free(to);
+}
+
+static void describe_sweep(sweep *state)
+{
+    const pare_recipe *recipe = state->setting.recipe;
+    pare_context *context = state->setting.context;
+    pare_results *results = state->results;
+    *results = (pare_results){.threads = pare_context_threads(context)};
+    results->higher_is_better = pare_task_higher_is_better(state->setting.task);
+    snprintf(results->name, sizeof results->name, "%s", recipe->name ? recipe->name : "sweep");
+    snprintf(results->description, sizeof results->description, "%s",
+             recipe->description ? recipe->description : "");
+    snprintf(results->metric, sizeof results->metric, "%s", pare_task_metric(state->setting.task));
+    snprintf(results->machine, sizeof results->machine, "%s", pare_cpu_name());
+    snprintf(results->level, sizeof results->level, "%s",
+             pare_level_name(pare_context_level(context)));
+    snprintf(results->version, sizeof results->version, "%s", PARE_VERSION);
+    snprintf(results->command, sizeof results->command, "%s",
+             state->options->command ? state->options->command : "");
+    snprintf(results->geometry, sizeof results->geometry, "%s",
+             geometry_names[recipe->prune.geometry]);
+    snprintf(results->scope, sizeof results->scope, "%s", scope_names[recipe->prune.scope]);
+    snprintf(results->average, sizeof results->average, "%s", average_names[recipe->prune.average]);
+}
+
+/* results.json is complete after every row: an unfinished sweep can be looked at. */
+static pare_status add_row(sweep *state, const pare_result_row *row, const char *directory,
+                           bool fresh)
+{
+    pare_results *results = state->results;
+    pare_result_row *rows =
+        pri_reallocate(results->rows, results->count, results->count + 1, sizeof *rows);
+    if (!rows)
+        return PARE_ERROR_MEMORY;
+    results->rows = rows;
+    pare_result_row *added = &rows[results->count++];
+    *added = *row;
+    relative_path(state->options->output, directory, added->directory, sizeof added->directory);
+    if (state->options->row_done)
+        state->options->row_done(state->options->user, added, fresh);
+    return pare_results_save(results, state->results_path);
+}
+
+/* ---- The steps ---- */
+
+static pare_status run_dense(sweep *state)
+{
+    pri_run run = {.label = "dense", .method = "dense", .directory = state->dense_directory};
+    pare_result_row row;
+    bool fresh;
+    PRI_TRY(pri_run_execute(&state->setting, &run, &row, &fresh));
+    return add_row(state, &row, run.directory, fresh);
+}
+
+static pare_status observe_dense(sweep *state)
+{
+    if (pri_path_exists(state->average_path))
+        return pare_average_load(state->average_path, &state->average);
+    pare_model *model;
+    PRI_TRY(pare_model_load(state->setting.context, state->dense_directory, &model));
+    pare_status status =
+        pare_task_observe(state->setting.task, model, state->setting.tape, PARE_SPLIT_TRAIN,
+                          &state->options->progress, &state->average);
+    if (status == PARE_OK)
+        status = pare_average_save(state->average, state->average_path);
+    pare_model_destroy(model);
+    return status;
+}
+
+static void name_run(pri_run *run, double percent, uint64_t seed)
+{
+    const char *suffix[] = {[PARE_START_RESTART] = "",
+                            [PARE_START_CONTINUE] = "-continue",
+                            [PARE_START_ZERO_SHOT] = "-zero-shot"};
+    char number[32] = "";
+    if (!strcmp(run->method, "random"))
+        snprintf(number, sizeof number, "-seed-%llu", (unsigned long long)seed);
+    snprintf(run->label, sizeof run->label, "%s-%g%s%s", run->method, percent, number,
+             suffix[run->start]);
+}
+
+static pare_status run_pruned(sweep *state, pare_method method, double percent, uint64_t seed)
+{
+    const pare_recipe *recipe = state->setting.recipe;
+    pare_prune_options prune = recipe->prune;
+    prune.method = method;
+    prune.percent = percent;
+    prune.seed = seed;
+    pri_run run = {.method = method == PARE_METHOD_RANDOM ? "random" : "attention-pruning",
+                   .start = recipe->start,
+                   .dense = state->dense_directory};
+    name_run(&run, percent, seed);
+
+    pare_mask *mask = NULL;
+    char *directory = pri_path_join(state->options->output, run.label);
+    pare_status status =
+        directory ? pare_mask_create(state->average, &prune, &mask) : PARE_ERROR_MEMORY;
+    pare_result_row row;
+    bool fresh = false;
+    if (status == PARE_OK) {
+        run.mask = mask;
+        run.directory = directory;
+        status = pri_run_execute(&state->setting, &run, &row, &fresh);
+    }
+    if (status == PARE_OK)
+        status = add_row(state, &row, directory, fresh);
+    pare_mask_destroy(mask);
+    pri_free(directory);
+    return status;
+}
+
+static pare_status run_all(sweep *state)
+{
+    const pare_recipe *recipe = state->setting.recipe;
+    PRI_TRY(run_dense(state));
+    PRI_TRY(observe_dense(state));
+    relative_path(state->options->output, state->average_path, state->results->average_path,
+                  sizeof state->results->average_path);
+    for (size_t i = 0; i < recipe->percent_count; i++)
+        PRI_TRY(run_pruned(state, PARE_METHOD_ATTENTION_PRUNING, recipe->percents[i], 0));
+    for (size_t i = 0; i < recipe->random_percent_count; i++)
+        for (size_t s = 0; s < recipe->random_seed_count; s++)
+            PRI_TRY(run_pruned(state, PARE_METHOD_RANDOM, recipe->random_percents[i],
+                               recipe->random_seeds[s]));
+    PRI_TRY(pare_results_save(state->results, state->results_path));
+    return pare_report_html(state->options->output);
+}
+
+static pare_status sweep_in_locked_output(pare_context *context, const pare_recipe *recipe,
+                                          const pare_sweep_options *options, pare_results *results)
+{
+    sweep state = {.options = options, .results = results};
+    pare_status status = pri_run_setting_open(context, recipe, &options->progress, &state.setting);
+    if (status == PARE_OK) {
+        describe_sweep(&state);
+        state.dense_directory = recipe->dense ? pri_string_copy(recipe->dense)
+                                              : pri_path_join(options->output, "dense");
+        state.results_path = pri_path_join(options->output, "results.json");
+        if (state.dense_directory)
+            state.average_path = pri_path_join(state.dense_directory, "average.safetensors");
+        status = state.average_path && state.results_path ? run_all(&state) : PARE_ERROR_MEMORY;
+    }
+    pare_average_destroy(state.average);
+    pri_free(state.dense_directory);
+    pri_free(state.average_path);
+    pri_free(state.results_path);
+    pri_run_setting_close(&state.setting);
+    return status;
+}
+
+pare_status pare_sweep(pare_context *context, const pare_recipe *recipe,
+                       const pare_sweep_options *options, pare_results *results)
+{
+    *results = (pare_results){.count = 0};
+    int lock;
+    PRI_TRY(lock_output(options->output, &lock));
+    pare_status status = sweep_in_locked_output(context, recipe, options, results);
+    close(lock);
+    if (status != PARE_OK)
+        pare_results_free(results);
+    return status;
+}
+
+/* ---- A single run ---- */
+
+static pare_status run_single(const pri_run_setting *setting, const char *directory,
+                              const pare_mask *mask, pare_result_row *row)
+{
+    const pare_recipe *recipe = setting->recipe;
+    bool random = mask && pare_mask_describe(mask).method == PARE_METHOD_RANDOM;
+    pri_run run = {.directory = directory,
+                   .method = !mask    ? "dense"
+                             : random ? "random"
+                                      : "attention-pruning",
+                   .start = recipe->start,
+                   .dense = recipe->dense,
+                   .mask = mask};
+    snprintf(run.label, sizeof run.label, "%s", run.method);
+    if (mask && recipe->start != PARE_START_RESTART && !recipe->dense)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "sweep.start %s needs the dense weights; name their directory with "
+                        "--set sweep.dense=DIRECTORY",
+                        recipe->start == PARE_START_CONTINUE ? "continue" : "zero-shot");
+    bool fresh;
+    return pri_run_execute(setting, &run, row, &fresh);
+}
+
+pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
+                             const char *mask_path, const pare_sweep_options *options,
+                             pare_result_row *row)
+{
+    int lock;
+    PRI_TRY(lock_output(options->output, &lock));
+    pare_mask *mask = NULL;
+    pri_run_setting setting = {0};
+    pare_status status = mask_path ? pare_mask_load(mask_path, &mask) : PARE_OK;
+    if (status == PARE_OK)
+        status = pri_run_setting_open(context, recipe, &options->progress, &setting);
+    if (status == PARE_OK)
+        status = run_single(&setting, options->output, mask, row);
+    pri_run_setting_close(&setting);
+    pare_mask_destroy(mask);
+    close(lock);
+    return status;
+}
