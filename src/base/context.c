@@ -1,5 +1,6 @@
 /* The context: how many threads, which instruction-set level. A level counts as supported only when
- * the CPU reports every feature of it and the operating system saves the registers it uses. */
+ * this build has it, the CPU reports every feature of it and the operating system saves the
+ * registers it uses. */
 #include "base/context.h"
 
 #include <omp.h>
@@ -15,6 +16,25 @@ static const char *const level_names[PARE_LEVEL_COUNT] = {
     [PARE_LEVEL_PORTABLE] = "portable",   [PARE_LEVEL_NEON] = "neon",
     [PARE_LEVEL_X86_64_V2] = "x86-64-v2", [PARE_LEVEL_X86_64_V3] = "x86-64-v3",
     [PARE_LEVEL_X86_64_V4] = "x86-64-v4",
+};
+
+/* The build defines one macro per level whose kernels it compiles (cmake/rooms.cmake). */
+static const bool level_built[PARE_LEVEL_COUNT] = {
+#ifdef PARE_WITH_portable
+    [PARE_LEVEL_PORTABLE] = true,
+#endif
+#ifdef PARE_WITH_neon
+    [PARE_LEVEL_NEON] = true,
+#endif
+#ifdef PARE_WITH_x86_64_v2
+    [PARE_LEVEL_X86_64_V2] = true,
+#endif
+#ifdef PARE_WITH_x86_64_v3
+    [PARE_LEVEL_X86_64_V3] = true,
+#endif
+#ifdef PARE_WITH_x86_64_v4
+    [PARE_LEVEL_X86_64_V4] = true,
+#endif
 };
 
 const char *pare_level_name(pare_level level)
@@ -53,7 +73,7 @@ static bool has(unsigned long long value, unsigned long long bits)
     return (value & bits) == bits;
 }
 
-bool pare_level_supported(pare_level level)
+static bool cpu_has(pare_level level)
 {
     const unsigned v2 =
         bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B;
@@ -90,7 +110,7 @@ static void read_brand(char name[49])
     name[48] = 0;
 }
 #else
-bool pare_level_supported(pare_level level)
+static bool cpu_has(pare_level level)
 {
 #if defined(__aarch64__)
     return level == PARE_LEVEL_NEON;
@@ -104,6 +124,11 @@ static void read_brand(char name[49])
     name[0] = 0;
 }
 #endif
+
+bool pare_level_supported(pare_level level)
+{
+    return level_built[level] && cpu_has(level);
+}
 
 const char *pare_cpu_name(void)
 {
@@ -130,7 +155,8 @@ static pare_status choose_level(const char *name, pare_level *level)
     *level = best_level();
     if (!pare_level_supported(*level))
         return pri_fail(PARE_ERROR_UNSUPPORTED,
-                        "this CPU lacks SSE4.2 (x86-64-v2), the least that Pare needs");
+                        "this CPU has no instruction-set level that this build of Pare offers "
+                        "(on x86-64 the least is x86-64-v2, with SSE4.2)");
     if (!name || !*name)
         return PARE_OK;
     for (int i = 0; i < PARE_LEVEL_COUNT; i++) {
@@ -140,8 +166,8 @@ static pare_status choose_level(const char *name, pare_level *level)
         if (pare_level_supported(*level))
             return PARE_OK;
         return pri_fail(PARE_ERROR_ARGUMENT,
-                        "instruction-set level '%s' (PARE_ISA) is not available on this CPU; the "
-                        "best one here is %s",
+                        "instruction-set level '%s' (PARE_ISA) is not available on this CPU "
+                        "and in this build; the best one here is %s",
                         name, level_names[best_level()]);
     }
     return pri_fail(PARE_ERROR_ARGUMENT,
