@@ -16,10 +16,12 @@ extern "C" {
 #endif
 
 /* A row-major matrix; rows are tokens, columns are features. `gradient` is NULL when none is
- * wanted. */
+ * wanted. A parameter is a zero-initialised pare_tensor with its sizes and pointers filled in. */
 typedef struct pare_tensor {
     size_t rows, columns;
     float *value, *gradient;
+    bool gradient_unwritten; /* the tape's mark on results of operators: `gradient` holds nothing
+                                yet and counts as zero, so the first writer need not add */
 } pare_tensor;
 
 typedef struct pare_tape pare_tape;
@@ -62,6 +64,18 @@ PARE_API pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tens
 /* weight (V, d), ids[n] < V -> (n, d), each row times `scale` */
 PARE_API pare_tensor *pare_embedding(pare_tape *tape, pare_tensor *weight, const uint32_t *ids,
                                      size_t count, float scale);
+/* Embedding whose words have smaller vectors the rarer they are (Transformer-XL with div_val > 1).
+ * Cutoffs as in pare_adaptive_softmax, of which weights and projections may be the same tensors. */
+#define PARE_CLUSTERS_MAX 8
+typedef struct pare_adaptive_words {
+    size_t clusters;
+    size_t cutoffs[PARE_CLUSTERS_MAX];      /* end of each cluster; the last is the vocabulary */
+    pare_tensor *weight[PARE_CLUSTERS_MAX]; /* (words of the cluster, size of the cluster) */
+    pare_tensor *projection[PARE_CLUSTERS_MAX]; /* (d, size of the cluster); NULL: the size is d */
+} pare_adaptive_words;
+/* ids[n] < V -> (n, d): row = scale * projection x (the word's vector). */
+PARE_API pare_tensor *pare_adaptive_embedding(pare_tape *tape, const pare_adaptive_words *words,
+                                              const uint32_t *ids, size_t count, float scale);
 /* gain, bias (1, d) */
 PARE_API pare_tensor *pare_layer_norm(pare_tape *tape, pare_tensor *input, pare_tensor *gain,
                                       pare_tensor *bias, float epsilon);
@@ -96,18 +110,19 @@ PARE_API pare_tensor *pare_cross_entropy(pare_tape *tape, pare_tensor *logits,
  * shortlist; cutoffs[c] is the first word of cluster c + 1; cutoffs end with the vocabulary size.
  * The head scores shortlist words, then `clusters - 1` cluster tokens; the reference code stores
  * cluster c's token at head column (shortlist size + clusters - 1 - c), and so does this. */
-#define PARE_CLUSTERS_MAX 8
 typedef struct pare_adaptive_softmax {
     size_t clusters;                        /* 1: a plain softmax */
     size_t cutoffs[PARE_CLUSTERS_MAX];      /* end of each cluster; the last is the vocabulary */
     pare_tensor *weight[PARE_CLUSTERS_MAX]; /* (words of the cluster, size of the cluster) */
     pare_tensor *bias[PARE_CLUSTERS_MAX];   /* (1, words of the cluster) */
-    pare_tensor *projection[PARE_CLUSTERS_MAX]; /* (size of the cluster, d), applied to the hidden
-                                                   state as a linear layer; NULL: none */
+    pare_tensor *projection[PARE_CLUSTERS_MAX]; /* (d, size of the cluster): the cluster sees hidden
+                                                   x projection; NULL: none, the size is d */
     pare_tensor *cluster_weight,
         *cluster_bias; /* (clusters - 1, size of cluster 0), (1, clusters - 1) */
 } pare_adaptive_softmax;
-/* hidden (n, d) -> (1, 1) mean negative log-likelihood; `losses` (n), optional. */
+/* hidden (n, d) -> (1, 1) mean negative log-likelihood over rows whose target is not PARE_IGNORE;
+ * `losses` (n), optional, 0 in ignored rows. Logits exist for a block of rows at a time only; in
+ * training their gradient is taken on the spot, with one copy of each weight to hold it. */
 PARE_API pare_tensor *pare_adaptive_softmax_loss(pare_tape *tape, pare_tensor *hidden,
                                                  const pare_adaptive_softmax *softmax,
                                                  const uint32_t *targets, float *losses);
