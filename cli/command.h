@@ -1,0 +1,81 @@
+/* What every verb of the `pare` command shares: its description, option parsing and the way it
+ * fails. A verb is one file with one `command` and one function. */
+#ifndef PARE_CLI_COMMAND_H
+#define PARE_CLI_COMMAND_H
+
+#include <jansson.h>
+
+#include "pare/pare.h"
+
+typedef enum option_kind {
+    OPTION_FLAG,   /* bool */
+    OPTION_STRING, /* const char * */
+    OPTION_COUNT,  /* uint64_t */
+    OPTION_NUMBER, /* double */
+    OPTION_CHOICE, /* int, index into `choices` */
+    OPTION_LIST    /* string_list: may be given several times */
+} option_kind;
+
+#define STRING_LIST_MAX 64
+typedef struct string_list {
+    const char *items[STRING_LIST_MAX];
+    size_t count;
+} string_list;
+
+typedef struct cli_option {
+    const char *name;        /* without the dashes */
+    const char *placeholder; /* "FILE"; NULL for flags */
+    option_kind kind;
+    void *target;
+    const char *help;
+    const char *const *choices; /* OPTION_CHOICE: names, then NULL */
+} cli_option;
+
+typedef struct cli_command {
+    const char *name;
+    const char *arguments; /* "RECIPE [options]" */
+    const char *summary;   /* one line, for `pare help` */
+    const char *details;   /* paragraphs, for `pare VERB --help` */
+    const char *example;
+    size_t positionals_min, positionals_max;
+} cli_command;
+
+#define POSITIONALS_MAX 8
+typedef struct cli_arguments {
+    const char *positionals[POSITIONALS_MAX];
+    size_t count;
+} cli_arguments;
+
+/* Fills the targets of `options` (which end with a NULL name). Returns true to go on; false after
+ * --help or a mistake, with *exit_code set and everything already printed. */
+bool parse_arguments(const cli_command *command, const cli_option *options, int argument_count,
+                     char **argument_values, cli_arguments *parsed, int *exit_code);
+
+/* Prints the library's message for a failed call and returns the exit code. */
+int fail(const char *verb, pare_status status);
+/* The same for mistakes found by the command itself. */
+int fail_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Prints and releases a JSON object as the verb's only standard output. */
+int print_json(json_t *object);
+
+/* "1,234,567", "1.2 GB", "1:02:03", in one of a few static buffers. */
+const char *format_count(uint64_t count);
+const char *format_bytes(double bytes);
+const char *format_duration(double seconds);
+
+/* The verbs, one file each. */
+int command_bench(int argument_count, char **argument_values);
+int command_eval(int argument_count, char **argument_values);
+int command_generate(int argument_count, char **argument_values);
+int command_info(int argument_count, char **argument_values);
+int command_observe(int argument_count, char **argument_values);
+int command_prune(int argument_count, char **argument_values);
+int command_report(int argument_count, char **argument_values);
+int command_sweep(int argument_count, char **argument_values);
+int command_train(int argument_count, char **argument_values);
+
+extern const cli_command bench_command, eval_command, generate_command, info_command,
+    observe_command, prune_command, report_command, sweep_command, train_command;
+
+#endif

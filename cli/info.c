@@ -1,0 +1,172 @@
+/* pare info: this machine, or what is in a model directory, a mask or an average. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "command.h"
+#include "source.h"
+
+const cli_command info_command = {
+    .name = "info",
+    .arguments = "[MODEL | MASK | AVERAGE] [options]",
+    .summary = "describe this machine, a model, a mask or an average",
+    .details =
+        "Without an argument: version, CPU, the instruction-set level that the kernels will use\n"
+        "and why. PARE_ISA chooses another one.",
+    .example = "  pare info\n  pare info runs/demo/attention-pruning-90",
+    .positionals_min = 0,
+    .positionals_max = 1};
+
+static int describe_machine(const pare_context *context, bool json)
+{
+    pare_level chosen = pare_context_level(context);
+    json_t *levels = json_array();
+    if (!json)
+        printf("Pare %s\nCPU      %s\nthreads  %d\nkernels  %s\n", PARE_VERSION, pare_cpu_name(),
+               pare_context_threads(context), pare_level_name(chosen));
+    for (int i = 0; i < PARE_LEVEL_COUNT; i++) {
+        pare_level level = (pare_level)i;
+        if (!pare_level_supported(level))
+            continue;
+        json_array_append_new(levels, json_string(pare_level_name(level)));
+        if (!json && level != chosen)
+            printf("         %s is available too (PARE_ISA=%s)\n", pare_level_name(level),
+                   pare_level_name(level));
+    }
+    if (!json) {
+        json_decref(levels);
+        return PARE_OK;
+    }
+    return print_json(json_pack("{s:s, s:s, s:i, s:s, s:o}", "version", PARE_VERSION, "cpu",
+                                pare_cpu_name(), "threads", pare_context_threads(context), "level",
+                                pare_level_name(chosen), "levels", levels));
+}
+
+static json_t *geometry_to_json(const pare_geometry *g)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I}", "kind",
+                     g->kind == PARE_GEOMETRY_CELL ? "cell" : "distance", "layers",
+                     (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
+                     (json_int_t)g->queries, "keys", (json_int_t)g->keys, "causal", g->causal,
+                     "window", (json_int_t)g->window);
+}
+
+static void print_geometry(const pare_geometry *g)
+{
+    printf("geometry  %s, %zu layers x %zu heads, %zu queries x %zu keys%s\n",
+           g->kind == PARE_GEOMETRY_CELL ? "cell" : "distance", g->layers, g->heads, g->queries,
+           g->keys, g->causal ? ", causal" : "");
+}
+
+static json_t *describe_mask(const pare_mask *mask, bool json)
+{
+    static const char *const methods[] = {"attention-pruning", "random", "compat"};
+    const pare_geometry *g = pare_mask_geometry(mask);
+    pare_mask_report r = pare_mask_describe(mask);
+    if (json)
+        return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:o}", "type", "mask", "method",
+                         methods[r.method], "p_nom", r.p_nominal, "p_adm", r.p_admissible, "p_eff",
+                         r.p_effective, "kept_mass", r.kept_mass, "corpus", r.corpus, "geometry",
+                         geometry_to_json(g));
+    printf("mask      %s, p_nom %.2f  p_adm %.2f  p_eff %.2f, keeps %.2f%% of the attention\n",
+           methods[r.method], r.p_nominal, r.p_admissible, r.p_effective, r.kept_mass);
+    print_geometry(g);
+    printf("corpus    %s (hash %016llx)\n", r.corpus, (unsigned long long)r.corpus_hash);
+    return NULL;
+}
+
+static json_t *describe_average(const pare_average *average, bool json)
+{
+    const pare_geometry *g = pare_average_geometry(average);
+    if (json)
+        return json_pack("{s:s, s:I, s:o}", "type", "average", "examples",
+                         (json_int_t)pare_average_examples(average), "geometry",
+                         geometry_to_json(g));
+    printf("average   over %s segments\n", format_count(pare_average_examples(average)));
+    print_geometry(g);
+    return NULL;
+}
+
+static json_t *describe_model(pare_model *model, bool json)
+{
+    size_t parameters = pare_model_parameter_floats(model);
+    const pare_mask *mask = pare_model_mask(model);
+    if (json)
+        return json_pack("{s:s, s:s, s:I, s:o}", "type", "model", "family",
+                         pare_model_family(model), "parameters", (json_int_t)parameters, "mask",
+                         mask ? describe_mask(mask, true) : json_null());
+    printf("model     %s, %s parameters\n", pare_model_family(model), format_count(parameters));
+    const pare_transformer_xl_config *c = pare_transformer_xl_config_of(model);
+    if (c)
+        printf("shape     %zu layers, %zu heads of %zu, size %zu, feed-forward %zu, memory %zu, "
+               "vocabulary %zu\n",
+               c->layers, c->heads, c->head_size, c->size, c->feed_forward, c->memory,
+               c->vocabulary);
+    if (mask)
+        describe_mask(mask, false);
+    else
+        printf("mask      none: dense\n");
+    return NULL;
+}
+
+/* A file may be a mask or an average: its own reader says so. */
+static pare_status describe_file(const char *path, bool json, json_t **object)
+{
+    pare_mask *mask;
+    if (pare_mask_load(path, &mask) == PARE_OK) {
+        *object = describe_mask(mask, json);
+        pare_mask_destroy(mask);
+        return PARE_OK;
+    }
+    pare_average *average;
+    pare_status status = pare_average_load(path, &average);
+    if (status == PARE_OK) {
+        *object = describe_average(average, json);
+        pare_average_destroy(average);
+    }
+    return status;
+}
+
+static pare_status describe_path(pare_context *context, const char *path, bool json,
+                                 json_t **object)
+{
+    struct stat information;
+    if (stat(path, &information) || !S_ISDIR(information.st_mode))
+        return describe_file(path, json, object);
+    pare_model *model;
+    pare_status status = pare_model_load(context, path, &model);
+    if (status == PARE_OK) {
+        *object = describe_model(model, json);
+        pare_model_destroy(model);
+    }
+    return status;
+}
+
+int command_info(int argument_count, char **argument_values)
+{
+    uint64_t threads = 0;
+    bool json = false;
+    const cli_option options[] = {
+        {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
+        {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
+        {0}};
+    cli_arguments parsed;
+    int exit_code;
+    if (!parse_arguments(&info_command, options, argument_count, argument_values, &parsed,
+                         &exit_code))
+        return exit_code;
+    pare_context *context;
+    pare_status status = open_context(threads, &context);
+    if (status != PARE_OK)
+        return fail("info", status);
+    json_t *object = NULL;
+    if (!parsed.count)
+        exit_code = describe_machine(context, json);
+    else if ((status = describe_path(context, parsed.positionals[0], json, &object)) != PARE_OK)
+        exit_code = fail("info", status);
+    else if (object)
+        exit_code = print_json(object);
+    pare_context_destroy(context);
+    return exit_code;
+}

@@ -1,0 +1,86 @@
+/* The `pare` command: finds the verb and runs it. Ctrl-C stops long work at its next safe point; a
+ * second Ctrl-C stops at once. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+typedef struct verb {
+    const cli_command *command;
+    int (*run)(int argument_count, char **argument_values);
+} verb;
+
+static const verb verbs[] = {
+    {&sweep_command, command_sweep},     {&train_command, command_train},
+    {&observe_command, command_observe}, {&prune_command, command_prune},
+    {&eval_command, command_eval},       {&generate_command, command_generate},
+    {&report_command, command_report},   {&bench_command, command_bench},
+    {&info_command, command_info},
+};
+#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+static void on_interrupt(int signal_number)
+{
+    static const char note[] =
+        "\nstopping at the next safe point; press Ctrl-C again to stop at once\n";
+    if (pare_interrupted())
+        _exit(128 + signal_number);
+    pare_interrupt();
+    if (write(STDERR_FILENO, note, sizeof note - 1) < 0)
+        return;
+}
+
+static void install_signal_handlers(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    /* A write past a file size limit then fails like one on a full disk instead of killing. */
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+static void print_overview(FILE *stream)
+{
+    fprintf(stream,
+            "Pare " PARE_VERSION ": attention that keeps only what matters on your data.\n\n"
+            "Usage: pare VERB [arguments]\n\n");
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        fprintf(stream, "  %-9s %s\n", verbs[i].command->name, verbs[i].command->summary);
+    fprintf(stream,
+            "\nStart here:  pare sweep recipes/demo.yaml\n"
+            "Every verb:  pare VERB --help\n\n"
+            "Variables: PARE_DATA (directory of data sets), PARE_ISA (x86-64-v2, -v3, -v4),\n"
+            "OMP_NUM_THREADS.  Exit codes: 0 done, 2 wrong use, 3 wrong file contents, 4 file\n"
+            "cannot be read or written, 5 out of memory, 6 not a number, 7 not supported,\n"
+            "130 interrupted.\n");
+}
+
+int main(int argument_count, char **argument_values)
+{
+    const char *name = argument_count > 1 ? argument_values[1] : NULL;
+    if (!name || !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        print_overview(name ? stdout : stderr);
+        return name ? PARE_OK : PARE_ERROR_ARGUMENT;
+    }
+    if (!strcmp(name, "--version")) {
+        printf("pare " PARE_VERSION "\n");
+        return PARE_OK;
+    }
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(name, verbs[i].command->name))
+            continue;
+        install_signal_handlers();
+        int exit_code = verbs[i].run(argument_count - 1, argument_values + 1);
+        if (fflush(stdout)) {
+            fprintf(stderr, "pare %s: cannot write to standard output: %s\n", name,
+                    strerror(errno));
+            return exit_code ? exit_code : PARE_ERROR_FILE;
+        }
+        return exit_code;
+    }
+    fprintf(stderr, "pare: unknown verb '%s'; 'pare help' lists them\n", name);
+    return PARE_ERROR_ARGUMENT;
+}

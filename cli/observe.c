@@ -1,0 +1,98 @@
+/* pare observe: a model's average attention over a text. */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "progress.h"
+#include "source.h"
+
+const cli_command observe_command = {
+    .name = "observe",
+    .arguments = "MODEL (--recipe RECIPE | --text FILE) [options]",
+    .summary = "average a model's attention over a data set",
+    .details =
+        "Runs the model densely over the whole text, without dropout, and adds up what every\n"
+        "head attends to, per cell (query row x key column). The sums are kept in fp64 with a\n"
+        "count for every cell, so files of several parts of a corpus merge exactly (--merge).",
+    .example =
+        "  pare observe runs/demo/dense --recipe recipes/demo.yaml --output average.safetensors",
+    .positionals_min = 1,
+    .positionals_max = 1};
+
+static pare_status merge_into(pare_average *average, const string_list *paths)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        pare_average *part;
+        pare_status status = pare_average_load(paths->items[i], &part);
+        if (status != PARE_OK)
+            return status;
+        status = pare_average_merge(average, part);
+        pare_average_destroy(part);
+        if (status != PARE_OK)
+            return status;
+    }
+    return PARE_OK;
+}
+
+static int describe(const pare_average *average, const char *output, bool json)
+{
+    const pare_geometry *g = pare_average_geometry(average);
+    uint64_t examples = pare_average_examples(average);
+    if (json)
+        return print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "output", output, "layers",
+                                    (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
+                                    (json_int_t)g->queries, "keys", (json_int_t)g->keys, "examples",
+                                    (json_int_t)examples));
+    printf("%s: %zu layers x %zu heads, %zu queries x %zu keys, averaged over %s segments\n",
+           output, g->layers, g->heads, g->queries, g->keys, format_count(examples));
+    return PARE_OK;
+}
+
+int command_observe(int argument_count, char **argument_values)
+{
+    static const char *const splits[] = {"train", "valid", "test", NULL};
+    source_options source = {0};
+    string_list merge = {.count = 0};
+    const char *output = "average.safetensors";
+    bool json = false;
+    int split = PARE_SPLIT_TRAIN;
+    const cli_option options[] = {
+        {"recipe", "FILE", OPTION_STRING, &source.recipe, "data as this recipe describes them",
+         NULL},
+        {"set", "KEY=VALUE", OPTION_LIST, &source.set, "override a key of the recipe", NULL},
+        {"text", "FILE", OPTION_STRING, &source.text, "a text, plain or gzip", NULL},
+        {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
+        {"output", "FILE", OPTION_STRING, &output, "default average.safetensors", NULL},
+        {"merge", "FILE", OPTION_LIST, &merge, "add this average to the result", NULL},
+        {"batch", "N", OPTION_COUNT, &source.lanes, "lanes computed together; speed only", NULL},
+        {"length", "N", OPTION_COUNT, &source.length, "tokens per segment: rows of the mask", NULL},
+        {"threads", "N", OPTION_COUNT, &source.threads, "default: all cores", NULL},
+        {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
+        {0}};
+    cli_arguments parsed;
+    int exit_code;
+    if (!parse_arguments(&observe_command, options, argument_count, argument_values, &parsed,
+                         &exit_code))
+        return exit_code;
+    if (!source.recipe == !source.text)
+        return fail_usage("observe", "give either --recipe or --text");
+
+    cli_session session = {0};
+    pare_average *average = NULL;
+    pare_progress progress = progress_begin(json);
+    pare_status status = open_session(&session, parsed.positionals[0], NULL, false, source.threads);
+    if (status == PARE_OK)
+        status = open_task(&session, &source);
+    if (status == PARE_OK)
+        status = pare_task_observe(session.task, session.model, session.tape, (pare_split)split,
+                                   &progress, &average);
+    progress_end();
+    if (status == PARE_OK)
+        status = merge_into(average, &merge);
+    if (status == PARE_OK)
+        status = pare_average_save(average, output);
+    exit_code = status == PARE_OK ? describe(average, output, json) : fail("observe", status);
+    pare_average_destroy(average);
+    close_session(&session);
+    return exit_code;
+}

@@ -1,0 +1,170 @@
+/* pare prune: from an average to a mask, with a look at it. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+const cli_command prune_command = {
+    .name = "prune",
+    .arguments = "AVERAGE [options]",
+    .summary = "turn average attention into a mask",
+    .details = "AVERAGE is a file written by `pare observe`, a run directory that holds one, or a "
+               ".npy array\n"
+               "(layers x heads x queries x keys) of the reference implementation.\n\n"
+               "--percent counts cells that the model may use (not the future). Three shares are "
+               "printed:\n"
+               "p_nom of the full rectangle, p_adm of the admissible cells, p_eff of the cells of "
+               "the corpus,\n"
+               "which is the work really saved. --geometry distance prunes (head, distance) "
+               "classes instead\n"
+               "of single cells: a mask for any segment and memory length.",
+    .example = "  pare prune runs/demo/dense --percent 90 --output mask.safetensors",
+    .positionals_min = 1,
+    .positionals_max = 1};
+
+static const char *const methods[] = {"attention-pruning", "random", "compat", NULL};
+static const char *const geometries[] = {"cell", "distance", NULL};
+static const char *const averages[] = {"valid", "mass", NULL};
+static const char *const scopes[] = {"layer", "head", "row", "model", NULL};
+static const char *const empty_rows[] = {"keep-one", "zero", "compat-uniform", NULL};
+
+typedef struct prune_request {
+    const char *output, *show;
+    double percent;
+    int method, geometry, average, scope, empty_row;
+    uint64_t seed;
+    bool not_causal, json;
+} prune_request;
+
+static pare_status load_average(const char *path, bool causal, pare_average **average)
+{
+    size_t length = strlen(path);
+    if (length > 4 && !strcmp(path + length - 4, ".npy"))
+        return pare_average_import_npy(path, causal, average);
+    char inside[PATH_MAX];
+    snprintf(inside, sizeof inside, "%s/average.safetensors", path);
+    return pare_average_load(access(inside, F_OK) ? path : inside, average);
+}
+
+/* Kept shares per layer and head, in percent. */
+static void print_shares(const pare_mask *mask)
+{
+    const pare_geometry *g = pare_mask_geometry(mask);
+    printf("\nkept %%   ");
+    for (size_t h = 0; h < g->heads; h++)
+        printf("  head %-2zu", h + 1);
+    for (size_t l = 0; l < g->layers; l++) {
+        printf("\nlayer %-3zu", l + 1);
+        for (size_t h = 0; h < g->heads; h++)
+            printf("%9.1f", 100 * pare_mask_kept_share(mask, l, h));
+    }
+    printf("\n");
+}
+
+static pare_status print_heat_map(const pare_average *average, const pare_mask *mask,
+                                  const char *show)
+{
+    size_t layer = 1, head = 1;
+    const pare_geometry *g = pare_mask_geometry(mask);
+    char rest;
+    if (show && sscanf(show, "%zu:%zu%c", &layer, &head, &rest) != 2)
+        layer = 0;
+    if (!layer || !head || layer > g->layers || head > g->heads) {
+        fail_usage("prune", "--show needs LAYER:HEAD, from 1:1 to %zu:%zu", g->layers, g->heads);
+        return PARE_ERROR_ARGUMENT;
+    }
+    char *text;
+    pare_status status =
+        pare_heat_map_text(average, mask, layer - 1, head - 1, 78, isatty(STDOUT_FILENO), &text);
+    if (status != PARE_OK) {
+        fail("prune", status);
+        return status;
+    }
+    printf("\nlayer %zu, head %zu: average attention, bright is strong, pruned cells dark\n%s",
+           layer, head, text);
+    free(text);
+    return PARE_OK;
+}
+
+static json_t *mask_to_json(const pare_mask *mask, const char *output)
+{
+    const pare_geometry *g = pare_mask_geometry(mask);
+    pare_mask_report report = pare_mask_describe(mask);
+    json_t *shares = json_array();
+    for (size_t l = 0; l < g->layers; l++) {
+        json_t *row = json_array();
+        for (size_t h = 0; h < g->heads; h++)
+            json_array_append_new(row, json_real(pare_mask_kept_share(mask, l, h)));
+        json_array_append_new(shares, row);
+    }
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o}", "output", output, "p_nom",
+                     report.p_nominal, "p_adm", report.p_admissible, "p_eff", report.p_effective,
+                     "kept_mass", report.kept_mass, "pruned_cells", (json_int_t)report.pruned_cells,
+                     "admissible_cells", (json_int_t)report.admissible_cells, "rescued_rows",
+                     (json_int_t)report.rescued_rows, "kept_shares", shares);
+}
+
+static int show_mask(const pare_average *average, const pare_mask *mask,
+                     const prune_request *request)
+{
+    if (request->json)
+        return print_json(mask_to_json(mask, request->output));
+    pare_mask_report report = pare_mask_describe(mask);
+    printf(
+        "%s: p_nom %.2f  p_adm %.2f  p_eff %.2f; keeps %.2f%% of the attention; %s rows rescued\n",
+        request->output, report.p_nominal, report.p_admissible, report.p_effective,
+        report.kept_mass, format_count(report.rescued_rows));
+    print_shares(mask);
+    return (int)print_heat_map(average, mask, request->show);
+}
+
+int command_prune(int argument_count, char **argument_values)
+{
+    prune_request request = {.output = "mask.safetensors", .percent = -1, .seed = 1};
+    const cli_option options[] = {
+        {"percent", "P", OPTION_NUMBER, &request.percent, "share to prune, 0 to 100; required",
+         NULL},
+        {"output", "FILE", OPTION_STRING, &request.output, "default mask.safetensors", NULL},
+        {"method", "NAME", OPTION_CHOICE, &request.method, "what to prune", methods},
+        {"geometry", "NAME", OPTION_CHOICE, &request.geometry, "what one bit stands for",
+         geometries},
+        {"average", "NAME", OPTION_CHOICE, &request.average, "how rare positions count", averages},
+        {"scope", "NAME", OPTION_CHOICE, &request.scope, "where the smallest are sought", scopes},
+        {"empty-row", "NAME", OPTION_CHOICE, &request.empty_row, "rows that would lose every cell",
+         empty_rows},
+        {"seed", "N", OPTION_COUNT, &request.seed, "of --method random; default 1", NULL},
+        {"not-causal", NULL, OPTION_FLAG, &request.not_causal, "the .npy array is of an encoder",
+         NULL},
+        {"show", "L:H", OPTION_STRING, &request.show, "which head to draw; default 1:1", NULL},
+        {"json", NULL, OPTION_FLAG, &request.json, "print a JSON object", NULL},
+        {0}};
+    cli_arguments parsed;
+    int exit_code;
+    if (!parse_arguments(&prune_command, options, argument_count, argument_values, &parsed,
+                         &exit_code))
+        return exit_code;
+    if (request.percent < 0 || request.percent > 100)
+        return fail_usage("prune", "--percent must be given and lie between 0 and 100");
+
+    pare_prune_options prune = {.method = (pare_method)request.method,
+                                .geometry = (pare_geometry_kind)request.geometry,
+                                .average = (pare_average_kind)request.average,
+                                .scope = (pare_scope)request.scope,
+                                .empty_row = (pare_empty_row)request.empty_row,
+                                .percent = request.percent,
+                                .seed = request.seed};
+    pare_average *average = NULL;
+    pare_mask *mask = NULL;
+    pare_status status = load_average(parsed.positionals[0], !request.not_causal, &average);
+    if (status == PARE_OK)
+        status = pare_mask_create(average, &prune, &mask);
+    if (status == PARE_OK)
+        status = pare_mask_save(mask, request.output);
+    exit_code = status == PARE_OK ? show_mask(average, mask, &request) : fail("prune", status);
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+    return exit_code;
+}

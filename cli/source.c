@@ -1,0 +1,79 @@
+/* Opening models and data for the verbs that use an existing model. */
+#include "source.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DEFAULT_LANES 10
+#define DEFAULT_LENGTH 128
+
+pare_status load_recipe(const char *path, const string_list *overrides, pare_recipe *recipe)
+{
+    return pare_recipe_load(path, getenv("PARE_DATA"), overrides->items, overrides->count, recipe);
+}
+
+pare_status open_context(uint64_t threads, pare_context **context)
+{
+    pare_context_options options = {.threads = threads > INT_MAX ? INT_MAX : (int)threads};
+    return pare_context_create(&options, context);
+}
+
+static pare_status choose_mask(cli_session *session, const char *mask_path, bool dense)
+{
+    if (dense)
+        return pare_model_set_mask(session->model, NULL);
+    if (!mask_path)
+        return PARE_OK;
+    pare_status status = pare_mask_load(mask_path, &session->mask);
+    return status == PARE_OK ? pare_model_set_mask(session->model, session->mask) : status;
+}
+
+pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
+                         bool dense, uint64_t threads)
+{
+    char vocabulary_path[PATH_MAX];
+    snprintf(vocabulary_path, sizeof vocabulary_path, "%s/vocab.json", directory);
+    pare_status status = open_context(threads, &session->context);
+    if (status == PARE_OK)
+        status = pare_tape_create(session->context, &session->tape);
+    if (status == PARE_OK)
+        status = pare_model_load(session->context, directory, &session->model);
+    if (status == PARE_OK)
+        status = choose_mask(session, mask_path, dense);
+    if (status == PARE_OK)
+        status = pare_vocabulary_load(vocabulary_path, &session->vocabulary);
+    return status;
+}
+
+pare_status open_task(cli_session *session, const source_options *options)
+{
+    pare_language_modelling_options data = {.lanes = DEFAULT_LANES, .length = DEFAULT_LENGTH};
+    if (options->recipe) {
+        pare_status status = load_recipe(options->recipe, &options->set, &session->recipe);
+        if (status != PARE_OK)
+            return status;
+        data = session->recipe.data;
+    } else {
+        data.train = data.valid = data.test = options->text;
+    }
+    data.vocabulary.level = pare_vocabulary_level(session->vocabulary);
+    if (options->length)
+        data.length = data.evaluation_length = options->length;
+    if (options->lanes)
+        data.lanes = data.evaluation_lanes = options->lanes;
+    if (options->memory)
+        data.evaluation_memory = options->memory;
+    return pare_language_modelling_create(&data, session->vocabulary, &session->task);
+}
+
+void close_session(cli_session *session)
+{
+    pare_task_destroy(session->task);
+    pare_recipe_free(&session->recipe);
+    pare_vocabulary_destroy(session->vocabulary);
+    pare_model_destroy(session->model);
+    pare_mask_destroy(session->mask);
+    pare_tape_destroy(session->tape);
+    pare_context_destroy(session->context);
+}

@@ -1,0 +1,38 @@
+/* Where a verb gets its data from: a recipe with overrides, or a bare text file. */
+#ifndef PARE_CLI_SOURCE_H
+#define PARE_CLI_SOURCE_H
+
+#include "command.h"
+
+/* Loads a recipe; ${PARE_DATA} in it is the environment variable. */
+pare_status load_recipe(const char *path, const string_list *overrides, pare_recipe *recipe);
+
+/* A model with what is needed to run it. */
+typedef struct cli_session {
+    pare_context *context;
+    pare_tape *tape;
+    pare_model *model;
+    pare_mask *mask; /* given on the command line; the model's own mask is inside the model */
+    pare_vocabulary *vocabulary;
+    pare_recipe recipe;
+    pare_task *task;
+} cli_session;
+
+typedef struct source_options {
+    const char *recipe, *text; /* one of the two */
+    string_list set;
+    uint64_t lanes, length, memory; /* 0: the recipe's, or defaults */
+    uint64_t threads;
+} source_options;
+
+pare_status open_context(uint64_t threads, pare_context **context);
+
+/* Opens the model in `directory` with its vocabulary. `mask_path`: use this mask instead of the
+ * model's own; `dense`: use none. */
+pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
+                         bool dense, uint64_t threads);
+/* Adds the task that `options` describe. */
+pare_status open_task(cli_session *session, const source_options *options);
+void close_session(cli_session *session);
+
+#endif
