@@ -32,6 +32,9 @@ PARE_API uint64_t pare_task_batches_per_epoch(const pare_task *task);
 PARE_API uint64_t pare_task_tokens_per_batch(const pare_task *task);
 /* Runs the next training batch forward; returns the loss (1, 1) on the tape. */
 PARE_API pare_tensor *pare_task_training_loss(pare_task *task, pare_model *model, pare_tape *tape);
+/* Back to the first batch of the first epoch, with empty memory. A task serves one model at a time:
+ * call this before training another one. */
+PARE_API void pare_task_rewind(pare_task *task);
 /* The position in the data and whatever else resuming bit for bit needs, as a safetensors file. */
 PARE_API PARE_MUST_CHECK pare_status pare_task_save_state(const pare_task *task, const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_task_load_state(pare_task *task, const char *path);
