@@ -10,7 +10,7 @@
 
 #define STEPS 3 /* the first one also allocates and is not counted */
 
-typedef struct trial {
+typedef struct trial_run {
     pare_context *context;
     const pare_recipe *recipe;
     pare_model *model;
@@ -19,9 +19,9 @@ typedef struct trial {
     uint32_t *tokens; /* inputs, then targets */
     float **moments;  /* two per parameter */
     size_t moment_count;
-} trial;
+} trial_run;
 
-static pare_status open_trial(trial *trial, const pare_transformer_xl_config *config)
+static pare_status open_trial(trial_run *trial, const pare_transformer_xl_config *config)
 {
     const pare_language_modelling_options *data = &trial->recipe->data;
     size_t count = data->lanes * data->length, parameter_count;
@@ -46,7 +46,7 @@ static pare_status open_trial(trial *trial, const pare_transformer_xl_config *co
     return PARE_OK;
 }
 
-static void close_trial(trial *trial)
+static void close_trial(trial_run *trial)
 {
     for (size_t i = 0; i < trial->moment_count; i++)
         pri_free(trial->moments[i]);
@@ -57,7 +57,7 @@ static void close_trial(trial *trial)
     pare_model_destroy(trial->model);
 }
 
-static pare_status take_step(trial *trial, uint64_t key)
+static pare_status take_step(trial_run *trial, uint64_t key)
 {
     const pare_language_modelling_options *data = &trial->recipe->data;
     pare_segment segment = {.lanes = data->lanes,
@@ -88,7 +88,7 @@ static pare_status take_step(trial *trial, uint64_t key)
     return PARE_OK;
 }
 
-static pare_status measure(trial *trial, double *seconds)
+static pare_status measure(trial_run *trial, double *seconds)
 {
     *seconds = 0;
     for (uint64_t step = 0; step < STEPS; step++) {
@@ -136,7 +136,7 @@ pare_status pare_sweep_dry_run(pare_context *context, const pare_recipe *recipe,
     pare_transformer_xl_config config = recipe->model;
     config.vocabulary = vocabulary;
 
-    trial trial = {.context = context, .recipe = recipe};
+    trial_run trial = {.context = context, .recipe = recipe};
     double seconds = 0;
     pri_peak_resident_reset();
     pare_status status = open_trial(&trial, &config);
