@@ -73,6 +73,7 @@ configure_file(${PROJECT_SOURCE_DIR}/cmake/pare.pc.in ${PROJECT_BINARY_DIR}/pare
 install(FILES ${PROJECT_BINARY_DIR}/pare.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 # examples/*.c use the installed headers and the shared library only, as a user's program would.
+set(PARE_EXAMPLES "")
 file(GLOB example_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.c)
 foreach(source ${example_sources})
     get_filename_component(name ${source} NAME_WE)
@@ -80,4 +81,5 @@ foreach(source ${example_sources})
     target_link_libraries(example_${name} PRIVATE pare_options pare_shared m)
     set_target_properties(example_${name} PROPERTIES
         OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+    list(APPEND PARE_EXAMPLES ${name})
 endforeach()

@@ -1,0 +1,98 @@
+# shellcheck shell=bash
+# Helpers of the shell tests; source this file. Every check prints nothing when it holds. The last
+# line of a test is "N passed, N failed", and its exit status tells whether any failed.
+#
+#     expect CODE COMMAND...     runs it: exit status CODE, output kept for the checks below
+#     stdout_is TEXT             its standard output is exactly TEXT (and a final newline)
+#     stdout_has PATTERN         some line of it matches the extended regular expression
+#     stderr_is, stderr_has      the same for standard error
+#     stderr_is_one_line         an error message for the user: one line, and it begins "pare: "
+#     check NAME COMMAND...      a condition of your own
+#     finish                     prints the totals and ends the test
+#
+# Tests run in a directory of their own, $work, which is removed at the end.
+set -u
+LC_ALL=C
+export LC_ALL
+passed=0
+failed=0
+work=$(mktemp -d "${TMPDIR:-/tmp}/pare-test-XXXXXX")
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+pass() {
+    passed=$((passed + 1))
+}
+
+fail() {
+    failed=$((failed + 1))
+    printf 'FAILED line %s: %s\n' "${BASH_LINENO[1]}" "$1"
+}
+
+show_output() {
+    printf '    command: %s\n' "$last_command"
+    sed 's/^/    stdout: /' "$work/.stdout" | head -n 20 | cut -c 1-300
+    sed 's/^/    stderr: /' "$work/.stderr" | head -n 20 | cut -c 1-300
+}
+
+expect() {
+    local wanted=$1 status
+    shift
+    last_command=$*
+    "$@" >"$work/.stdout" 2>"$work/.stderr" </dev/null
+    status=$?
+    if [ "$status" -eq "$wanted" ]; then
+        pass
+    else
+        fail "exit status $status, expected $wanted"
+        show_output
+    fi
+}
+
+matches_exactly() {
+    if printf '%s\n' "$2" | cmp -s - "$work/.$1"; then
+        pass
+    else
+        fail "$1 is not exactly: $2"
+        show_output
+    fi
+}
+
+matches_pattern() {
+    if grep -Eq -- "$2" "$work/.$1"; then
+        pass
+    else
+        fail "$1 has no line like: $2"
+        show_output
+    fi
+}
+
+stdout_is() { matches_exactly stdout "$1"; }
+stderr_is() { matches_exactly stderr "$1"; }
+stdout_has() { matches_pattern stdout "$1"; }
+stderr_has() { matches_pattern stderr "$1"; }
+
+stderr_is_one_line() {
+    if [ "$(wc -l <"$work/.stderr")" -eq 1 ] && grep -q '^pare: ' "$work/.stderr"; then
+        pass
+    else
+        fail "standard error is not one line that begins 'pare: '"
+        show_output
+    fi
+}
+
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        pass
+    else
+        fail "$name"
+    fi
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    exit
+}
