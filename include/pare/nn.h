@@ -108,8 +108,9 @@ PARE_API pare_tensor *pare_cross_entropy(pare_tape *tape, pare_tensor *logits,
 
 /* Adaptive softmax (arXiv 1609.04309) with the layout of Transformer-XL. Cluster 0 is the
  * shortlist; cutoffs[c] is the first word of cluster c + 1; cutoffs end with the vocabulary size.
- * The head scores shortlist words, then `clusters - 1` cluster tokens; the reference code stores
- * cluster c's token at head column (shortlist size + clusters - 1 - c), and so does this. */
+ * The head scores shortlist words, then the tokens of clusters 1 .. clusters - 1 in this order:
+ * cluster c's token is head column (shortlist size + c - 1), row c - 1 of cluster_weight. This is
+ * the order of Hugging Face's checkpoints; the original PyTorch code has it reversed. */
 typedef struct pare_adaptive_softmax {
     size_t clusters;                        /* 1: a plain softmax */
     size_t cutoffs[PARE_CLUSTERS_MAX];      /* end of each cluster; the last is the vocabulary */
