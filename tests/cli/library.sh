@@ -6,7 +6,7 @@
 #     stdout_is TEXT             its standard output is exactly TEXT (and a final newline)
 #     stdout_has PATTERN         some line of it matches the extended regular expression
 #     stderr_is, stderr_has      the same for standard error
-#     stderr_is_one_line         an error message for the user: one line, and it begins "pare: "
+#     stderr_is_one_line         an error message for the user: one line, 'pare: ...' or 'pare VERB: ...'
 #     check NAME COMMAND...      a condition of your own
 #     finish                     prints the totals and ends the test
 #
@@ -73,10 +73,10 @@ stdout_has() { matches_pattern stdout "$1"; }
 stderr_has() { matches_pattern stderr "$1"; }
 
 stderr_is_one_line() {
-    if [ "$(wc -l <"$work/.stderr")" -eq 1 ] && grep -q '^pare: ' "$work/.stderr"; then
+    if [ "$(wc -l <"$work/.stderr")" -eq 1 ] && grep -Eq '^pare( [a-z]+)?: ' "$work/.stderr"; then
         pass
     else
-        fail "standard error is not one line that begins 'pare: '"
+        fail "standard error is not one line that begins 'pare: ' or 'pare VERB: '"
         show_output
     fi
 }
