@@ -1,0 +1,111 @@
+/* Linear layers: one matrix product, then bias and activation in one pass over the result. */
+#include "nn/tape.h"
+
+typedef struct linear_record {
+    pri_record base;
+    pare_tensor *input, *weight, *bias;
+    pare_activation activation;
+    float *before; /* input of GELU, in training */
+} linear_record;
+
+static void apply_activation(const pare_tape *tape, const linear_record *record)
+{
+    const pare_tensor *output = record->base.output;
+    const float *bias = record->bias ? record->bias->value : NULL;
+    if (!bias && record->activation == PARE_ACTIVATION_NONE)
+        return;
+    size_t columns = output->columns, rows = pri_block_rows(columns);
+    size_t blocks = pri_divide_up(output->rows, rows);
+#pragma omp parallel for num_threads(pri_threads(tape->context, blocks)) schedule(static)
+    for (size_t i = 0; i < blocks; i++) {
+        size_t begin = i * rows;
+        tape->kernels->bias_activation(pri_smaller(output->rows - begin, rows), columns, bias,
+                                       record->activation, output->value + begin * columns,
+                                       record->before ? record->before + begin * columns : NULL);
+    }
+}
+
+/* The result's gradient is turned into that of the product in place: nobody reads it afterwards. */
+static void differentiate_activation(const pare_tape *tape, const linear_record *record)
+{
+    if (record->activation == PARE_ACTIVATION_NONE)
+        return;
+    const pare_tensor *output = record->base.output;
+    const float *saved = record->before ? record->before : output->value;
+    size_t columns = output->columns, rows = pri_block_rows(columns);
+    size_t blocks = pri_divide_up(output->rows, rows);
+#pragma omp parallel for num_threads(pri_threads(tape->context, blocks)) schedule(static)
+    for (size_t i = 0; i < blocks; i++) {
+        size_t begin = i * rows;
+        tape->kernels->activation_gradient(pri_smaller(output->rows - begin, rows) * columns,
+                                           record->activation, saved + begin * columns,
+                                           output->gradient + begin * columns);
+    }
+}
+
+static pare_status linear_backward(pare_tape *tape, pri_record *base)
+{
+    linear_record *record = (linear_record *)base;
+    pare_tensor *input = record->input, *weight = record->weight, *bias = record->bias;
+    size_t rows = input->rows, in = input->columns, out = weight->rows;
+    differentiate_activation(tape, record);
+    const float *gradient = base->output->gradient;
+    if (pri_wants_gradient(bias)) {
+        pri_gradient_begin_zero(bias);
+        pri_add_column_sums(tape, rows, out, gradient, out, bias->gradient);
+    }
+    if (weight->gradient)
+        PRI_TRY(pare_matrix_product(tape->context, true, false, out, in, rows, 1.0f, gradient, out,
+                                    input->value, in, pri_gradient_begin(weight), weight->gradient,
+                                    in));
+    if (input->gradient)
+        PRI_TRY(pare_matrix_product(tape->context, false, false, rows, in, out, 1.0f, gradient, out,
+                                    weight->value, in, pri_gradient_begin(input), input->gradient,
+                                    in));
+    return PARE_OK;
+}
+
+static pare_status check(const pare_tensor *input, const pare_tensor *weight,
+                         const pare_tensor *bias)
+{
+    if (input->columns != weight->columns)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "linear: the input has %zu columns but the weight is %zu x %zu; they must "
+                        "agree in columns",
+                        input->columns, weight->rows, weight->columns);
+    if (bias && (bias->rows != 1 || bias->columns != weight->rows))
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "linear: the bias is %zu x %zu; the weight's %zu rows ask for 1 x %zu",
+                        bias->rows, bias->columns, weight->rows, weight->rows);
+    return PARE_OK;
+}
+
+pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tensor *weight,
+                         pare_tensor *bias, pare_activation activation)
+{
+    if (!pri_tape_ready(tape, input && weight))
+        return NULL;
+    pare_status status = check(input, weight, bias);
+    if (status != PARE_OK)
+        return pri_tape_fail(tape, status);
+    bool wants_gradient = input->gradient || weight->gradient || pri_wants_gradient(bias);
+    size_t rows = input->rows, in = input->columns, out = weight->rows;
+    pare_tensor *output = pri_tape_result(tape, rows, out, wants_gradient);
+    linear_record *record = pri_tape_record(tape, linear_backward, output, sizeof *record);
+    if (!record)
+        return NULL;
+    record->input = input;
+    record->weight = weight;
+    record->bias = bias;
+    record->activation = activation;
+    if (activation == PARE_ACTIVATION_GELU && output->gradient)
+        record->before = pri_tape_allocate(tape, rows * out, sizeof(float));
+    if (tape->status != PARE_OK)
+        return NULL;
+    status = pare_matrix_product(tape->context, false, true, rows, out, in, 1.0f, input->value, in,
+                                 weight->value, in, 0.0f, output->value, out);
+    if (status != PARE_OK)
+        return pri_tape_fail(tape, status);
+    apply_activation(tape, record);
+    return output;
+}

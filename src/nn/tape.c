@@ -1,0 +1,214 @@
+/* The tape: one arena per step, a list of records in the order operators ran, and backward, which
+ * walks the list in reverse. A result's gradient starts "unwritten" instead of zeroed: its first
+ * writer overwrites, later ones add, and an operator whose result nobody differentiated is skipped.
+ */
+#include "nn/tape.h"
+
+#include <string.h>
+
+#include "base/random.h"
+
+pare_status pare_tape_create(pare_context *context, pare_tape **tape)
+{
+    *tape = NULL;
+    pare_tape *created = pri_allocate_zero(1, sizeof *created);
+    if (!created)
+        return PARE_ERROR_MEMORY;
+    created->context = context;
+    created->kernels = pri_nn_kernels_for(context);
+    created->arena = pri_arena_create();
+    if (!created->arena) {
+        pri_free(created);
+        return PARE_ERROR_MEMORY;
+    }
+    *tape = created;
+    return PARE_OK;
+}
+
+void pare_tape_destroy(pare_tape *tape)
+{
+    if (!tape)
+        return;
+    pri_arena_destroy(tape->arena);
+    pri_free(tape->scratch);
+    pri_free(tape);
+}
+
+void pare_tape_begin(pare_tape *tape, bool training, uint64_t key)
+{
+    pri_arena_reset(tape->arena);
+    tape->last = NULL;
+    tape->status = PARE_OK;
+    tape->training = training;
+    tape->key = key;
+    tape->draws = 0;
+}
+
+pare_status pare_tape_status(const pare_tape *tape)
+{
+    return tape->status;
+}
+
+bool pare_tape_training(const pare_tape *tape)
+{
+    return tape->training;
+}
+
+pare_context *pare_tape_context(const pare_tape *tape)
+{
+    return tape->context;
+}
+
+size_t pare_tape_bytes(const pare_tape *tape)
+{
+    return pri_arena_bytes(tape->arena) + tape->scratch_bytes;
+}
+
+double pare_tape_attention_seconds(const pare_tape *tape)
+{
+    return tape->attention_seconds;
+}
+
+/* ---- For operators ---- */
+
+void *pri_tape_fail(pare_tape *tape, pare_status status)
+{
+    if (tape->status == PARE_OK)
+        tape->status = status;
+    return NULL;
+}
+
+bool pri_tape_ready(pare_tape *tape, bool inputs_present)
+{
+    if (tape->status == PARE_OK && !inputs_present)
+        pri_tape_fail(tape, pri_fail(PARE_ERROR_ARGUMENT,
+                                     "an operator was given NULL for a tensor it needs; pass the "
+                                     "result of an earlier operator, or a parameter"));
+    return tape->status == PARE_OK;
+}
+
+void *pri_tape_allocate(pare_tape *tape, size_t count, size_t size)
+{
+    if (tape->status != PARE_OK)
+        return NULL;
+    void *block = pri_arena_allocate(tape->arena, count, size);
+    return block ? block : pri_tape_fail(tape, PARE_ERROR_MEMORY);
+}
+
+void *pri_tape_scratch(pare_tape *tape, size_t bytes)
+{
+    if (bytes <= tape->scratch_bytes && tape->scratch)
+        return tape->scratch;
+    pri_free(tape->scratch);
+    tape->scratch = pri_allocate(bytes, 1);
+    tape->scratch_bytes = tape->scratch ? bytes : 0;
+    return tape->scratch ? tape->scratch : pri_tape_fail(tape, PARE_ERROR_MEMORY);
+}
+
+static float *allocate_matrix(pare_tape *tape, size_t rows, size_t columns)
+{
+    size_t count;
+    if (pri_multiply_overflows(rows, columns, &count))
+        return pri_tape_fail(tape, pri_fail(PARE_ERROR_MEMORY,
+                                            "a tensor of %zu x %zu numbers does not fit in memory; "
+                                            "use a smaller batch or model",
+                                            rows, columns));
+    return pri_tape_allocate(tape, count, sizeof(float));
+}
+
+pare_tensor *pri_tape_result(pare_tape *tape, size_t rows, size_t columns, bool wants_gradient)
+{
+    bool has_gradient = tape->training && wants_gradient;
+    pare_tensor *tensor = pri_tape_allocate(tape, 1, sizeof *tensor);
+    float *value = allocate_matrix(tape, rows, columns);
+    float *gradient = has_gradient ? allocate_matrix(tape, rows, columns) : NULL;
+    if (tape->status != PARE_OK)
+        return NULL;
+    *tensor = (pare_tensor){.rows = rows,
+                            .columns = columns,
+                            .value = value,
+                            .gradient = gradient,
+                            .gradient_unwritten = has_gradient};
+    return tensor;
+}
+
+void *pri_tape_record(pare_tape *tape, pri_backward backward, pare_tensor *output, size_t size)
+{
+    pri_record *record = output ? pri_tape_allocate(tape, 1, size) : NULL;
+    if (!record)
+        return NULL;
+    memset(record, 0, size);
+    record->backward = backward;
+    record->output = output;
+    if (tape->training) {
+        record->previous = tape->last;
+        tape->last = record;
+    }
+    return record;
+}
+
+uint64_t pri_tape_draw_key(pare_tape *tape)
+{
+    return pri_random_key(tape->key, "operator", tape->draws++);
+}
+
+void pri_gradient_begin_zero(pare_tensor *tensor)
+{
+    if (pri_gradient_begin(tensor) == 0.0f)
+        memset(tensor->gradient, 0, tensor->rows * tensor->columns * sizeof(float));
+}
+
+/* ---- Tensors ---- */
+
+pare_tensor *pare_tape_tensor(pare_tape *tape, size_t rows, size_t columns)
+{
+    pare_tensor *tensor = pri_tape_result(tape, rows, columns, true);
+    if (tensor && tensor->gradient)
+        pri_gradient_begin_zero(tensor);
+    return tensor;
+}
+
+/* Writes through a constant cannot happen: operators write to results and gradients only. */
+static float *without_const(const float *value)
+{
+    union {
+        const float *constant;
+        float *variable;
+    } pointer = {.constant = value};
+    return pointer.variable;
+}
+
+pare_tensor *pare_tape_constant(pare_tape *tape, const float *value, size_t rows, size_t columns)
+{
+    pare_tensor *tensor = pri_tape_allocate(tape, 1, sizeof *tensor);
+    if (tensor)
+        *tensor = (pare_tensor){.rows = rows, .columns = columns, .value = without_const(value)};
+    return tensor;
+}
+
+/* ---- Backward ---- */
+
+pare_status pare_tape_backward(pare_tape *tape, pare_tensor *loss, float scale)
+{
+    PRI_TRY(tape->status);
+    if (!tape->training)
+        return pri_fail(PARE_ERROR_ARGUMENT, "backward needs a step begun with training = true");
+    if (!loss || loss->rows != 1 || loss->columns != 1)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "backward needs a loss of one number (a 1 x 1 tensor)");
+    if (!loss->gradient)
+        return PARE_OK;
+    loss->gradient[0] = scale;
+    loss->gradient_unwritten = false;
+    for (pri_record *record = tape->last; record && tape->status == PARE_OK;
+         record = record->previous) {
+        pare_tensor *output = record->output;
+        if (!output->gradient || output->gradient_unwritten)
+            continue;
+        pare_status status = record->backward(tape, record);
+        if (status != PARE_OK)
+            pri_tape_fail(tape, status);
+    }
+    tape->last = NULL;
+    return tape->status;
+}
