@@ -11,7 +11,6 @@ enum { TOKENS = 256, HEADS = 4, SIZE = 32, FLOATS = TOKENS * HEADS * SIZE };
 
 static float query[FLOATS], key[FLOATS], value[FLOATS], output_gradient[FLOATS];
 
-/* Some wave between -1 and 1; any data will do here. */
 static void fill(float *data, float frequency)
 {
     for (size_t i = 0; i < FLOATS; i++)
