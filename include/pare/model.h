@@ -95,9 +95,13 @@ PARE_API size_t pare_memory_filled(const pare_memory *memory); /* tokens held pe
 /* The held states for checkpoints and tests: layer l = 0 .. layers (embedding output first), as
  * (lanes, filled, size), oldest token first. */
 PARE_API size_t pare_memory_states(const pare_memory *memory);
+PARE_API size_t pare_memory_size(const pare_memory *memory);
 PARE_API const float *pare_memory_state(const pare_memory *memory, size_t state);
 PARE_API PARE_MUST_CHECK pare_status pare_memory_restore(pare_memory *memory, size_t filled,
                                                          const float *const *states);
+
+/* Words the model knows; 0 when it is no language model. */
+PARE_API size_t pare_language_model_vocabulary(const pare_model *model);
 
 /* One segment of every lane: inputs and targets are (lanes, length). */
 typedef struct pare_segment {
