@@ -143,3 +143,22 @@ pare_status pri_scanner_read(pri_scanner *scanner, const char *path)
     pri_reader_close(reader);
     return status;
 }
+
+pare_status pri_text_count_lines(const char *path, uint64_t *lines)
+{
+    *lines = 0;
+    pri_reader *reader;
+    PRI_TRY(pri_reader_open(path, &reader));
+    char chunk[1 << 16], last = '\n';
+    size_t size;
+    pare_status status;
+    while ((status = pri_reader_read(reader, chunk, sizeof chunk, &size)) == PARE_OK && size) {
+        const char *end = chunk + size;
+        for (const char *c = chunk; (c = memchr(c, '\n', (size_t)(end - c))); c++)
+            ++*lines;
+        last = end[-1];
+    }
+    *lines += last != '\n';
+    pri_reader_close(reader);
+    return status;
+}

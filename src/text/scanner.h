@@ -40,5 +40,7 @@ pare_status pri_scanner_finish(pri_scanner *scanner, bool close_line);
 void pri_scanner_free(pri_scanner *scanner);
 /* Feeds a plain or gzip file, as far as `scanner->lines` reach, and finishes. */
 pare_status pri_scanner_read(pri_scanner *scanner, const char *path);
+/* The lines of a plain or gzip file, an unterminated last one included. */
+pare_status pri_text_count_lines(const char *path, uint64_t *lines);
 
 #endif

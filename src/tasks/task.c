@@ -1,0 +1,81 @@
+/* The public functions of tasks: each hands over to the task's own. */
+#include "tasks/task.h"
+
+#include "base/status.h"
+
+const char *pri_split_name(pare_split split)
+{
+    static const char *const names[PARE_SPLIT_COUNT] = {"train", "valid", "test"};
+    return names[split];
+}
+
+void pare_task_destroy(pare_task *task)
+{
+    if (task)
+        task->functions->destroy(task);
+}
+
+const char *pare_task_metric(const pare_task *task)
+{
+    return task->functions->metric(task);
+}
+
+bool pare_task_higher_is_better(const pare_task *task)
+{
+    return task->functions->higher_is_better;
+}
+
+uint64_t pare_task_batches_per_epoch(const pare_task *task)
+{
+    return task->functions->batches_per_epoch(task);
+}
+
+uint64_t pare_task_tokens_per_batch(const pare_task *task)
+{
+    return task->functions->tokens_per_batch(task);
+}
+
+pare_tensor *pare_task_training_loss(pare_task *task, pare_model *model, pare_tape *tape)
+{
+    return task->functions->training_loss(task, model, tape);
+}
+
+void pare_task_rewind(pare_task *task)
+{
+    task->functions->rewind(task);
+}
+
+pare_status pare_task_save_state(const pare_task *task, const char *path)
+{
+    return task->functions->save_state(task, path);
+}
+
+pare_status pare_task_load_state(pare_task *task, const char *path)
+{
+    return task->functions->load_state(task, path);
+}
+
+static pare_status check_split(pare_split split)
+{
+    if ((unsigned)split < PARE_SPLIT_COUNT)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT, "no split has number %d; use train, valid or test",
+                    (int)split);
+}
+
+pare_status pare_task_evaluate(pare_task *task, pare_model *model, pare_tape *tape,
+                               pare_split split, const pare_progress *progress,
+                               pare_evaluation *evaluation)
+{
+    *evaluation = (pare_evaluation){0};
+    PRI_TRY(check_split(split));
+    return task->functions->evaluate(task, model, tape, split, progress, evaluation);
+}
+
+pare_status pare_task_observe(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
+                              const pare_progress *progress, pare_average **average)
+{
+    *average = NULL;
+    PRI_TRY(check_split(split));
+    return task->functions->observe(task, model, tape, split, progress, average);
+}

@@ -1,0 +1,31 @@
+/* What a task is to the rest of Pare: a table of functions. A task's own structure begins with a
+ * pare_task; see language_modelling/ for an example. */
+#ifndef PARE_SRC_TASKS_TASK_H
+#define PARE_SRC_TASKS_TASK_H
+
+#include "pare/task.h"
+
+/* Each as the public function of the same name in pare/task.h. */
+typedef struct pri_task_functions {
+    void (*destroy)(pare_task *task);
+    const char *(*metric)(const pare_task *task);
+    bool higher_is_better;
+    uint64_t (*batches_per_epoch)(const pare_task *task);
+    uint64_t (*tokens_per_batch)(const pare_task *task);
+    pare_tensor *(*training_loss)(pare_task *task, pare_model *model, pare_tape *tape);
+    void (*rewind)(pare_task *task);
+    pare_status (*save_state)(const pare_task *task, const char *path);
+    pare_status (*load_state)(pare_task *task, const char *path);
+    pare_status (*evaluate)(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
+                            const pare_progress *progress, pare_evaluation *evaluation);
+    pare_status (*observe)(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
+                           const pare_progress *progress, pare_average **average);
+} pri_task_functions;
+
+struct pare_task {
+    const pri_task_functions *functions;
+};
+
+const char *pri_split_name(pare_split split); /* "valid" */
+
+#endif
