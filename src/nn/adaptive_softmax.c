@@ -139,7 +139,7 @@ static size_t head_columns(const pare_adaptive_softmax *softmax)
 
 static uint32_t cluster_column(const pare_adaptive_softmax *softmax, size_t cluster)
 {
-    return (uint32_t)(softmax->cutoffs[0] + softmax->clusters - 1 - cluster);
+    return (uint32_t)(softmax->cutoffs[0] + cluster - 1);
 }
 
 static bool has_shape(const pare_tensor *tensor, size_t rows, size_t columns)
