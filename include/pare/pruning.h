@@ -33,19 +33,24 @@ PARE_API PARE_MUST_CHECK pare_status pare_average_create(const pare_geometry *ge
 PARE_API void pare_average_destroy(pare_average *average);
 PARE_API const pare_geometry *pare_average_geometry(const pare_average *average);
 /* The observer to hand to layer `layer`'s attention calls. Only layer 0's counts cells (all layers
- * see the same sequences). */
+ * see the same sequences). Borrows from the average. */
 PARE_API pare_observer pare_average_observer(pare_average *average, size_t layer);
 /* Adds the number of examples (sequences) seen; the denominator of the mass average. */
 PARE_API void pare_average_add_examples(pare_average *average, uint64_t examples);
 PARE_API uint64_t pare_average_examples(const pare_average *average);
+/* Provenance, copied into masks. Names longer than 63 bytes are cut; bytes that are not UTF-8
+ * become
+ * '?'. */
 PARE_API void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash);
+/* Adds sums, counts and examples; both need the same geometry. */
 PARE_API PARE_MUST_CHECK pare_status pare_average_merge(pare_average *into,
                                                         const pare_average *from);
 PARE_API PARE_MUST_CHECK pare_status pare_average_save(const pare_average *average,
                                                        const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_average_load(const char *path, pare_average **average);
-/* Averages of the reference implementation: fp32 or fp64 `.npy`, (layers, heads, queries, keys).
- * `causal` says how to read it; counts become 1 on admissible cells. */
+/* Averages of the reference implementation: little-endian fp32 or fp64 `.npy` in C order, (layers,
+ * heads, queries, keys), every number in 0 .. 1. `causal` says how to read it: then the future must
+ * hold 0. Counts become 1 on admissible cells, examples 1. */
 PARE_API PARE_MUST_CHECK pare_status pare_average_import_npy(const char *path, bool causal,
                                                              pare_average **average);
 
@@ -57,12 +62,22 @@ typedef enum pare_average_kind {
 PARE_API double pare_average_value(const pare_average *average, pare_average_kind kind,
                                    size_t layer, size_t head, size_t row, size_t column);
 PARE_API uint64_t pare_average_count(const pare_average *average, size_t row, size_t column);
-/* Average over all admissible observed cells at one distance. */
+/* Average over all admissible observed cells at one distance: `valid` over their occurrences,
+ * `mass` over the cells. NaN where none was observed. */
 PARE_API double pare_average_at_distance(const pare_average *average, pare_average_kind kind,
                                          size_t layer, size_t head, size_t distance);
 
 /* ---- Mask -------------------------------------------------------------------------------------
- * Which cells are kept, per layer and head, with where it came from. Immutable. */
+ * Which cells are kept, per layer and head, with where it came from. Immutable.
+ *
+ * Candidates C are the admissible cells that were observed; what was never observed is kept. In
+ * each group of the scope the floor(percent * |C| / 100) candidates with the smallest average are
+ * pruned, ties in the order of layer, head, row and column. Masks nest as percent grows.
+ *
+ * Distance geometry prunes whole (head, distance) classes, each counting as many cells as it has
+ * candidates: in the order of their averages, ties farthest first, until the next class would
+ * exceed the number above. The random control draws cells, or classes, from the same groups and
+ * prunes as many; it nests too. All layers and heads of one mask have one geometry. */
 typedef struct pare_mask pare_mask;
 
 typedef enum pare_scope {                   /* over what the smallest p% are taken */
@@ -80,12 +95,17 @@ typedef enum pare_empty_row { /* rows in which every cell would be pruned */
                               PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys:
                                                           `compat-uniform` */
 } pare_empty_row;
+/* Keep-one acts on the observed shape: with less memory at run time a row may still be empty, and
+ * then gives zero. In distance geometry the strongest of the distances that the first observed row
+ * reaches stays, which serves the other rows too. For the random control "strongest" is the cell
+ * that would have gone last. Cells of uniform rows count as pruned. */
 
 typedef enum pare_method {
     PARE_METHOD_ATTENTION_PRUNING,
     PARE_METHOD_RANDOM, /* the control: the same number of cells of the same candidates */
-    PARE_METHOD_COMPAT  /* the reference's percentile rule over the full rectangle, ties all pruned
-                         */
+    PARE_METHOD_COMPAT  /* the reference's percentile rule over the full rectangle of a layer, where
+                           cells that are not admissible or never observed hold 0 (the latter are
+                           still kept); ties all pruned. Cell geometry and scope layer only. */
 } pare_method;
 
 typedef struct pare_prune_options {
@@ -111,7 +131,8 @@ PARE_API bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, s
 PARE_API bool pare_mask_kept_at_distance(const pare_mask *mask, size_t layer, size_t head,
                                          size_t distance); /* distance geometry only */
 
-/* What a mask prunes, in percent, with the three meanings of p kept apart. */
+/* What a mask prunes, in percent of the whole model (layers that are not pruned included), with the
+ * three meanings of p kept apart. Counts are cells of the observed shape, rescued ones as kept. */
 typedef struct pare_mask_report {
     pare_method method;
     pare_prune_options options; /* as given (layers_to_prune is NULL here) */
@@ -120,7 +141,8 @@ typedef struct pare_mask_report {
     double p_admissible; /* share of admissible cells */
     double p_effective;  /* share of the admissible cells of the corpus: work saved on data */
     double kept_mass;    /* share of the corpus's attention that the kept cells carry, in percent */
-    uint64_t pruned_cells, admissible_cells, rescued_rows;
+    uint64_t pruned_cells, admissible_cells;
+    uint64_t rescued_rows; /* by keep-one, over all layers and heads */
     char corpus[64];
     uint64_t corpus_hash;
 } pare_mask_report;
@@ -131,8 +153,10 @@ PARE_API double pare_mask_kept_share(const pare_mask *mask, size_t layer, size_t
 PARE_API PARE_MUST_CHECK pare_status pare_mask_save(const pare_mask *mask, const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_mask_load(const char *path, pare_mask **mask);
 
-/* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns. A cell mask serves
- * its own geometry only: anything else is refused with a sentence naming both. */
+/* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns (with memory, when
+ * causal). A cell mask serves its own geometry and what fits inside (no more rows, no more memory);
+ * the plan is then that of its own geometry, which calls align to. Anything larger is refused with
+ * a sentence naming both. A distance mask serves any shape. */
 PARE_API PARE_MUST_CHECK pare_status pare_mask_plan(const pare_mask *mask, size_t layer,
                                                     size_t queries, size_t keys, pare_plan **plan);
 

@@ -1,0 +1,42 @@
+/* Which cells of the rectangle (rows x columns) exist for the model, in one place. */
+#ifndef PARE_SRC_PRUNING_GEOMETRY_H
+#define PARE_SRC_PRUNING_GEOMETRY_H
+
+#include "base/status.h"
+#include "pare/pruning.h"
+
+/* Columns begin .. end - 1 of a row; admissible columns always lie side by side. */
+typedef struct pri_columns {
+    size_t begin, end;
+} pri_columns;
+
+/* Refuses empty or impossible shapes, and rectangles whose fp64 sums cannot be addressed. */
+pare_status pri_geometry_check(const pare_geometry *geometry);
+bool pri_geometry_same(const pare_geometry *a, const pare_geometry *b);
+/* Layers x heads x queries x keys. */
+uint64_t pri_geometry_rectangle(const pare_geometry *geometry);
+uint64_t pri_geometry_admissible_per_head(const pare_geometry *geometry);
+/* Rows of the observed shape that have an admissible cell at this distance. */
+uint64_t pri_geometry_rows_at_distance(const pare_geometry *geometry, size_t distance);
+
+static inline size_t pri_geometry_memory(const pare_geometry *geometry)
+{
+    return geometry->causal ? geometry->keys - geometry->queries : 0;
+}
+
+/* row < queries */
+static inline pri_columns pri_geometry_columns(const pare_geometry *geometry, size_t row)
+{
+    if (!geometry->causal)
+        return (pri_columns){0, geometry->keys};
+    size_t end = row + pri_geometry_memory(geometry) + 1;
+    bool limited = geometry->window && end > geometry->window;
+    return (pri_columns){limited ? end - geometry->window : 0, end};
+}
+
+static inline bool pri_geometry_distance_admissible(const pare_geometry *geometry, size_t distance)
+{
+    return geometry->causal && (!geometry->window || distance < geometry->window);
+}
+
+#endif
