@@ -21,7 +21,7 @@ static void print_help(const cli_command *command, const cli_option *options)
                  o->placeholder ? o->placeholder : "");
         printf("  %-24s %s", left, o->help);
         if (o->kind == OPTION_CHOICE) {
-            printf(" (");
+            printf("\n%28s", "(");
             for (size_t i = 0; o->choices[i]; i++)
                 printf("%s%s", i ? ", " : "", o->choices[i]);
             printf("; default %s)", o->choices[*(const int *)o->target]);

@@ -5,7 +5,8 @@
 #     expect CODE COMMAND...     runs it: exit status CODE, output kept for the checks below
 #     stdout_is TEXT             its standard output is exactly TEXT (and a final newline)
 #     stdout_has PATTERN         some line of it matches the extended regular expression
-#     stderr_is, stderr_has      the same for standard error
+#     stdout_is_empty
+#     stderr_is, stderr_has, stderr_is_empty   the same for standard error
 #     stderr_is_one_line         an error message for the user: one line, 'pare: ...' or 'pare VERB: ...'
 #     check NAME COMMAND...      a condition of your own
 #     finish                     prints the totals and ends the test
@@ -26,7 +27,7 @@ pass() {
 
 fail() {
     failed=$((failed + 1))
-    printf 'FAILED line %s: %s\n' "${BASH_LINENO[1]}" "$1"
+    printf 'FAILED line %s: %s\n' "${BASH_LINENO[-2]}" "$1"
 }
 
 show_output() {
@@ -67,10 +68,27 @@ matches_pattern() {
     fi
 }
 
+is_empty() {
+    if [ -s "$work/.$1" ]; then
+        fail "$1 is not empty"
+        show_output
+    else
+        pass
+    fi
+}
+
 stdout_is() { matches_exactly stdout "$1"; }
 stderr_is() { matches_exactly stderr "$1"; }
 stdout_has() { matches_pattern stdout "$1"; }
 stderr_has() { matches_pattern stderr "$1"; }
+
+stdout_is_empty() { is_empty stdout; }
+stderr_is_empty() { is_empty stderr; }
+
+# Of the last command's standard output, in bytes.
+widest_line() {
+    awk 'length > widest { widest = length } END { print widest + 0 }' "$work/.stdout"
+}
 
 stderr_is_one_line() {
     if [ "$(wc -l <"$work/.stderr")" -eq 1 ] && grep -Eq '^pare( [a-z]+)?: ' "$work/.stderr"; then
