@@ -256,15 +256,15 @@ static void dropout(size_t columns, uint64_t row_key, float probability, const f
     uint32_t low = (uint32_t)row_key, high = (uint32_t)(row_key >> 32);
     uint32_t threshold = (uint32_t)((double)probability * 0x1p32);
     float scale = 1.0f / (1.0f - probability);
-    uint32_t count = (uint32_t)columns;
+    int count = (int)columns; /* a signed counter, which may not wrap, lets compilers use vectors */
     if (beta == 0.0f) {
 #pragma omp simd
-        for (uint32_t j = 0; j < count; j++)
-            y[j] = column_bits(j, low, high) >= threshold ? x[j] * scale : 0.0f;
+        for (int j = 0; j < count; j++)
+            y[j] = column_bits((uint32_t)j, low, high) >= threshold ? x[j] * scale : 0.0f;
     } else {
 #pragma omp simd
-        for (uint32_t j = 0; j < count; j++)
-            y[j] += column_bits(j, low, high) >= threshold ? x[j] * scale : 0.0f;
+        for (int j = 0; j < count; j++)
+            y[j] += column_bits((uint32_t)j, low, high) >= threshold ? x[j] * scale : 0.0f;
     }
 }
 
