@@ -3,6 +3,7 @@
 # line of a test is "N passed, N failed", and its exit status tells whether any failed.
 #
 #     expect CODE COMMAND...     runs it: exit status CODE, output kept for the checks below
+#     expect_failure COMMAND...  the same for any of Pare's failures: 2, 3 or 4
 #     stdout_is TEXT             its standard output is exactly TEXT (and a final newline)
 #     stdout_has PATTERN         some line of it matches the extended regular expression
 #     stdout_is_empty
@@ -36,12 +37,27 @@ show_output() {
     sed 's/^/    stderr: /' "$work/.stderr" | head -n 20 | cut -c 1-300
 }
 
-expect() {
-    local wanted=$1 status
-    shift
+run() {
     last_command=$*
     "$@" >"$work/.stdout" 2>"$work/.stderr" </dev/null
     status=$?
+}
+
+expect_failure() {
+    run "$@"
+    case $status in
+    2 | 3 | 4) pass ;;
+    *)
+        fail "exit status $status, expected 2, 3 or 4"
+        show_output
+        ;;
+    esac
+}
+
+expect() {
+    local wanted=$1
+    shift
+    run "$@"
     if [ "$status" -eq "$wanted" ]; then
         pass
     else
@@ -113,4 +129,52 @@ finish() {
     echo "$passed passed, $failed failed"
     [ "$failed" -eq 0 ]
     exit
+}
+
+# ---- A small experiment that trains in a second ----
+
+# write_text FILE LINES: sentences of a small vocabulary with some order in them.
+write_text() {
+    awk -v lines="$2" 'BEGIN {
+        split("the a one no every", determiner, " ")
+        split("cat dog king river house tree star book", noun, " ")
+        split("sees loves follows reads leaves", verb, " ")
+        state = 12345
+        for (i = 0; i < lines; i++) {
+            for (word = 0; word < 4; word++)
+                state = draw[word] = (state * 1103515245 + 12345) % 2147483648
+            print determiner[int(draw[0] / 65536) % 5 + 1], noun[int(draw[1] / 65536) % 8 + 1],
+                verb[int(draw[2] / 65536) % 5 + 1], "the", noun[int(draw[3] / 65536) % 8 + 1], "."
+        }
+    }' >"$1"
+}
+
+# write_recipe FILE TEXT
+write_recipe() {
+    cat >"$1" <<END
+name: small
+data:
+  train: $2
+model:
+  layers: 2
+  heads: 2
+  head_size: 8
+  size: 16
+  feed_forward: 32
+  memory: 12
+training:
+  rate: 0.01
+  steps: 24
+  batch: 4
+  length: 12
+  evaluate_every: 8
+  log_every: 8
+  seed: 1
+evaluation:
+  batch: 2
+sweep:
+  percents: [50, 80]
+  random_percents: [80]
+  random_seeds: [1]
+END
 }
