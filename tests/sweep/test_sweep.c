@@ -1,0 +1,279 @@
+/* The main job on a text of a few kilobytes: every directory and row is there, starting again does
+ * nothing twice, other settings are refused, and a stopped sweep ends as an unstopped one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/text_buffer.h"
+#include "pare/sweep.h"
+
+typedef struct fixture {
+    char directory[64], text[128], recipe_path[128];
+    pare_context *context;
+} fixture;
+
+static const char recipe_text[] =
+    "name: test\n"
+    "description: a sweep of seconds\n"
+    "data: {train: %s, level: word}\n"
+    "model: {family: transformer-xl, layers: 2, heads: 2, head_size: 8, size: 16, feed_forward: "
+    "32, "
+    "memory: 8, dropout: 0.1}\n"
+    "training: {optimizer: adam, schedule: cosine, rate: 0.01, steps: 12, batch: 4, length: 8, "
+    "evaluate_every: 6, seed: 3}\n"
+    "evaluation: {batch: 2}\n"
+    "sweep: {percents: [50], random_percents: [50], random_seeds: [1, 2]}\n";
+
+/* A language of a few words in which the next word follows from the one before last. */
+static void write_text(const char *path)
+{
+    pri_text text = {0};
+    uint64_t a = 1, b = 2;
+    for (uint64_t line = 0; line < 200; line++) {
+        for (uint64_t word = 0; word < 12; word++) {
+            uint64_t next = pri_random_below(9, line * 12 + word, 10) < 8
+                                ? (3 * a + 1) % 17
+                                : pri_random_below(10, line * 12 + word, 17);
+            pri_text_append(&text, "w%u ", (unsigned)next);
+            a = b;
+            b = next;
+        }
+        pri_text_append(&text, "\n");
+    }
+    assert_int_equal(pri_file_replace(path, text.data, text.length), PARE_OK);
+    pri_text_free(&text);
+}
+
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    snprintf(f->directory, sizeof f->directory, "/tmp/pare-sweep-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    snprintf(f->text, sizeof f->text, "%s/text.txt", f->directory);
+    snprintf(f->recipe_path, sizeof f->recipe_path, "%s/recipe.yaml", f->directory);
+    write_text(f->text);
+    pri_text yaml = {0};
+    pri_text_append(&yaml, recipe_text, f->text);
+    assert_int_equal(pri_file_replace(f->recipe_path, yaml.data, yaml.length), PARE_OK);
+    pri_text_free(&yaml);
+    pare_context_options options = {.threads = 2};
+    assert_int_equal(pare_context_create(&options, &f->context), PARE_OK);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    pare_context_destroy(f->context);
+    assert_int_equal(pri_remove_tree(f->directory), PARE_OK);
+    free(f);
+    pare_interrupt_clear();
+    return 0;
+}
+
+static void load(const fixture *f, const char *override, pare_recipe *recipe)
+{
+    pare_status status =
+        pare_recipe_load(f->recipe_path, NULL, &override, override ? 1 : 0, recipe);
+    if (status != PARE_OK)
+        print_error("%s\n", pare_error_message());
+    assert_int_equal(status, PARE_OK);
+}
+
+typedef struct row_counts {
+    size_t fresh, known;
+} row_counts;
+
+static void count_row(void *user, const pare_result_row *row, bool fresh)
+{
+    (void)row;
+    row_counts *counts = user;
+    counts->fresh += fresh;
+    counts->known += !fresh;
+}
+
+static pare_status sweep(const fixture *f, const pare_recipe *recipe, const char *name,
+                         row_counts *counts, pare_results *results)
+{
+    char output[128];
+    snprintf(output, sizeof output, "%s/%s", f->directory, name);
+    *counts = (row_counts){0};
+    pare_sweep_options options = {.output = output, .row_done = count_row, .user = counts};
+    pare_status status = pare_sweep(f->context, recipe, &options, results);
+    if (status != PARE_OK && status != PARE_ERROR_INTERRUPTED && status != PARE_ERROR_ARGUMENT)
+        print_error("%s\n", pare_error_message());
+    return status;
+}
+
+static bool exists(const fixture *f, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", f->directory, name);
+    return pri_path_exists(path);
+}
+
+static void a_sweep_leaves_rows_and_complete_directories(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results;
+    row_counts counts;
+    load(f, NULL, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    assert_int_equal(results.count, 4);
+    assert_int_equal(counts.fresh, 4);
+    assert_string_equal(results.rows[0].method, "dense");
+    assert_string_equal(results.rows[1].method, "attention-pruning");
+    assert_string_equal(results.rows[1].directory, "attention-pruning-50");
+    assert_string_equal(results.rows[3].method, "random");
+    assert_int_equal(results.rows[3].seed, 2);
+    assert_string_equal(results.average_path, "dense/average.safetensors");
+    for (size_t i = 1; i < 4; i++) {
+        assert_true(results.rows[i].p_admissible > 45 && results.rows[i].p_admissible <= 50);
+        assert_true(results.rows[i].valid > 1 && results.rows[i].valid < 40);
+    }
+    /* The control prunes as much, and keeps less of the attention. */
+    assert_true(results.rows[1].kept_mass > results.rows[2].kept_mass);
+    assert_true(exists(f, "out/report.html") && exists(f, "out/results.json"));
+    assert_true(exists(f, "out/attention-pruning-50/mask.safetensors"));
+    assert_true(exists(f, "out/attention-pruning-50/model.safetensors"));
+    assert_true(exists(f, "out/attention-pruning-50/vocab.json"));
+    pare_results_free(&results);
+
+    /* Again: nothing is computed. */
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    assert_int_equal(counts.known, 4);
+    assert_int_equal(counts.fresh, 0);
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+}
+
+static void other_settings_are_refused(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results;
+    row_counts counts;
+    load(f, NULL, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+
+    load(f, "model.feed_forward=48", &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "feed_forward"));
+    pare_recipe_free(&recipe);
+
+    load(f, "sweep.scope=head", &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "another mask"));
+    pare_recipe_free(&recipe);
+}
+
+static void interrupt_sometimes(void *user, const pare_progress_event *event)
+{
+    unsigned *countdown = user;
+    (void)event;
+    if (--*countdown == 0)
+        pare_interrupt();
+}
+
+static void a_stopped_sweep_ends_like_an_unstopped_one(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results whole, pieces;
+    row_counts counts;
+    load(f, NULL, &recipe);
+    assert_int_equal(sweep(f, &recipe, "whole", &counts, &whole), PARE_OK);
+
+    char output[128];
+    snprintf(output, sizeof output, "%s/pieces", f->directory);
+    unsigned countdown;
+    pare_sweep_options options = {.output = output, .progress = {interrupt_sometimes, &countdown}};
+    pare_status status;
+    unsigned stops = 0;
+    do {
+        countdown = 9;
+        status = pare_sweep(f->context, &recipe, &options, &pieces);
+        pare_interrupt_clear();
+        stops += status == PARE_ERROR_INTERRUPTED;
+    } while (status == PARE_ERROR_INTERRUPTED && stops < 100);
+    assert_int_equal(status, PARE_OK);
+    assert_true(stops > 3);
+    assert_int_equal(pieces.count, whole.count);
+    for (size_t i = 0; i < whole.count; i++) {
+        assert_true(pieces.rows[i].valid == whole.rows[i].valid);
+        assert_true(pieces.rows[i].test == whole.rows[i].test);
+    }
+    pare_results_free(&whole);
+    pare_results_free(&pieces);
+    pare_recipe_free(&recipe);
+}
+
+static void zero_shot_and_continue_share_a_dense_run(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results;
+    row_counts counts;
+    load(f, NULL, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    double dense = results.rows[0].valid;
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+
+    char shared[160];
+    snprintf(shared, sizeof shared, "sweep.dense=%s/out/dense", f->directory);
+    const char *overrides[] = {"sweep.start=zero-shot", shared, "sweep.percents=[0]"};
+    assert_int_equal(pare_recipe_load(f->recipe_path, NULL, overrides, 3, &recipe), PARE_OK);
+    assert_int_equal(sweep(f, &recipe, "zero", &counts, &results), PARE_OK);
+    assert_int_equal(counts.known, 1);
+    assert_string_equal(results.average_path, "../out/dense/average.safetensors");
+    /* Pruning nothing from the dense weights gives the dense result. */
+    assert_true(results.rows[1].valid > dense * 0.9999 && results.rows[1].valid < dense * 1.0001);
+    assert_true(results.rows[1].train_seconds == 0);
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+}
+
+static void an_estimate_counts_steps_and_runs(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_sweep_estimate estimate;
+    load(f, NULL, &recipe);
+    assert_int_equal(pare_sweep_dry_run(f->context, &recipe, 100, 5000, &estimate), PARE_OK);
+    assert_int_equal(estimate.runs, 4);
+    assert_int_equal(estimate.steps, 12);
+    assert_int_equal(estimate.tokens, 12 * 4 * 8);
+    assert_int_equal(estimate.vocabulary, 100);
+    assert_true(estimate.seconds_per_step > 0);
+    pare_recipe_free(&recipe);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_sweep_leaves_rows_and_complete_directories, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(other_settings_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stopped_sweep_ends_like_an_unstopped_one, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(zero_shot_and_continue_share_a_dense_run, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_estimate_counts_steps_and_runs, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
