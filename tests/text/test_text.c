@@ -30,7 +30,7 @@ static int make_directory(void **state)
 static int remove_directory(void **state)
 {
     (void)state;
-    return pri_remove_tree(directory);
+    return pri_remove_tree(directory) == PARE_OK ? 0 : -1;
 }
 
 static const char *path_of(const char *name)

@@ -126,6 +126,8 @@ static pare_status observe_segment(void *user, pare_memory *memory, const pare_s
 {
     measurement *measured = user;
     pare_model_observe(measured->model, counted ? measured->average : NULL);
+    if (counted)
+        pare_average_add_examples(measured->average, segment->lanes);
     return run_without_loss(measured, memory, segment);
 }
 
