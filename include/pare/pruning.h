@@ -38,9 +38,7 @@ PARE_API pare_observer pare_average_observer(pare_average *average, size_t layer
 /* Adds the number of examples (sequences) seen; the denominator of the mass average. */
 PARE_API void pare_average_add_examples(pare_average *average, uint64_t examples);
 PARE_API uint64_t pare_average_examples(const pare_average *average);
-/* Provenance, copied into masks. Names longer than 63 bytes are cut; bytes that are not UTF-8
- * become
- * '?'. */
+/* Provenance, copied into masks. Names are cut after 63 bytes; what is not UTF-8 becomes '?'. */
 PARE_API void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash);
 /* Adds sums, counts and examples; both need the same geometry. */
 PARE_API PARE_MUST_CHECK pare_status pare_average_merge(pare_average *into,
