@@ -32,7 +32,8 @@ typedef struct pare_transformer_xl_config {
     size_t feed_forward;   /* d_inner */
     size_t memory;         /* mem_len: cached states each segment may look back at */
     size_t clamp_length;   /* clamp_len; 0: none (-1 in the file) */
-    bool same_length;      /* every row sees exactly `memory` keys once the memory is full */
+    bool same_length;      /* every token sees itself and the `memory` - 1 before it, whatever the
+                              length of the memory in use */
     bool pre_norm;         /* pre_lnorm */
     bool untie_biases;     /* untie_r: u and w per layer instead of shared */
     size_t cluster_count;  /* adaptive softmax: number of cutoffs, 0: plain softmax */
@@ -55,7 +56,8 @@ pare_transformer_xl_create(pare_context *context, const pare_transformer_xl_conf
 PARE_API const pare_transformer_xl_config *pare_transformer_xl_config_of(const pare_model *model);
 
 /* ---- Any model --------------------------------------------------------------------------------*/
-/* Reads `directory`/config.json and model.safetensors, and mask.safetensors when present. */
+/* Reads `directory`/config.json and model.safetensors, and mask.safetensors when present (the mask
+ * then lives as long as the model). The context must outlive the model. */
 PARE_API PARE_MUST_CHECK pare_status pare_model_load(pare_context *context, const char *directory,
                                                      pare_model **model);
 /* Writes config.json and model.safetensors (each replaced atomically); creates the directory. */
@@ -79,12 +81,15 @@ PARE_API pare_geometry pare_model_attention_geometry(const pare_model *model, si
  * shape and kept. */
 PARE_API PARE_MUST_CHECK pare_status pare_model_set_mask(pare_model *model, const pare_mask *mask);
 PARE_API const pare_mask *pare_model_mask(const pare_model *model);
-/* Accumulates attention into `average` during forward passes; NULL: off. */
+/* Accumulates attention into `average` during forward passes; NULL: off. Counting the examples is
+ * left to the caller (pare_average_add_examples). */
 PARE_API void pare_model_observe(pare_model *model, pare_average *average);
 PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compiling plans */
 
 /* ---- Language models --------------------------------------------------------------------------*/
-/* Hidden states of earlier segments, one lane per stream; grows to the model's memory length. */
+/* Hidden states of earlier segments, one lane per stream; grows to `length` tokens, which may
+ * differ from the model's own memory length (in evaluation). A segment's backward pass must come
+ * before the next segment with the same memory. */
 typedef struct pare_memory pare_memory;
 PARE_API PARE_MUST_CHECK pare_status pare_memory_create(const pare_model *model, size_t lanes,
                                                         size_t length /* usually config.memory */,
@@ -92,10 +97,10 @@ PARE_API PARE_MUST_CHECK pare_status pare_memory_create(const pare_model *model,
 PARE_API void pare_memory_destroy(pare_memory *memory);
 PARE_API void pare_memory_clear(pare_memory *memory);
 PARE_API size_t pare_memory_filled(const pare_memory *memory); /* tokens held per lane */
-/* The held states for checkpoints and tests: layer l = 0 .. layers (embedding output first), as
- * (lanes, filled, size), oldest token first. */
+/* The held states for checkpoints and tests: state l = 0 .. layers - 1 is what layer l reads (state
+ * 0 is the embedding), as (lanes, filled, size), oldest token first. */
 PARE_API size_t pare_memory_states(const pare_memory *memory);
-PARE_API size_t pare_memory_size(const pare_memory *memory);
+PARE_API size_t pare_memory_size(const pare_memory *memory); /* columns of a state */
 PARE_API const float *pare_memory_state(const pare_memory *memory, size_t state);
 PARE_API PARE_MUST_CHECK pare_status pare_memory_restore(pare_memory *memory, size_t filled,
                                                          const float *const *states);
@@ -109,12 +114,13 @@ typedef struct pare_segment {
     const uint32_t *inputs, *targets;
 } pare_segment;
 
-/* Mean loss (1, 1) over the segment; `losses` (lanes * length) optional. Advances the memory. */
+/* Mean loss (1, 1) over the segment; `losses` (lanes * length) optional. Advances the memory (NULL:
+ * none, the segment stands alone). The caller has begun the tape. */
 PARE_API pare_tensor *pare_language_model_loss(pare_model *model, pare_tape *tape,
                                                pare_memory *memory, const pare_segment *segment,
                                                float *losses);
 /* Log-probabilities of the next token after each lane's last input, (lanes, vocabulary). Targets
- * are not read. Advances the memory. */
+ * are not read. Advances the memory. The caller has begun the tape. */
 PARE_API PARE_MUST_CHECK pare_status pare_language_model_next(pare_model *model, pare_tape *tape,
                                                               pare_memory *memory,
                                                               const pare_segment *segment,

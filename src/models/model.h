@@ -1,0 +1,127 @@
+/* Inside of models: what a family provides, and what all models share - the table of parameters,
+ * masks compiled to plans, the memory of language models. */
+#ifndef PARE_SRC_MODELS_MODEL_H
+#define PARE_SRC_MODELS_MODEL_H
+
+#include <jansson.h>
+
+#include "base/status.h"
+#include "pare/model.h"
+
+/* A model family is one table of functions. Its models embed `pare_model` as their first member. */
+typedef struct pri_family {
+    const char *name; /* "model_type" in config.json */
+    /* A model as `config` (from file `path`) describes it, its parameters declared. */
+    pare_status (*from_config)(pare_context *context, const json_t *config, const char *path,
+                               pare_model **model);
+    json_t *(*to_config)(const pare_model *model); /* NULL: no memory */
+    /* Called once the parameters have storage: sets up tensors that are parts of others. */
+    void (*bind)(pare_model *model);
+    void (*destroy)(pare_model *model); /* the family's own allocations and the model itself */
+    pare_geometry (*attention)(const pare_model *model, size_t length);
+
+    /* Language models only; NULL otherwise. */
+    /* (lanes * length, size): what the output layer sees. Advances `memory` unless NULL. */
+    pare_tensor *(*hidden)(pare_model *model, pare_tape *tape, pare_memory *memory,
+                           const pare_segment *segment);
+    const pare_adaptive_softmax *(*output)(const pare_model *model);
+} pri_family;
+
+extern const pri_family pri_transformer_xl_family;
+
+/* What pare_parameter does not say. */
+typedef struct pri_parameter_notes {
+    size_t dimensions;     /* in files: 1 or 2 */
+    float mean, deviation; /* of fresh values, normally distributed */
+    pare_tensor **slot;    /* where the family keeps the address of the tensor */
+} pri_parameter_notes;
+
+/* A second name of a parameter (tied weights), accepted in files and never written. */
+typedef struct pri_alias {
+    char *name;
+    size_t parameter;
+} pri_alias;
+
+/* A vector that checkpoints hold although it is not trained. */
+typedef struct pri_constant {
+    char *name;
+    float *value;
+    size_t count;
+} pri_constant;
+
+/* The plans of all layers for calls of `queries` rows and at most `memory` keys before them. */
+typedef struct pri_plan_set {
+    size_t queries, memory;
+    pare_plan **plans; /* (layers) */
+} pri_plan_set;
+
+struct pare_model {
+    const pri_family *family;
+    pare_context *context;
+    size_t layers, size; /* size: columns of a hidden state */
+    size_t vocabulary;   /* language models; 0 otherwise */
+
+    pare_status declared; /* sticky: the first failure among the declarations */
+    size_t parameter_count, parameter_capacity, floats;
+    pare_parameter *parameters;
+    pri_parameter_notes *notes;
+    pri_alias *aliases;
+    size_t alias_count;
+    pri_constant *constants;
+    size_t constant_count;
+    float *values, *gradients; /* all parameters end to end, in the order of the table */
+
+    const pare_mask *mask;
+    pare_mask *owned_mask; /* read with the model; lives as long */
+    pri_plan_set *plan_sets;
+    size_t plan_set_count;
+    double plan_seconds;
+    pare_average *average;
+};
+
+/* ---- Declaring parameters (in from_config; failures are sticky) ----
+ * The name is prefix followed by suffix. */
+typedef enum pri_parameter_kind {
+    PRI_WEIGHT, /* (rows, columns), decays */
+    PRI_BIAS,   /* (columns), starts at 0 unless deviation says otherwise */
+    PRI_GAIN,   /* (columns) of a layer norm, starts around 1 */
+    PRI_VECTORS /* (rows, columns) that do not decay */
+} pri_parameter_kind;
+void pri_model_declare(pare_model *model, pare_tensor **slot, pri_parameter_kind kind, size_t rows,
+                       size_t columns, float deviation, const char *prefix, const char *suffix);
+/* Another name of the parameter declared last. */
+void pri_model_declare_alias(pare_model *model, const char *prefix, const char *suffix);
+/* Returns its `count` values to fill in, or NULL. */
+float *pri_model_declare_constant(pare_model *model, const char *name, size_t count);
+/* Gives the declared parameters their storage and calls bind. Values are zero. */
+pare_status pri_model_allocate(pare_model *model);
+/* Draws fresh values; a parameter's depend on seed and name only. */
+void pri_model_initialise(pare_model *model, uint64_t seed);
+/* Rows begin .. begin + count - 1 of a parameter; of a one-row parameter, those columns. */
+pare_tensor pri_parameter_part(const pare_tensor *parameter, size_t begin, size_t count);
+/* Releases what is common; families call it last. */
+void pri_model_release(pare_model *model);
+
+/* ---- Plans and observation, for one forward pass ---- */
+/* The plan of each layer for `queries` rows and `memory` of at most `memory_capacity` keys before
+ * them; *plans is NULL without a mask. */
+pare_status pri_model_plans(pare_model *model, size_t queries, size_t memory,
+                            size_t memory_capacity, pare_plan *const **plans);
+/* One observer per layer on the tape; *observers is NULL when nobody observes. */
+pare_status pri_model_observers(const pare_model *model, pare_tape *tape,
+                                pare_observer **observers);
+void pri_model_drop_plans(pare_model *model);
+
+/* ---- Memory ---- */
+struct pare_memory {
+    size_t states, size;            /* those of the model: its layers, columns of a hidden state */
+    size_t lanes, capacity, filled; /* capacity and filled: tokens per lane */
+    float *front, *back;            /* (states, lanes, filled, size): held now; being written */
+};
+/* State `state` as (lanes * filled, size) without a gradient; NULL when there is none. */
+pare_tensor *pri_memory_past(const pare_memory *memory, pare_tape *tape, size_t state);
+/* Appends `hidden` (lanes * length, size) to what state `state` will hold after advancing. */
+void pri_memory_append(pare_memory *memory, size_t state, const pare_tensor *hidden, size_t length);
+void pri_memory_advance(pare_memory *memory, size_t length);
+
+#endif
