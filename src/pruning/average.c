@@ -15,7 +15,7 @@
 pare_status pare_average_create(const pare_geometry *geometry, pare_average **average)
 {
     *average = NULL;
-    PRI_TRY(pri_geometry_check(geometry));
+    PRI_TRY(pri_average_geometry_check(geometry));
     if (geometry->kind != PARE_GEOMETRY_CELL)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "averages are kept per cell; ask for distances when pruning");

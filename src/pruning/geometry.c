@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-pare_status pri_geometry_check(const pare_geometry *geometry)
+pare_status pri_average_geometry_check(const pare_geometry *geometry)
 {
     const pare_geometry *g = geometry;
     if (!g->layers || !g->heads || !g->queries || !g->keys)

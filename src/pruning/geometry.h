@@ -11,7 +11,7 @@ typedef struct pri_columns {
 } pri_columns;
 
 /* Refuses empty or impossible shapes, and rectangles whose fp64 sums cannot be addressed. */
-pare_status pri_geometry_check(const pare_geometry *geometry);
+pare_status pri_average_geometry_check(const pare_geometry *geometry);
 bool pri_geometry_same(const pare_geometry *a, const pare_geometry *b);
 /* Layers x heads x queries x keys. */
 uint64_t pri_geometry_rectangle(const pare_geometry *geometry);

@@ -133,7 +133,7 @@ pare_status pri_metadata_geometry(const pri_safetensors *file, pare_geometry *ge
     PRI_TRY(read_size(file, "window", &geometry->window));
     PRI_TRY(pri_metadata_integer(file, "causal", 1, &causal));
     geometry->causal = causal != 0;
-    if (pri_geometry_check(geometry) != PARE_OK)
+    if (pri_average_geometry_check(geometry) != PARE_OK)
         return pri_fail_in(PARE_ERROR_FORMAT, "%s", pri_safetensors_name(file));
     return PARE_OK;
 }

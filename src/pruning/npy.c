@@ -238,7 +238,7 @@ pare_status pri_average_parse_npy(const uint8_t *data, size_t size, const char *
                               .queries = header.shape[2],
                               .keys = header.shape[3],
                               .causal = causal};
-    pare_status status = pri_geometry_check(&geometry);
+    pare_status status = pri_average_geometry_check(&geometry);
     if (status != PARE_OK)
         return pri_fail_in(PARE_ERROR_FORMAT, "%s", name);
     PRI_TRY(pare_average_create(&geometry, average));
