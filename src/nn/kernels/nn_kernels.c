@@ -1,11 +1,11 @@
-/* The kernels of pri_nn_kernels, written as plain loops that compilers turn into vector code; this
- * file is built once per instruction-set level (PARE_LEVEL) and exports one table.
- *
- * Sums are vector reductions ("omp simd"): their order depends on the level, never on threads. exp
- * is a polynomial with two units in the last place of error, and keeps NaN. */
+/* The kernels of pri_nn_kernels; this file is built once per instruction-set level (PARE_LEVEL) and
+ * exports one table. Most are plain loops that compilers turn into vector code, with "omp simd"
+ * allowing them to reorder sums: the order depends on the level, never on threads. Those that need
+ * an exponential use base/vector.h. */
 #include <math.h>
 #include <string.h>
 
+#include "base/vector.h"
 #include "nn/kernels.h"
 
 /* A fused multiply-add where the level has one; libm's would be a slow call elsewhere. */
@@ -18,41 +18,23 @@ static inline float multiply_add(float a, float b, float c)
 #endif
 }
 
-static inline uint32_t bits_of(float x)
+/* The next at most V_WIDTH floats of a row that has `left` more; missing ones load as 0. */
+V_INLINE v_float load(const float *p, size_t left)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
+    return left >= V_WIDTH ? v_load(p) : v_load_partial(p, left);
 }
 
-static inline float float_of(uint32_t bits)
+V_INLINE void store(float *p, v_float v, size_t left)
 {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    if (left >= V_WIDTH)
+        v_store(p, v);
+    else
+        v_store_partial(p, v, left);
 }
 
-/* exp(x) = 2^n exp(r), |r| <= ln(2) / 2; the polynomial is that of the Cephes library. Exactly 0
- * where the result would be subnormal. */
-static inline float exponential(float x)
+V_INLINE v_float v_negate(v_float x)
 {
-    const float smallest = -87.33654f, largest = 88.37626f;
-    const float shifter = 0x1.8p23f; /* adding it rounds to an integer, found in the low bits */
-    float clamped = x > largest ? largest : x;
-    float shifted = multiply_add(clamped, 1.44269504f, shifter);
-    float n = shifted - shifter;
-    float r = multiply_add(n, -0.693359375f, clamped);
-    r = multiply_add(n, 2.12194440e-4f, r);
-    float p = 1.9875691500e-4f;
-    p = multiply_add(p, r, 1.3981999507e-3f);
-    p = multiply_add(p, r, 8.3334519073e-3f);
-    p = multiply_add(p, r, 4.1665795894e-2f);
-    p = multiply_add(p, r, 1.6666665459e-1f);
-    p = multiply_add(p, r, 5.0000001201e-1f);
-    p = multiply_add(p, r * r, r) + 1.0f;
-    float power = float_of((bits_of(shifted) << 23) + bits_of(1.0f));
-    float result = p * power;
-    return x < smallest ? 0.0f : result;
+    return v_sub(v_zero(), x);
 }
 
 /* ---- Activations ---- */
@@ -60,43 +42,44 @@ static inline float exponential(float x)
 /* Cumulative normal distribution by 7.1.26 of Abramowitz and Stegun, off by at most 7.5e-8; small
  * values keep their relative accuracy because the tail is computed, not 1 - (1 - tail). `density`
  * receives exp(-x^2 / 2). */
-static inline float normal_cumulative(float x, float *density)
+V_INLINE v_float normal_cumulative(v_float x, v_float *density)
 {
-    float z = fabsf(x) * 0.70710678f;
-    float t = 1.0f / multiply_add(0.3275911f, z, 1.0f);
-    float e = exponential(-0.5f * x * x);
-    float p = 1.061405429f;
-    p = multiply_add(p, t, -1.453152027f);
-    p = multiply_add(p, t, 1.421413741f);
-    p = multiply_add(p, t, -0.284496736f);
-    p = multiply_add(p, t, 0.254829592f);
-    float tail = 0.5f * p * t * e;
+    v_float z = v_mul(v_max(x, v_negate(x)), v_set(0.70710678f));
+    v_float t = v_div(v_set(1.0f), v_fma(v_set(0.3275911f), z, v_set(1.0f)));
+    v_float e = v_exp(v_mul(v_mul(v_set(-0.5f), x), x));
+    v_float p = v_set(1.061405429f);
+    p = v_fma(p, t, v_set(-1.453152027f));
+    p = v_fma(p, t, v_set(1.421413741f));
+    p = v_fma(p, t, v_set(-0.284496736f));
+    p = v_fma(p, t, v_set(0.254829592f));
+    v_float tail = v_mul(v_mul(v_mul(v_set(0.5f), p), t), e);
     *density = e;
-    return x < 0.0f ? tail : 1.0f - tail;
+    return v_select(v_less(x, v_zero()), tail, v_sub(v_set(1.0f), tail));
 }
 
-static inline float gelu(float x)
+V_INLINE v_float gelu(v_float x)
 {
-    float density;
-    return x * normal_cumulative(x, &density);
+    v_float density;
+    return v_mul(x, normal_cumulative(x, &density));
 }
 
-static inline float gelu_derivative(float x)
+V_INLINE v_float gelu_derivative(v_float x)
 {
-    float density, cumulative = normal_cumulative(x, &density);
-    return multiply_add(x * 0.39894228f, density, cumulative);
+    v_float density, cumulative = normal_cumulative(x, &density);
+    return v_fma(v_mul(x, v_set(0.39894228f)), density, cumulative);
 }
 
 /* Near zero, where 1 - exp(-2x) cancels, by the series. */
-static inline float hyperbolic_tangent(float x)
+V_INLINE v_float hyperbolic_tangent(v_float x)
 {
-    float magnitude = fabsf(x), square = x * x;
-    float e = exponential(-2.0f * magnitude);
-    float quotient = (1.0f - e) / (1.0f + e);
-    float series = multiply_add(-17.0f / 315.0f, square, 2.0f / 15.0f);
-    series = multiply_add(series, square, -1.0f / 3.0f);
-    series = multiply_add(series * square, x, x);
-    return magnitude < 0.2f ? series : copysignf(quotient, x);
+    v_float one = v_set(1.0f), magnitude = v_max(x, v_negate(x)), square = v_mul(x, x);
+    v_float e = v_exp(v_mul(v_set(-2.0f), magnitude));
+    v_float quotient = v_div(v_sub(one, e), v_add(one, e));
+    v_float signed_quotient = v_select(v_less(x, v_zero()), v_negate(quotient), quotient);
+    v_float series = v_fma(v_set(-17.0f / 315.0f), square, v_set(2.0f / 15.0f));
+    series = v_fma(series, square, v_set(-1.0f / 3.0f));
+    series = v_fma(v_mul(series, square), x, x);
+    return v_select(v_less(magnitude, v_set(0.2f)), series, signed_quotient);
 }
 
 static void add_bias(size_t rows, size_t columns, const float *restrict bias, float *restrict value)
@@ -120,14 +103,12 @@ static void activate(size_t count, pare_activation activation, float *restrict v
             value[i] = value[i] < 0.0f ? 0.0f : value[i];
         break;
     case PARE_ACTIVATION_GELU:
-#pragma omp simd
-        for (size_t i = 0; i < count; i++)
-            value[i] = gelu(value[i]);
+        for (size_t i = 0; i < count; i += V_WIDTH)
+            store(value + i, gelu(load(value + i, count - i)), count - i);
         break;
     case PARE_ACTIVATION_TANH:
-#pragma omp simd
-        for (size_t i = 0; i < count; i++)
-            value[i] = hyperbolic_tangent(value[i]);
+        for (size_t i = 0; i < count; i += V_WIDTH)
+            store(value + i, hyperbolic_tangent(load(value + i, count - i)), count - i);
         break;
     }
 }
@@ -154,9 +135,10 @@ static void activation_gradient(size_t count, pare_activation activation,
             gradient[i] = saved[i] <= 0.0f ? 0.0f : gradient[i];
         break;
     case PARE_ACTIVATION_GELU:
-#pragma omp simd
-        for (size_t i = 0; i < count; i++)
-            gradient[i] *= gelu_derivative(saved[i]);
+        for (size_t i = 0; i < count; i += V_WIDTH) {
+            v_float slope = gelu_derivative(load(saved + i, count - i));
+            store(gradient + i, v_mul(load(gradient + i, count - i), slope), count - i);
+        }
         break;
     case PARE_ACTIVATION_TANH:
 #pragma omp simd
@@ -322,32 +304,38 @@ static double sum_of_squares(size_t count, const float *x)
 
 /* ---- Softmax ---- */
 
-/* A NaN logit loses every comparison, so it never becomes the maximum, but it makes the sum NaN. */
-static float log_sum_exp(size_t columns, const float *restrict bias, float *restrict logits)
+/* -infinity in lanes past the end of a row. */
+V_INLINE v_float load_or_least(const float *p, size_t left)
 {
-    float largest = -INFINITY, total = 0.0f;
+    if (left >= V_WIDTH)
+        return v_load(p);
+    return v_select(v_first_lanes(left), v_load_partial(p, left), v_set(-INFINITY));
+}
+
+/* A NaN logit never becomes the maximum, but it makes the sum NaN. */
+static float log_sum_exp(size_t columns, const float *bias, float *logits)
+{
     if (bias)
         add_bias(1, columns, bias, logits);
-#pragma omp simd reduction(max : largest)
-    for (size_t j = 0; j < columns; j++)
-        largest = logits[j] > largest ? logits[j] : largest;
-#pragma omp simd reduction(+ : total)
-    for (size_t j = 0; j < columns; j++)
-        total += exponential(logits[j] - largest);
-    return largest + logf(total);
+    v_float maxima = v_set(-INFINITY), sums = v_zero();
+    for (size_t j = 0; j < columns; j += V_WIDTH)
+        maxima = v_max(load_or_least(logits + j, columns - j), maxima);
+    float largest = v_reduce_max(maxima);
+    for (size_t j = 0; j < columns; j += V_WIDTH)
+        sums = v_add(sums, v_exp(v_sub(load_or_least(logits + j, columns - j), v_set(largest))));
+    return largest + logf(v_reduce_add(sums));
 }
 
 static void softmax_gradient(size_t columns, const float *logits, float log_sum, float factor,
                              float share, float beta, float *out)
 {
-    if (beta == 0.0f) {
-#pragma omp simd
-        for (size_t j = 0; j < columns; j++)
-            out[j] = factor * (exponential(logits[j] - log_sum) - share);
-    } else {
-#pragma omp simd
-        for (size_t j = 0; j < columns; j++)
-            out[j] += factor * (exponential(logits[j] - log_sum) - share);
+    for (size_t j = 0; j < columns; j += V_WIDTH) {
+        size_t left = columns - j;
+        v_float p = v_exp(v_sub(load(logits + j, left), v_set(log_sum)));
+        v_float gradient = v_mul(v_set(factor), v_sub(p, v_set(share)));
+        if (beta != 0.0f)
+            gradient = v_add(gradient, load(out + j, left));
+        store(out + j, gradient, left);
     }
 }
 
