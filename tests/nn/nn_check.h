@@ -36,6 +36,15 @@ static inline float check_random(uint64_t key, uint64_t index)
     return (float)(2.0 * pri_random_uniform(key, index) - 1.0);
 }
 
+/* The best level of this CPU with some threads. */
+static inline pare_context *check_best_context(int threads)
+{
+    pare_context *context;
+    assert_int_equal(pare_context_create(&(pare_context_options){.threads = threads}, &context),
+                     PARE_OK);
+    return context;
+}
+
 static inline pare_context *check_context(pare_level level, int threads)
 {
     pare_context *context;
