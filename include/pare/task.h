@@ -18,9 +18,9 @@ typedef enum pare_split {
 } pare_split;
 
 typedef struct pare_evaluation {
-    double loss;   /* mean negative log-likelihood in nats */
-    double metric; /* perplexity, bits per byte, ... */
-    uint64_t tokens;
+    double loss;     /* mean negative log-likelihood in nats */
+    double metric;   /* perplexity, bits per byte, ... */
+    uint64_t tokens; /* predictions, each counted once */
     double seconds, attention_seconds;
 } pare_evaluation;
 
@@ -42,13 +42,22 @@ PARE_API PARE_MUST_CHECK pare_status pare_task_evaluate(pare_task *task, pare_mo
                                                         pare_tape *tape, pare_split split,
                                                         const pare_progress *progress,
                                                         pare_evaluation *evaluation);
-/* Averages the model's attention over a whole split, dropout off, any mask off. */
+/* Averages the model's attention over a whole split, dropout off, any mask off (it is put back). An
+ * example is a sequence of the training length. Ends any pare_model_observe of the caller. */
 PARE_API PARE_MUST_CHECK pare_status pare_task_observe(pare_task *task, pare_model *model,
                                                        pare_tape *tape, pare_split split,
                                                        const pare_progress *progress,
                                                        pare_average **average);
 
-/* ---- Language modelling -----------------------------------------------------------------------*/
+/* ---- Language modelling ------------------------------------------------------------------------
+ * A split is one stream x_0 .. x_{n-1}; each token but the first is predicted from those before it.
+ *
+ * Training cuts the stream into equal lanes, dropping the tail; memory is empty at the start of a
+ * lane only. Evaluation and observation take all n - 1 predictions, each from the context that a
+ * single lane running through the whole stream would give it: several lanes are for speed and
+ * change results by rounding only, as each first runs the tokens before its own to fill the memory.
+ * The segment length does matter, because row i of a segment sees memory + i + 1 keys - except with
+ * same_length, where every token sees equally many. */
 typedef struct pare_language_modelling_options {
     /* Three files, or one to be split 90 : 5 : 5 by lines when valid and test are NULL. Plain or
      * gzip. */
@@ -56,7 +65,7 @@ typedef struct pare_language_modelling_options {
     pare_vocabulary_options vocabulary;
     size_t lanes;             /* training batch: equal lanes of the stream */
     size_t length;            /* training segment, tokens */
-    size_t evaluation_lanes;  /* 10 in the reference */
+    size_t evaluation_lanes;  /* at most; 0: 10, as in the reference */
     size_t evaluation_length; /* 0: length */
     size_t
         evaluation_memory; /* 0: model memory + length - evaluation_length, as the reference does */
@@ -68,7 +77,10 @@ pare_language_modelling_create(const pare_language_modelling_options *options,
 PARE_API const pare_vocabulary *pare_language_modelling_vocabulary(const pare_task *task);
 PARE_API uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split);
 
-/* Text from a language model: continues `prompt`, one token at a time. */
+/* Text from a language model: continues `prompt`, one token at a time, remembering as much as the
+ * model's memory holds; "" begins a new line. Emits the continuation only, words after a blank and
+ * <eos> as a newline. Under a cell mask each new token uses the mask's row 0, that of the first
+ * token of a segment; a distance mask treats all tokens alike. */
 typedef struct pare_generate_options {
     size_t tokens;
     double temperature; /* 0: always the most likely token */

@@ -33,13 +33,16 @@ static int remove_directory(void **state)
     return pri_remove_tree(directory) == PARE_OK ? 0 : -1;
 }
 
+/* The same pointer for the same name, valid to the end. */
 static const char *path_of(const char *name)
 {
-    static char path[4][256];
-    static int next;
-    next = (next + 1) % 4;
-    snprintf(path[next], sizeof path[next], "%s/%s", directory, name);
-    return path[next];
+    static char paths[32][256];
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    size_t i = 0;
+    while (paths[i][0] && strcmp(paths[i], path))
+        assert_true(++i < 32);
+    return strcpy(paths[i], path);
 }
 
 static const char *write_bytes(const char *name, const void *data, size_t size)

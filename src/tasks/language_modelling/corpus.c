@@ -52,6 +52,9 @@ static pare_status find_parts(const pare_language_modelling_options *options,
 
 static pare_status read_part(pri_corpus *corpus, pare_split split, const corpus_part *part)
 {
+    const char *slash = strrchr(part->path, '/');
+    snprintf(corpus->names[split], sizeof corpus->names[split], "%s",
+             slash ? slash + 1 : part->path);
     pare_tokens *tokens = &corpus->splits[split];
     PRI_TRY(pri_tokens_read_lines(corpus->vocabulary, part->path, part->lines, tokens));
     if (tokens->count < 2)
@@ -67,8 +70,6 @@ pare_status pri_corpus_read(pri_corpus *corpus, const pare_language_modelling_op
 {
     corpus_part parts[PARE_SPLIT_COUNT] = {{0}};
     PRI_TRY(find_parts(options, parts));
-    const char *slash = strrchr(options->train, '/');
-    snprintf(corpus->name, sizeof corpus->name, "%s", slash ? slash + 1 : options->train);
     corpus->vocabulary = vocabulary;
     if (!vocabulary) {
         PRI_TRY(pri_vocabulary_build_lines(parts[PARE_SPLIT_TRAIN].path,

@@ -8,7 +8,7 @@ typedef struct pri_corpus {
     const pare_vocabulary *vocabulary;
     pare_vocabulary *owned; /* the same, when it was built here */
     pare_tokens splits[PARE_SPLIT_COUNT];
-    char name[64]; /* of the training file, without its folders */
+    char names[PARE_SPLIT_COUNT][64]; /* of their files, without folders */
 } pri_corpus;
 
 /* Zero-initialised by the caller; free also after a failure. */

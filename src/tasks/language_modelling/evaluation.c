@@ -146,7 +146,7 @@ static pare_status observe_dense(const pri_language_modelling *modelling, measur
                             .user = measured};
     pare_geometry geometry = pare_model_attention_geometry(measured->model, modelling->length);
     PRI_TRY(pare_average_create(&geometry, &measured->average));
-    pare_average_set_corpus(measured->average, modelling->corpus.name, pass.tokens->hash);
+    pare_average_set_corpus(measured->average, modelling->corpus.names[split], pass.tokens->hash);
     PRI_TRY(allocate_buffers(measured, &pass));
     pare_status status = pri_stream_pass_run(&pass, measured->model);
     pare_model_observe(measured->model, NULL);
