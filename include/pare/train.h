@@ -44,7 +44,9 @@ typedef struct pare_training_result {
     uint64_t steps, tokens;
     double best_loss, best_metric; /* on validation */
     uint64_t best_step;
-    double seconds, attention_seconds, tokens_per_second; /* over all processes that took part */
+    double seconds, attention_seconds, tokens_per_second; /* inside training steps, without
+                                                             evaluation and checkpoints, over all
+                                                             processes that took part */
     size_t peak_bytes;                                    /* resident memory high-water mark */
     bool stopped_early;
 } pare_training_result;
@@ -88,8 +90,10 @@ typedef struct pare_recipe {
     void *owner;              /* private */
 } pare_recipe;
 
-/* `overrides`: "data.train=my.txt", "training.rate=0.001"; applied in order. `${PARE_DATA}` in
- * paths is replaced by `data_directory` (NULL: an error that says what to set). */
+/* `overrides`: "data.train=my.txt", "training.rate=0.001", "sweep.percents=[50, 90]"; applied in
+ * order. data.train alone replaces the recipe's valid and test files too (the text is split);
+ * training.steps and training.epochs replace each other. `${PARE_DATA}` in paths is replaced by
+ * `data_directory` (NULL: an error that says what to set). */
 PARE_API PARE_MUST_CHECK pare_status pare_recipe_load(const char *path, const char *data_directory,
                                                       const char *const *overrides,
                                                       size_t override_count, pare_recipe *recipe);

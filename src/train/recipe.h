@@ -1,0 +1,11 @@
+#ifndef PARE_SRC_TRAIN_RECIPE_H
+#define PARE_SRC_TRAIN_RECIPE_H
+
+#include "pare/train.h"
+
+/* pare_recipe_load from memory; `name` stands for the file in messages. */
+pare_status pri_recipe_parse(const char *data, size_t size, const char *name,
+                             const char *data_directory, const char *const *overrides,
+                             size_t override_count, pare_recipe *recipe);
+
+#endif

@@ -1,0 +1,120 @@
+/* What a recipe file may hold, written once: the structures libcyaml fills and its schema both come
+ * from the lists below. A key that the file does not give is a NULL pointer. */
+#ifndef PARE_SRC_TRAIN_RECIPE_SCHEMA_H
+#define PARE_SRC_TRAIN_RECIPE_SCHEMA_H
+
+#include <cyaml/cyaml.h>
+#include <stdbool.h>
+
+/* KEY(TYPE, name): TEXT is a string, CHOICE one of the words name##_words, NUMBERS and INTEGERS are
+ * lists. */
+#define PRI_DATA_KEYS(KEY)                                                                         \
+    KEY(TEXT, train)                                                                               \
+    KEY(TEXT, valid)                                                                               \
+    KEY(TEXT, test)                                                                                \
+    KEY(CHOICE, level)                                                                             \
+    KEY(INTEGER, minimum_count)                                                                    \
+    KEY(INTEGER, maximum_vocabulary)
+
+#define PRI_MODEL_KEYS(KEY)                                                                        \
+    KEY(CHOICE, family)                                                                            \
+    KEY(INTEGER, layers)                                                                           \
+    KEY(INTEGER, heads)                                                                            \
+    KEY(INTEGER, head_size)                                                                        \
+    KEY(INTEGER, size)                                                                             \
+    KEY(INTEGER, embedding_size)                                                                   \
+    KEY(INTEGER, feed_forward)                                                                     \
+    KEY(INTEGER, memory)                                                                           \
+    KEY(INTEGER, clamp_length)                                                                     \
+    KEY(BOOLEAN, same_length)                                                                      \
+    KEY(BOOLEAN, pre_norm)                                                                         \
+    KEY(BOOLEAN, untie_biases)                                                                     \
+    KEY(INTEGERS, cutoffs)                                                                         \
+    KEY(INTEGER, division)                                                                         \
+    KEY(NUMBER, dropout)                                                                           \
+    KEY(NUMBER, attention_dropout)
+
+#define PRI_TRAINING_KEYS(KEY)                                                                     \
+    KEY(CHOICE, optimizer)                                                                         \
+    KEY(CHOICE, schedule)                                                                          \
+    KEY(NUMBER, rate)                                                                              \
+    KEY(NUMBER, minimum_rate)                                                                      \
+    KEY(NUMBER, beta1)                                                                             \
+    KEY(NUMBER, beta2)                                                                             \
+    KEY(NUMBER, epsilon)                                                                           \
+    KEY(NUMBER, weight_decay)                                                                      \
+    KEY(NUMBER, clip)                                                                              \
+    KEY(INTEGER, warmup)                                                                           \
+    KEY(INTEGER, steps)                                                                            \
+    KEY(NUMBER, epochs)                                                                            \
+    KEY(INTEGER, accumulation)                                                                     \
+    KEY(INTEGER, batch)                                                                            \
+    KEY(INTEGER, length)                                                                           \
+    KEY(INTEGER, evaluate_every)                                                                   \
+    KEY(INTEGER, patience)                                                                         \
+    KEY(INTEGER, checkpoint_every)                                                                 \
+    KEY(NUMBER, checkpoint_seconds)                                                                \
+    KEY(INTEGER, log_every)                                                                        \
+    KEY(INTEGER, seed)
+
+#define PRI_EVALUATION_KEYS(KEY)                                                                   \
+    KEY(INTEGER, batch)                                                                            \
+    KEY(INTEGER, length)                                                                           \
+    KEY(INTEGER, memory)
+
+#define PRI_SWEEP_KEYS(KEY)                                                                        \
+    KEY(NUMBERS, percents)                                                                         \
+    KEY(NUMBERS, random_percents)                                                                  \
+    KEY(INTEGERS, random_seeds)                                                                    \
+    KEY(CHOICE, start)                                                                             \
+    KEY(CHOICE, geometry)                                                                          \
+    KEY(CHOICE, average)                                                                           \
+    KEY(CHOICE, scope)                                                                             \
+    KEY(CHOICE, empty_row)                                                                         \
+    KEY(TEXT, dense)
+
+#define PRI_RECIPE_KEYS(KEY)                                                                       \
+    KEY(TEXT, name)                                                                                \
+    KEY(TEXT, description)                                                                         \
+    KEY(SECTION, data)                                                                             \
+    KEY(SECTION, model)                                                                            \
+    KEY(SECTION, training)                                                                         \
+    KEY(SECTION, evaluation)                                                                       \
+    KEY(SECTION, sweep)
+
+#define PRI_MEMBER_TEXT(name) char *name;
+#define PRI_MEMBER_CHOICE(name) int *name;
+#define PRI_MEMBER_INTEGER(name) int64_t *name;
+#define PRI_MEMBER_NUMBER(name) double *name;
+#define PRI_MEMBER_BOOLEAN(name) bool *name;
+#define PRI_MEMBER_INTEGERS(name)                                                                  \
+    int64_t *name;                                                                                 \
+    size_t name##_count;
+#define PRI_MEMBER_NUMBERS(name)                                                                   \
+    double *name;                                                                                  \
+    size_t name##_count;
+#define PRI_MEMBER_SECTION(name) pri_##name##_section *name;
+#define PRI_MEMBER(type, name) PRI_MEMBER_##type(name)
+
+typedef struct pri_data_section {
+    PRI_DATA_KEYS(PRI_MEMBER)
+} pri_data_section;
+typedef struct pri_model_section {
+    PRI_MODEL_KEYS(PRI_MEMBER)
+} pri_model_section;
+typedef struct pri_training_section {
+    PRI_TRAINING_KEYS(PRI_MEMBER)
+} pri_training_section;
+typedef struct pri_evaluation_section {
+    PRI_EVALUATION_KEYS(PRI_MEMBER)
+} pri_evaluation_section;
+typedef struct pri_sweep_section {
+    PRI_SWEEP_KEYS(PRI_MEMBER)
+} pri_sweep_section;
+typedef struct pri_recipe_values {
+    PRI_RECIPE_KEYS(PRI_MEMBER)
+} pri_recipe_values;
+
+extern const cyaml_schema_value_t pri_recipe_schema;
+
+#endif

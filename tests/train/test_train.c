@@ -1,0 +1,512 @@
+/* The trainer's behaviour inside one process: interruption and resuming, best weights and early
+ * stopping, finished runs, refused settings, numbers that are none. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "tasks/task.h"
+#include "training_fixture.h"
+
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        if ((call) != PARE_OK)                                                                     \
+            fail_msg("%s", pare_error_message());                                                  \
+    } while (0)
+
+/* ---- A task that interferes ---- */
+
+/* Passes everything on to a real task, but spoils numbers or invents metrics when told to. */
+typedef struct meddling_task {
+    pare_task task;
+    pare_task *inner;
+    uint64_t batches, spoil_batch; /* counted from 1; 0: never */
+    bool spoil_gradient;           /* else a weight */
+    const char *spoil_parameter;
+    const double *metrics; /* of successive evaluations, or NULL */
+    size_t evaluations;
+} meddling_task;
+
+static meddling_task *meddling(const pare_task *task)
+{
+    return (meddling_task *)(uintptr_t)task;
+}
+
+static void destroy(pare_task *task)
+{
+    (void)task;
+}
+
+static const char *metric(const pare_task *task)
+{
+    return pare_task_metric(meddling(task)->inner);
+}
+
+static uint64_t batches_per_epoch(const pare_task *task)
+{
+    return pare_task_batches_per_epoch(meddling(task)->inner);
+}
+
+static uint64_t tokens_per_batch(const pare_task *task)
+{
+    return pare_task_tokens_per_batch(meddling(task)->inner);
+}
+
+static void spoil(const meddling_task *meddler, pare_model *model)
+{
+    size_t count;
+    pare_parameter *parameters = pare_model_parameters(model, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(parameters[i].name, meddler->spoil_parameter))
+            continue;
+        float *numbers =
+            meddler->spoil_gradient ? parameters[i].tensor.gradient : parameters[i].tensor.value;
+        numbers[0] = NAN;
+        return;
+    }
+    fail_msg("no parameter %s", meddler->spoil_parameter);
+}
+
+static pare_tensor *training_loss(pare_task *task, pare_model *model, pare_tape *tape)
+{
+    meddling_task *meddler = meddling(task);
+    if (++meddler->batches == meddler->spoil_batch)
+        spoil(meddler, model);
+    return pare_task_training_loss(meddler->inner, model, tape);
+}
+
+static void rewind_task(pare_task *task)
+{
+    pare_task_rewind(meddling(task)->inner);
+}
+
+static pare_status save_state(const pare_task *task, const char *path)
+{
+    return pare_task_save_state(meddling(task)->inner, path);
+}
+
+static pare_status load_state(pare_task *task, const char *path)
+{
+    return pare_task_load_state(meddling(task)->inner, path);
+}
+
+static pare_status evaluate(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
+                            const pare_progress *progress, pare_evaluation *evaluation)
+{
+    meddling_task *meddler = meddling(task);
+    if (!meddler->metrics)
+        return pare_task_evaluate(meddler->inner, model, tape, split, progress, evaluation);
+    *evaluation = (pare_evaluation){.loss = 1, .metric = meddler->metrics[meddler->evaluations++]};
+    return PARE_OK;
+}
+
+static const pri_task_functions lower_is_better = {
+    .destroy = destroy,
+    .metric = metric,
+    .batches_per_epoch = batches_per_epoch,
+    .tokens_per_batch = tokens_per_batch,
+    .training_loss = training_loss,
+    .rewind = rewind_task,
+    .save_state = save_state,
+    .load_state = load_state,
+    .evaluate = evaluate,
+};
+
+/* ---- Running ---- */
+
+typedef struct stop_after {
+    const char *label; /* first event of this label from `done` tokens on interrupts */
+    uint64_t done;
+    uint64_t train_events, last_done, last_total, done_at_start;
+    char last_note[128];
+} stop_after;
+
+static void watch(void *user, const pare_progress_event *event)
+{
+    stop_after *stop = user;
+    bool train = !strcmp(event->label, "train");
+    if (train) {
+        stop->train_events++;
+        stop->last_done = event->done;
+        stop->last_total = event->total;
+        stop->done_at_start = event->done_at_start;
+        snprintf(stop->last_note, sizeof stop->last_note, "%s", event->note);
+    }
+    if (stop->label && strstr(event->label, stop->label) &&
+        (train ? event->done : stop->last_done) >= stop->done)
+        pare_interrupt();
+}
+
+static pare_status train_in(const char *corpus, const char *directory,
+                            const pare_training_options *options, int threads, stop_after *stop,
+                            meddling_task *meddler, pare_training_result *result)
+{
+    training_fixture fixture = open_fixture(corpus, threads);
+    pare_progress progress = {stop ? watch : NULL, stop};
+    pare_task *task = fixture.task;
+    if (meddler) {
+        meddler->inner = fixture.task;
+        task = &meddler->task;
+        if (!task->functions)
+            task->functions = &lower_is_better;
+    }
+    pare_interrupt_clear();
+    pare_status status =
+        pare_train(fixture.model, task, fixture.tape, options, directory, &progress, result);
+    pare_interrupt_clear();
+    close_fixture(&fixture);
+    return status;
+}
+
+typedef struct test_directory {
+    char *root, *reference, *other;
+} test_directory;
+
+static int set_up(void **state)
+{
+    test_directory *directory = pri_allocate(1, sizeof *directory);
+    directory->root = make_directory();
+    directory->reference = pri_path_join(directory->root, "reference");
+    directory->other = pri_path_join(directory->root, "other");
+    write_corpus(directory->root);
+    *state = directory;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    test_directory *directory = *state;
+    int failed = pri_remove_tree(directory->root) != PARE_OK;
+    pri_free(directory->root);
+    pri_free(directory->reference);
+    pri_free(directory->other);
+    pri_free(directory);
+    return failed;
+}
+
+static bool exists(const char *directory, const char *name)
+{
+    char *path = pri_path_join(directory, name);
+    bool found = pri_path_exists(path);
+    pri_free(path);
+    return found;
+}
+
+/* ---- Tests ---- */
+
+static void training_lowers_the_loss_and_logs_it(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    options.steps = 60;
+    options.rate = .02;
+    pare_training_result result;
+    stop_after watcher = {.label = NULL};
+    assert_ok(
+        train_in(directory->root, directory->reference, &options, 2, &watcher, NULL, &result));
+    assert_int_equal(result.steps, 60);
+    assert_int_equal(result.tokens, 60 * 2 * 4 * 8);
+    assert_true(result.best_loss < 3); /* uniform over 256 bytes: 5.5; entropy of the text: 2.2 */
+    assert_true(result.best_step > 0 && result.best_step % 4 == 0);
+    assert_true(result.seconds > 0 && result.attention_seconds > 0);
+    assert_true(result.attention_seconds < result.seconds);
+    assert_true(fabs(result.tokens_per_second * result.seconds - 3840) < 1e-6 * 3840);
+    assert_true(result.peak_bytes > 1000000);
+    assert_false(result.stopped_early);
+
+    assert_int_equal(watcher.train_events, 60);
+    assert_int_equal(watcher.last_done, 3840);
+    assert_int_equal(watcher.last_total, 3840);
+    assert_non_null(strstr(watcher.last_note, "loss "));
+    assert_non_null(strstr(watcher.last_note, " rate "));
+    assert_non_null(strstr(watcher.last_note, " valid "));
+
+    json_t *lines = read_objects(directory->reference, "log.jsonl");
+    size_t steps = 0, evaluations = 0;
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        json_t *line = json_array_get(lines, i);
+        bool step = !strcmp(json_string_value(json_object_get(line, "event")), "step");
+        steps += step;
+        evaluations += !step;
+        assert_true(json_real_value(json_object_get(line, "loss")) > 0);
+        if (step)
+            assert_true(json_real_value(json_object_get(line, "gradient_norm")) > 0);
+    }
+    assert_int_equal(steps, 12);
+    assert_int_equal(evaluations, 15);
+    json_decref(lines);
+}
+
+static void the_returned_model_holds_the_best_weights(void **state)
+{
+    const test_directory *directory = *state;
+    const double metrics[] = {5, 4, 4.5};
+    meddling_task meddler = {.metrics = metrics};
+    pare_training_options options = small_options();
+    training_fixture fixture = open_fixture(directory->root, 1);
+    meddler.inner = fixture.task;
+    meddler.task.functions = &lower_is_better;
+    pare_training_result result;
+    assert_ok(pare_train(fixture.model, &meddler.task, fixture.tape, &options, directory->reference,
+                         NULL, &result));
+    assert_int_equal(result.best_step, 8);
+    assert_true(result.best_metric == 4);
+    char *saved = pri_path_join(directory->root, "saved");
+    assert_ok(pare_model_save(fixture.model, saved));
+    assert_true(same_file(saved, directory->reference, "model.safetensors"));
+    pri_free(saved);
+    close_fixture(&fixture);
+
+    /* The last weights are others. */
+    char *last = pri_path_join(directory->reference, "last/step-12");
+    size_t size_best, size_last;
+    uint8_t *best_data = read_whole(directory->reference, "model.safetensors", &size_best);
+    uint8_t *last_data = read_whole(last, "model.safetensors", &size_last);
+    assert_true(size_best == size_last && memcmp(best_data, last_data, size_best));
+    pri_free(best_data);
+    pri_free(last_data);
+    pri_free(last);
+}
+
+static void interrupted_at_any_step_it_ends_with_the_same_bits(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    pare_training_result result, resumed;
+    assert_ok(train_in(directory->root, directory->reference, &options, 2, NULL, NULL, &result));
+    for (uint64_t step = 1; step <= 11; step++) {
+        stop_after stop = {.label = "train", .done = step * 64};
+        assert_ok(pri_remove_tree(directory->other));
+        assert_int_equal(train_in(directory->root, directory->other, &options, 1 + (int)step % 3,
+                                  &stop, NULL, &resumed),
+                         PARE_ERROR_INTERRUPTED);
+        assert_non_null(strstr(pare_error_message(), "the same command continues"));
+        stop_after rest = {.label = NULL};
+        assert_ok(train_in(directory->root, directory->other, &options, 1 + (int)step % 2, &rest,
+                           NULL, &resumed));
+        assert_int_equal(rest.train_events, 12 - step);
+        assert_int_equal(rest.done_at_start, step * 64);
+        assert_true(same_runs(directory->reference, directory->other, "step-12"));
+        assert_true(resumed.best_loss == result.best_loss);
+        assert_int_equal(resumed.best_step, result.best_step);
+        assert_int_equal(resumed.tokens, result.tokens);
+    }
+}
+
+static void interrupted_in_an_evaluation_it_does_it_again(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    pare_training_result result;
+    assert_ok(train_in(directory->root, directory->reference, &options, 2, NULL, NULL, &result));
+    stop_after stop = {.label = "evaluate", .done = 8 * 64};
+    assert_int_equal(train_in(directory->root, directory->other, &options, 2, &stop, NULL, &result),
+                     PARE_ERROR_INTERRUPTED);
+    assert_true(exists(directory->other, "last/step-8"));
+    stop_after rest = {.label = NULL};
+    assert_ok(train_in(directory->root, directory->other, &options, 2, &rest, NULL, &result));
+    assert_int_equal(rest.train_events, 4);
+    assert_true(same_runs(directory->reference, directory->other, "step-12"));
+}
+
+static void a_finished_run_returns_at_once(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    pare_training_result first, second;
+    assert_ok(train_in(directory->root, directory->reference, &options, 2, NULL, NULL, &first));
+    stop_after watcher = {.label = NULL};
+    assert_ok(
+        train_in(directory->root, directory->reference, &options, 2, &watcher, NULL, &second));
+    assert_int_equal(watcher.train_events, 0);
+    assert_memory_equal(&first, &second, sizeof first);
+}
+
+static void early_stopping_counts_evaluations(void **state)
+{
+    const test_directory *directory = *state;
+    const double falling_then_not[] = {5, 4, 4.5, 4, 3};
+    meddling_task meddler = {.metrics = falling_then_not};
+    pare_training_options options = small_options();
+    options.steps = 20;
+    options.patience = 2;
+    pare_training_result result;
+    assert_ok(
+        train_in(directory->root, directory->reference, &options, 1, NULL, &meddler, &result));
+    assert_true(result.stopped_early);
+    assert_int_equal(result.steps, 16);
+    assert_int_equal(result.best_step, 8);
+    assert_true(exists(directory->reference, "last/step-16"));
+
+    pri_task_functions higher = lower_is_better;
+    higher.higher_is_better = true;
+    const double rising[] = {1, 2, 3, 2, 5};
+    meddling_task climber = {.task = {&higher}, .metrics = rising};
+    assert_ok(train_in(directory->root, directory->other, &options, 1, NULL, &climber, &result));
+    assert_false(result.stopped_early);
+    assert_int_equal(result.best_step, 20);
+    assert_true(result.best_metric == 5);
+}
+
+static void epochs_give_steps(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    options.steps = 0;
+    options.epochs = .5;
+    options.evaluate_every = 0;
+    pare_training_result result;
+    assert_ok(train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result));
+    /* 1200 bytes in 4 lanes: 299 predictions, 38 batches, 19 steps of two batches. */
+    assert_int_equal(result.steps, 10);
+    assert_int_equal(result.best_step, 10);
+}
+
+static void other_settings_are_refused_by_name(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    pare_training_result result;
+    stop_after stop = {.label = "train", .done = 3 * 64};
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &options, 1, &stop, NULL, &result),
+        PARE_ERROR_INTERRUPTED);
+    pare_training_options other = options;
+    other.rate = .02;
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &other, 1, NULL, NULL, &result),
+        PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "training.rate 0.01, not 0.02"));
+    other = options;
+    other.seed = 99;
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &other, 1, NULL, NULL, &result),
+        PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "training.seed 1, not 99"));
+
+    /* How often to write checkpoints is no part of the result. */
+    other = options;
+    other.checkpoint_every = 2;
+    other.checkpoint_seconds = 1;
+    assert_ok(train_in(directory->root, directory->reference, &other, 1, NULL, NULL, &result));
+    assert_int_equal(result.steps, 12);
+}
+
+static void impossible_options_are_refused(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options[6];
+    for (size_t i = 0; i < 6; i++)
+        options[i] = small_options();
+    options[0].rate = -1;
+    options[1].beta2 = 1;
+    options[2].accumulation = 0;
+    options[3].warmup = 13;
+    options[4].steps = 0;
+    options[4].epochs = NAN;
+    options[5].epsilon = 0;
+    for (size_t i = 0; i < 6; i++) {
+        pare_training_result result;
+        assert_int_equal(
+            train_in(directory->root, directory->reference, &options[i], 1, NULL, NULL, &result),
+            PARE_ERROR_ARGUMENT);
+        assert_non_null(strstr(pare_error_message(), "training."));
+    }
+}
+
+/* Stops at step 5 (batch 10), after the checkpoint of step 3; then resumes to the right end. */
+static void spoil_and_recover(const test_directory *directory, bool gradient, const char *message)
+{
+    const char *name = "transformer.layers.1.pos_ff.CoreNet.0.weight";
+    pare_training_options options = small_options();
+    pare_training_result result;
+    assert_ok(train_in(directory->root, directory->reference, &options, 2, NULL, NULL, &result));
+    meddling_task meddler = {
+        .spoil_batch = 10, .spoil_gradient = gradient, .spoil_parameter = name};
+    assert_int_equal(
+        train_in(directory->root, directory->other, &options, 2, NULL, &meddler, &result),
+        PARE_ERROR_NUMERIC);
+    assert_non_null(strstr(pare_error_message(), message));
+    assert_non_null(strstr(pare_error_message(), name));
+    assert_non_null(strstr(pare_error_message(), "lower training.rate"));
+    assert_true(exists(directory->other, "last/step-3"));
+    assert_ok(train_in(directory->root, directory->other, &options, 2, NULL, NULL, &result));
+    assert_true(same_runs(directory->reference, directory->other, "step-12"));
+}
+
+static void a_bad_weight_stops_with_step_and_name(void **state)
+{
+    spoil_and_recover(*state, false, "step 5: weights of ");
+}
+
+static void a_bad_gradient_stops_with_step_and_name(void **state)
+{
+    spoil_and_recover(*state, true, "step 5: the gradient of ");
+}
+
+static void an_exploding_rate_stops_with_advice(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    options.rate = 1e38;
+    options.warmup = 0;
+    pare_training_result result;
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result),
+        PARE_ERROR_NUMERIC);
+    assert_non_null(strstr(pare_error_message(), "step 2: "));
+}
+
+static void damaged_checkpoints_are_refused(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    pare_training_result result;
+    stop_after stop = {.label = "train", .done = 5 * 64};
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &options, 1, &stop, NULL, &result),
+        PARE_ERROR_INTERRUPTED);
+    const char *const files[] = {"trainer.json", "last/step-5/model.safetensors",
+                                 "last/step-5/optimizer.safetensors",
+                                 "last/step-5/task.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        size_t size;
+        uint8_t *data = read_whole(directory->reference, files[i], &size);
+        char *path = pri_path_join(directory->reference, files[i]);
+        for (size_t cut = 0; cut < 2; cut++) {
+            assert_ok(pri_file_replace(path, data, cut ? size / 2 : 0));
+            assert_int_equal(
+                train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result),
+                PARE_ERROR_FORMAT);
+            assert_non_null(strstr(pare_error_message(), files[i]));
+        }
+        assert_ok(pri_file_replace(path, data, size));
+        pri_free(path);
+        pri_free(data);
+    }
+    assert_ok(train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result));
+}
+
+#define TRAINING_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TRAINING_TEST(training_lowers_the_loss_and_logs_it),
+        TRAINING_TEST(the_returned_model_holds_the_best_weights),
+        TRAINING_TEST(interrupted_at_any_step_it_ends_with_the_same_bits),
+        TRAINING_TEST(interrupted_in_an_evaluation_it_does_it_again),
+        TRAINING_TEST(a_finished_run_returns_at_once),
+        TRAINING_TEST(early_stopping_counts_evaluations),
+        TRAINING_TEST(epochs_give_steps),
+        TRAINING_TEST(other_settings_are_refused_by_name),
+        TRAINING_TEST(impossible_options_are_refused),
+        TRAINING_TEST(a_bad_weight_stops_with_step_and_name),
+        TRAINING_TEST(a_bad_gradient_stops_with_step_and_name),
+        TRAINING_TEST(an_exploding_rate_stops_with_advice),
+        TRAINING_TEST(damaged_checkpoints_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
