@@ -96,7 +96,7 @@ def make(case, settings, lanes, lengths):
                "lengths": numpy.array(lengths, numpy.int32),
                "weight/transformer.pos_emb.inv_freq": model.transformer.pos_emb.inv_freq.numpy()}
     for name, tensor in parameters(model).items():
-        tensors["weight/" + name] = tensor.detach().numpy()
+        tensors["weight/" + name] = tensor.detach().numpy().copy()
 
     def segments():
         begin = 0
@@ -115,7 +115,7 @@ def make(case, settings, lanes, lengths):
     tensors["losses"] = torch.cat(losses, 1).numpy()
     tensors["memory"] = torch.stack(memory).transpose(1, 2).contiguous().numpy()
     for name, tensor in parameters(model).items():
-        tensors["gradient/" + name] = tensor.grad.numpy()
+        tensors["gradient/" + name] = tensor.grad.numpy().copy()
 
     optimizer = torch.optim.Adam(model.parameters(), **ADAM)
     training_losses = []
