@@ -11,8 +11,10 @@
 
 #include "nn/tape.h"
 
-/* Floats of logits in one block, but no fewer rows than make a matrix product efficient. */
-#define BLOCK_FLOATS ((size_t)2 << 20)
+/* Floats of logits in one block, but no fewer rows than make a matrix product efficient. Measured
+ * on 2 cores, 2048 rows of 128 or 256 numbers, 33278 words: half or twice the floats change the
+ * time by less than 3%; 64 rows cost 30% more than 256, and 512 save 4% for 34 MB more. */
+#define BLOCK_FLOATS ((size_t)4 << 20)
 #define BLOCK_ROWS_LEAST ((size_t)256)
 
 /* ---- One softmax over rows ---- */
