@@ -84,7 +84,7 @@ static double total_count(const pare_average *average)
 
 static double percentage(double part, double whole)
 {
-    double share = whole > 0 ? 100 * part / whole : 100;
+    double share = whole > 0 ? 100 * (part / whole) : 100;
     return share < 100 ? share : 100;
 }
 

@@ -1,0 +1,290 @@
+/* Mask files: identity, and refusal of everything that saving does not produce. */
+#include "pruning/synthetic.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/safetensors.h"
+
+static const pare_geometry shape = {
+    .layers = 2, .heads = 2, .queries = 3, .keys = 5, .causal = true};
+
+static void assert_same_mask(const pare_mask *a, const pare_mask *b)
+{
+    const pare_geometry *g = pare_mask_geometry(a), *f = pare_mask_geometry(b);
+    assert_true(g->kind == f->kind && g->layers == f->layers && g->heads == f->heads);
+    assert_true(g->queries == f->queries && g->keys == f->keys);
+    assert_true(g->causal == f->causal && g->window == f->window);
+    FOR_CELLS(g)
+    assert_int_equal(pare_mask_kept(a, l, h, i, j), pare_mask_kept(b, l, h, i, j));
+    pare_mask_report x = pare_mask_describe(a), y = pare_mask_describe(b);
+    assert_int_equal(x.method, y.method);
+    assert_int_equal(x.options.geometry, y.options.geometry);
+    assert_int_equal(x.options.average, y.options.average);
+    assert_int_equal(x.options.scope, y.options.scope);
+    assert_int_equal(x.options.empty_row, y.options.empty_row);
+    assert_true(x.options.percent == y.options.percent && x.p_requested == y.p_requested);
+    assert_true(x.options.seed == y.options.seed);
+    assert_true(x.p_nominal == y.p_nominal && x.p_admissible == y.p_admissible);
+    assert_true(x.p_effective == y.p_effective && x.kept_mass == y.kept_mass);
+    assert_int_equal(x.pruned_cells, y.pruned_cells);
+    assert_int_equal(x.admissible_cells, y.admissible_cells);
+    assert_int_equal(x.rescued_rows, y.rescued_rows);
+    assert_string_equal(x.corpus, y.corpus);
+    assert_true(x.corpus_hash == y.corpus_hash);
+}
+
+/* F6 and oracle 9: every mask, the random ones too, is the one that was trained with. */
+static void test_f6_every_mask_survives_a_file(void **state)
+{
+    (void)state;
+    const char *path = temporary_path(".mask");
+    const uint8_t first_only[] = {1, 0};
+    const pare_prune_options options[] = {
+        {.percent = 0},
+        {.percent = 57.3, .average = PARE_AVERAGE_MASS, .scope = PARE_SCOPE_MODEL},
+        {.percent = 90, .empty_row = PARE_EMPTY_ROW_UNIFORM, .scope = PARE_SCOPE_HEAD},
+        {.percent = 100, .scope = PARE_SCOPE_ROW, .layers_to_prune = first_only},
+        {.method = PARE_METHOD_RANDOM, .percent = 50, .seed = UINT64_MAX},
+        {.method = PARE_METHOD_COMPAT, .percent = 60, .empty_row = PARE_EMPTY_ROW_ZERO},
+        {.geometry = PARE_GEOMETRY_DISTANCE, .percent = 70},
+        {.geometry = PARE_GEOMETRY_DISTANCE, .method = PARE_METHOD_RANDOM, .percent = 95},
+    };
+    pare_geometry plain = {.layers = 2, .heads = 3, .queries = 4, .keys = 17};
+    for (size_t causal = 0; causal < 2; causal++) {
+        pare_average *average = make_average(causal ? shape : plain, 3, 3, true);
+        for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+            if (!causal && options[i].geometry == PARE_GEOMETRY_DISTANCE)
+                continue;
+            pare_mask *saved = make_mask(average, options[i]), *loaded;
+            ASSERT_OK(pare_mask_save(saved, path));
+            ASSERT_OK(pare_mask_load(path, &loaded));
+            assert_same_mask(saved, loaded);
+            pare_mask_destroy(saved);
+            pare_mask_destroy(loaded);
+        }
+        pare_average_destroy(average);
+    }
+    unlink(path);
+}
+
+/* ---- Damaged files: a good one, rewritten with one thing changed ---- */
+
+typedef struct change {
+    const char *key, *value; /* a field and its new value; NULL: left out */
+    size_t byte;             /* of `tensor`, replaced by `bits` when tensor is given */
+    uint8_t bits;
+    const char *tensor;
+} change;
+
+static pare_mask *good_mask(pare_prune_options options)
+{
+    pare_average *average = make_average(shape, 3, 3, false);
+    pare_mask *mask = make_mask(average, options);
+    pare_average_destroy(average);
+    return mask;
+}
+
+static pare_status load_changed(const pare_mask *mask, change change)
+{
+    static const char *const keys[] = {
+        "format",       "version",      "geometry",         "layers",     "heads",
+        "queries",      "keys",         "causal",           "window",     "method",
+        "average",      "scope",        "empty_row",        "percent",    "seed",
+        "p_nominal",    "p_admissible", "p_effective",      "kept_mass",  "pruned_cells",
+        "rescued_rows", "corpus",       "admissible_cells", "corpus_hash"};
+    const char *path = temporary_path(".changed");
+    ASSERT_OK(pare_mask_save(mask, path));
+    pri_safetensors *file;
+    ASSERT_OK(pri_safetensors_open(path, &file));
+    pri_safetensors_writer *writer = pri_safetensors_writer_create();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        bool changed = change.key && !strcmp(change.key, keys[i]);
+        const char *value = changed ? change.value : pri_safetensors_metadata(file, keys[i]);
+        if (!changed)
+            assert_non_null(value);
+        if (value)
+            pri_safetensors_writer_metadata(writer, keys[i], value);
+    }
+    uint8_t copies[2][64];
+    for (size_t i = 0; i < 2; i++) {
+        const pri_stored_tensor *tensor = pri_safetensors_at(file, i);
+        memcpy(copies[i], tensor->data, tensor->bytes);
+        if (change.tensor && !strcmp(change.tensor, tensor->name))
+            copies[i][change.byte] = change.bits;
+        pri_safetensors_writer_add(writer, tensor->name, tensor->type, tensor->dimensions,
+                                   tensor->shape, copies[i]);
+    }
+    if (change.tensor && !strcmp(change.tensor, "another"))
+        pri_safetensors_writer_add(writer, "another", PRI_DATA_U8, 1, (size_t[]){1}, "");
+    ASSERT_OK(pri_safetensors_writer_save(writer, path));
+    pri_safetensors_writer_destroy(writer);
+    pri_safetensors_close(file);
+    pare_mask *loaded;
+    pare_status status = pare_mask_load(path, &loaded);
+    assert_int_equal(loaded == NULL, status != PARE_OK);
+    if (status != PARE_OK)
+        expect_message(path);
+    pare_mask_destroy(loaded);
+    unlink(path);
+    return status;
+}
+
+static void test_every_field_is_needed_and_checked(void **state)
+{
+    (void)state;
+    pare_mask *mask = good_mask((pare_prune_options){.percent = 40});
+    ASSERT_OK(load_changed(mask, (change){0}));
+    static const struct {
+        const char *key, *wrong;
+    } fields[] = {
+        {"format", "pare-average"},
+        {"geometry", "block"},
+        {"geometry", "distance"},
+        {"layers", "1"},
+        {"layers", "0"},
+        {"heads", "4"},
+        {"queries", "4"},
+        {"keys", "6"},
+        {"keys", "2"},
+        {"keys", "18446744073709551615"},
+        {"causal", "0"},
+        {"causal", "true"},
+        {"window", "2"},
+        {"window", "-1"},
+        {"method", "guess"},
+        {"average", ""},
+        {"scope", "LAYER"},
+        {"empty_row", "uniform"},
+        {"percent", "101"},
+        {"percent", "nan"},
+        {"percent", "inf"},
+        {"percent", "0x10"},
+        {"percent", "40%"},
+        {"percent", ""},
+        {"seed", "1e3"},
+        {"p_nominal", "12"},
+        {"p_admissible", "12"},
+        {"p_effective", "-1"},
+        {"kept_mass", "100.5"},
+        {"pruned_cells", "3"},
+        {"admissible_cells", "60"},
+        {"rescued_rows", "13"},
+        {"corpus", "a name that is longer than the sixty-three bytes that fit in here"},
+        {"corpus_hash", "0x00000000001234"},
+        {"corpus_hash", "000000000000ABCD"},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        change wrong = {.key = fields[i].key, .value = fields[i].wrong};
+        if (load_changed(mask, wrong) != PARE_ERROR_FORMAT)
+            fail_msg("%s = %s was not refused", fields[i].key, fields[i].wrong);
+        assert_int_equal(load_changed(mask, (change){.key = fields[i].key}), PARE_ERROR_FORMAT);
+    }
+    assert_int_equal(load_changed(mask, (change){.key = "version", .value = "2"}),
+                     PARE_ERROR_UNSUPPORTED);
+    expect_message("update");
+    pare_mask_destroy(mask);
+}
+
+static void test_bits_must_agree_with_everything_else(void **state)
+{
+    (void)state;
+    pare_mask *mask = good_mask((pare_prune_options){.percent = 0});
+    /* Row 0 sees columns 0 .. 2. Byte 0 is that row: bits 0 .. 2 are set. */
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0x0f}),
+                     PARE_ERROR_FORMAT); /* the future */
+    expect_message("not admissible");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0x87}),
+                     PARE_ERROR_FORMAT); /* the padding */
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0x03}),
+                     PARE_ERROR_FORMAT); /* one cell less than counted */
+    expect_message("counts");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0}), PARE_ERROR_FORMAT);
+    expect_message("keeps nothing");
+    assert_int_equal(load_changed(mask, (change){.tensor = "pruned_layers", .bits = 2}),
+                     PARE_ERROR_FORMAT);
+    assert_int_equal(load_changed(mask, (change){.tensor = "another"}), PARE_ERROR_FORMAT);
+    ASSERT_OK(load_changed(mask, (change){.tensor = "kept", .bits = 0x07}));
+    pare_mask_destroy(mask);
+
+    mask = good_mask((pare_prune_options){.percent = 40});
+    assert_int_equal(load_changed(mask, (change){.tensor = "pruned_layers", .bits = 0}),
+                     PARE_ERROR_FORMAT);
+    expect_message("not pruned");
+    pare_mask_destroy(mask);
+
+    mask = good_mask((pare_prune_options){.percent = 40, .empty_row = PARE_EMPTY_ROW_ZERO});
+    assert_int_equal(load_changed(mask, (change){.key = "rescued_rows", .value = "1"}),
+                     PARE_ERROR_FORMAT);
+    pare_mask_destroy(mask);
+}
+
+static void test_distance_files_are_checked_too(void **state)
+{
+    (void)state;
+    pare_mask *mask =
+        good_mask((pare_prune_options){.geometry = PARE_GEOMETRY_DISTANCE, .percent = 0});
+    ASSERT_OK(load_changed(mask, (change){0}));
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0x3f}),
+                     PARE_ERROR_FORMAT); /* distance 5 of 5 keys */
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0x18}),
+                     PARE_ERROR_FORMAT); /* row 0 does not reach distances 3 and 4 */
+    expect_message("keeps nothing");
+    assert_int_equal(load_changed(mask, (change){.key = "scope", .value = "row"}),
+                     PARE_ERROR_FORMAT);
+    assert_int_equal(load_changed(mask, (change){.key = "causal", .value = "0"}),
+                     PARE_ERROR_FORMAT);
+    pare_mask_destroy(mask);
+}
+
+static void test_files_of_other_kinds_are_refused(void **state)
+{
+    (void)state;
+    const char *path = temporary_path(".other");
+    pare_mask *mask;
+    assert_int_equal(pare_mask_load("no/such/file", &mask), PARE_ERROR_FILE);
+    pare_average *average = make_average(shape, 1, 1, false);
+    ASSERT_OK(pare_average_save(average, path));
+    assert_int_equal(pare_mask_load(path, &mask), PARE_ERROR_FORMAT);
+    expect_message("not a pare-mask file");
+    assert_null(mask);
+    ASSERT_OK(pri_file_replace(path, "P6 1 1 255 ...", 14));
+    assert_int_equal(pare_mask_load(path, &mask), PARE_ERROR_FORMAT);
+    unlink(path);
+    mask = make_mask(average, (pare_prune_options){.percent = 10});
+    assert_int_equal(pare_mask_save(mask, "no/such/directory/mask"), PARE_ERROR_FILE);
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+}
+
+/* Every prefix of a good file is refused. */
+static void test_truncated_files_are_refused(void **state)
+{
+    (void)state;
+    const char *path = temporary_path(".truncated");
+    pare_mask *mask = good_mask((pare_prune_options){.percent = 40}), *loaded;
+    ASSERT_OK(pare_mask_save(mask, path));
+    pare_mask_destroy(mask);
+    uint8_t *bytes;
+    size_t size;
+    ASSERT_OK(pri_file_read(path, 0, &bytes, &size));
+    for (size_t length = 0; length < size; length += 1 + (length < size - 30 ? 40 : 0)) {
+        ASSERT_OK(pri_file_replace(path, bytes, length));
+        assert_int_equal(pare_mask_load(path, &loaded), PARE_ERROR_FORMAT);
+        assert_null(loaded);
+    }
+    pri_free(bytes);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_f6_every_mask_survives_a_file),
+        cmocka_unit_test(test_every_field_is_needed_and_checked),
+        cmocka_unit_test(test_bits_must_agree_with_everything_else),
+        cmocka_unit_test(test_distance_files_are_checked_too),
+        cmocka_unit_test(test_files_of_other_kinds_are_refused),
+        cmocka_unit_test(test_truncated_files_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
