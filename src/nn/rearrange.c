@@ -36,19 +36,28 @@ typedef struct concatenate_record {
     size_t groups;
 } concatenate_record;
 
+/* Adds to the gradient of an input that begins `offset` floats into each group of the result. */
+static void split_gradient(const pare_tape *tape, const concatenate_record *record,
+                           pare_tensor *input, size_t offset)
+{
+    const pare_tensor *output = record->base.output;
+    size_t groups = record->groups, stride = output->rows / groups * output->columns;
+    size_t count = input->rows / groups * input->columns;
+    float beta = pri_gradient_begin(input);
+#pragma omp parallel for num_threads(pri_threads(tape->context, groups)) schedule(static)
+    for (size_t group = 0; group < groups; group++)
+        tape->kernels->add_scaled(count, 1.0f, output->gradient + group * stride + offset, beta,
+                                  input->gradient + group * count);
+}
+
 static pare_status concatenate_backward(pare_tape *tape, pri_record *base)
 {
     concatenate_record *record = (concatenate_record *)base;
-    size_t stride = base->output->rows / record->groups * base->output->columns, offset = 0;
-    for (int i = 0; i < 2; i++) {
-        pare_tensor *input = record->inputs[i];
-        size_t count = input->rows / record->groups * input->columns;
-        float beta = input->gradient ? pri_gradient_begin(input) : 0.0f;
-        for (size_t group = 0; input->gradient && group < record->groups; group++)
-            pri_add_scaled(tape, count, 1.0f, base->output->gradient + group * stride + offset,
-                           beta, input->gradient + group * count);
-        offset += count;
-    }
+    pare_tensor *a = record->inputs[0], *b = record->inputs[1];
+    if (a->gradient)
+        split_gradient(tape, record, a, 0);
+    if (b->gradient)
+        split_gradient(tape, record, b, a->rows / record->groups * a->columns);
     return PARE_OK;
 }
 
