@@ -155,18 +155,26 @@ pare_status pare_model_load_weights(pare_model *model, const char *path)
 
 /* ---- Weights: writing ---- */
 
+static void add_parameter(pri_safetensors_writer *writer, const pare_model *model, size_t index,
+                          const char *name)
+{
+    const pare_tensor *tensor = &model->parameters[index].tensor;
+    size_t dimensions = model->notes[index].dimensions;
+    size_t shape[2] = {tensor->rows, tensor->columns};
+    pri_safetensors_writer_add(writer, name, PRI_DATA_F32, dimensions,
+                               dimensions == 1 ? shape + 1 : shape, tensor->value);
+}
+
 pare_status pare_model_save_weights(const pare_model *model, const char *path)
 {
     pri_safetensors_writer *writer = pri_safetensors_writer_create();
     if (!writer)
         return PARE_ERROR_MEMORY;
-    for (size_t index = 0; index < model->parameter_count; index++) {
-        const pare_tensor *tensor = &model->parameters[index].tensor;
-        size_t dimensions = model->notes[index].dimensions;
-        size_t shape[2] = {tensor->rows, tensor->columns};
-        pri_safetensors_writer_add(writer, model->parameters[index].name, PRI_DATA_F32, dimensions,
-                                   dimensions == 1 ? shape + 1 : shape, tensor->value);
-    }
+    for (size_t index = 0; index < model->parameter_count; index++)
+        add_parameter(writer, model, index, model->parameters[index].name);
+    for (size_t i = 0; i < model->alias_count; i++)
+        if (model->aliases[i].written)
+            add_parameter(writer, model, model->aliases[i].parameter, model->aliases[i].name);
     for (size_t i = 0; i < model->constant_count; i++)
         pri_safetensors_writer_add(writer, model->constants[i].name, PRI_DATA_F32, 1,
                                    &model->constants[i].count, model->constants[i].value);

@@ -71,7 +71,8 @@ void pri_model_declare(pare_model *model, pare_tensor **slot, pri_parameter_kind
     model->floats += floats;
 }
 
-void pri_model_declare_alias(pare_model *model, const char *prefix, const char *suffix)
+void pri_model_declare_alias(pare_model *model, const char *prefix, const char *suffix,
+                             bool written)
 {
     if (model->declared != PARE_OK)
         return;
@@ -86,7 +87,7 @@ void pri_model_declare_alias(pare_model *model, const char *prefix, const char *
     }
     model->aliases = aliases;
     model->aliases[model->alias_count++] =
-        (pri_alias){.name = name, .parameter = model->parameter_count - 1};
+        (pri_alias){.name = name, .parameter = model->parameter_count - 1, .written = written};
 }
 
 float *pri_model_declare_constant(pare_model *model, const char *name, size_t count)

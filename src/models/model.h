@@ -36,10 +36,11 @@ typedef struct pri_parameter_notes {
     pare_tensor **slot;    /* where the family keeps the address of the tensor */
 } pri_parameter_notes;
 
-/* A second name of a parameter (tied weights), accepted in files and never written. */
+/* A second name of a parameter (tied weights), accepted in files. */
 typedef struct pri_alias {
     char *name;
     size_t parameter;
+    bool written; /* a copy is saved too, where other libraries would miss it */
 } pri_alias;
 
 /* A vector that checkpoints hold although it is not trained. */
@@ -90,7 +91,8 @@ typedef enum pri_parameter_kind {
 void pri_model_declare(pare_model *model, pare_tensor **slot, pri_parameter_kind kind, size_t rows,
                        size_t columns, float deviation, const char *prefix, const char *suffix);
 /* Another name of the parameter declared last. */
-void pri_model_declare_alias(pare_model *model, const char *prefix, const char *suffix);
+void pri_model_declare_alias(pare_model *model, const char *prefix, const char *suffix,
+                             bool written);
 /* Returns its `count` values to fill in, or NULL. */
 float *pri_model_declare_constant(pare_model *model, const char *name, size_t count);
 /* Gives the declared parameters their storage and calls bind. Values are zero. */

@@ -255,7 +255,7 @@ static void declare_words(transformer_xl *model)
         snprintf(suffix, sizeof suffix, "%zu.weight", i);
         pri_model_declare(base, &model->table[i], PRI_WEIGHT, end - begin, size, deviation,
                           "transformer.word_emb.emb_layers.", suffix);
-        pri_model_declare_alias(base, "crit.out_layers.", suffix);
+        pri_model_declare_alias(base, "crit.out_layers.", suffix, false);
         begin = end;
         size /= config->division;
     }
@@ -284,7 +284,7 @@ static void declare_projections(transformer_xl *model)
         for (size_t c = 1; c < model->clusters; c++)
             if (model->tables == 1 || c == i) {
                 snprintf(suffix, sizeof suffix, "%zu", c);
-                pri_model_declare_alias(base, "crit.out_projs.", suffix);
+                pri_model_declare_alias(base, "crit.out_projs.", suffix, false);
             }
         size /= config->division;
     }
@@ -300,7 +300,7 @@ static void declare_shared_bias(transformer_xl *model, pare_tensor **slot, const
     for (size_t l = 0; l < config->layers; l++) {
         char prefix[64];
         snprintf(prefix, sizeof prefix, "transformer.layers.%zu.dec_attn.", l);
-        pri_model_declare_alias(&model->base, prefix, name);
+        pri_model_declare_alias(&model->base, prefix, name, true);
     }
 }
 
