@@ -43,7 +43,7 @@ V_INLINE void v_store(float *p, v_float v)
 }
 V_INLINE v_mask v_first_lanes(size_t n)
 {
-    return n >= V_WIDTH ? (v_mask)0xffff : (v_mask)((1u << n) - 1u);
+    return (v_mask)(n >= V_WIDTH ? 0xffffu : (1u << n) - 1u);
 }
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {
