@@ -41,7 +41,10 @@ static fixture *make_fixture(void)
     for (size_t p = 0; p < PARAMETERS; p++) {
         made->parameters[p] = (pare_parameter){
             .name = names[p],
-            .tensor = {ROWS, COLUMNS, made->values[p], made->gradients[p]},
+            .tensor = {.rows = ROWS,
+                       .columns = COLUMNS,
+                       .value = made->values[p],
+                       .gradient = made->gradients[p]},
             .decay = p == 0,
         };
         for (size_t i = 0; i < FLOATS; i++) {
