@@ -1,0 +1,152 @@
+/* One head in a terminal: two picture rows per line of text, as upper half blocks with foreground
+ * and background colours, or as shades when colours are off. */
+#include <math.h>
+
+#include "base/text_buffer.h"
+#include "pare/report.h"
+#include "report/head_map.h"
+
+/* What pruned cells fade to. */
+static const pri_colour pruned_colour = {18, 18, 18, 255};
+
+/* One head's map with its mask beside it; kept has no values when there is no mask. */
+typedef struct text_picture {
+    pri_head_map average, kept;
+    pri_heat_scale scale;
+} text_picture;
+
+static bool cell_shown(const text_picture *picture, size_t row, size_t column)
+{
+    return row < picture->average.rows &&
+           !isnan(picture->average.values[row * picture->average.columns + column]);
+}
+
+static double cell_heat(const text_picture *picture, size_t row, size_t column)
+{
+    return pri_heat_share(&picture->scale,
+                          picture->average.values[row * picture->average.columns + column]);
+}
+
+static double cell_kept(const text_picture *picture, size_t row, size_t column)
+{
+    return picture->kept.values ? picture->kept.values[row * picture->kept.columns + column] : 1;
+}
+
+static uint8_t mix(uint8_t dark, uint8_t light, double share)
+{
+    return (uint8_t)lround(dark + share * (light - dark));
+}
+
+/* -1: the terminal's own background. */
+static int cell_colour(const text_picture *picture, size_t row, size_t column)
+{
+    if (!cell_shown(picture, row, column))
+        return -1;
+    pri_colour heat = pri_colour_heat(cell_heat(picture, row, column));
+    double kept = cell_kept(picture, row, column);
+    return pri_colour_terminal((pri_colour){mix(pruned_colour.red, heat.red, kept),
+                                            mix(pruned_colour.green, heat.green, kept),
+                                            mix(pruned_colour.blue, heat.blue, kept), 255});
+}
+
+static void append_colour_line(pri_text *text, const text_picture *picture, size_t row)
+{
+    int above = -2, below = -2; /* what the terminal is set to */
+    for (size_t column = 0; column < picture->average.columns; column++) {
+        int top = cell_colour(picture, row, column);
+        int bottom = cell_colour(picture, row + 1, column);
+        /* The block takes the foreground colour; a half without colour must be background. */
+        bool lower = top < 0 && bottom >= 0;
+        int foreground = lower ? bottom : top, background = lower ? top : bottom;
+        if (foreground != above && foreground >= 0)
+            pri_text_append(text, "\033[38;5;%dm", foreground);
+        if (background != below)
+            pri_text_append(text, background < 0 ? "\033[49m" : "\033[48;5;%dm", background);
+        above = foreground >= 0 ? foreground : above;
+        below = background;
+        pri_text_append(text, "%s", foreground < 0 ? " " : lower ? "▄" : "▀");
+    }
+    pri_text_append(text, "\033[0m\n");
+}
+
+/* Shades by heat; a dot where everything is pruned, a blank where nothing is admissible. */
+static const char *cell_shade(const text_picture *picture, size_t row, size_t column)
+{
+    static const char *const shades[] = {" ", "░", "▒", "▓", "█"};
+    double heat = 0, kept = 0;
+    int shown = 0;
+    for (size_t i = row; i < row + 2; i++) {
+        if (!cell_shown(picture, i, column))
+            continue;
+        heat += cell_heat(picture, i, column);
+        kept += cell_kept(picture, i, column);
+        shown++;
+    }
+    if (!shown)
+        return " ";
+    if (kept == 0)
+        return "·";
+    long shade = lround(4 * heat / shown);
+    return shades[shade == 0 && picture->kept.values ? 1 : shade];
+}
+
+static pare_status check_request(const pare_average *average, const pare_mask *mask, size_t layer,
+                                 size_t head, size_t width)
+{
+    const pare_geometry *geometry = pare_average_geometry(average);
+    if (layer >= geometry->layers || head >= geometry->heads)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "no layer %zu, head %zu: the average has %zu layers of %zu heads",
+                        layer + 1, head + 1, geometry->layers, geometry->heads);
+    if (width == 0)
+        return pri_fail(PARE_ERROR_ARGUMENT, "a heat map needs a width of at least 1 character");
+    if (!mask)
+        return PARE_OK;
+    const pare_geometry *other = pare_mask_geometry(mask);
+    if (other->layers != geometry->layers || other->heads != geometry->heads ||
+        other->queries != geometry->queries || other->keys != geometry->keys)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "the mask is %zu x %zu x %zu x %zu (layers, heads, queries, keys), the "
+                        "average %zu x %zu x %zu x %zu: use the mask made from it",
+                        other->layers, other->heads, other->queries, other->keys, geometry->layers,
+                        geometry->heads, geometry->queries, geometry->keys);
+    return PARE_OK;
+}
+
+static pare_status fill_picture(text_picture *picture, const pare_average *average,
+                                const pare_mask *mask, size_t layer, size_t head, size_t width)
+{
+    const pare_geometry *geometry = pare_average_geometry(average);
+    picture->scale = pri_heat_scale_of(average);
+    PRI_TRY(pri_head_map_create(geometry, width, &picture->average));
+    pri_head_map_fill_average(&picture->average, average, layer, head);
+    if (!mask)
+        return PARE_OK;
+    PRI_TRY(pri_head_map_create(geometry, width, &picture->kept));
+    pri_head_map_fill_mask(&picture->kept, mask, layer, head);
+    return PARE_OK;
+}
+
+pare_status pare_heat_map_text(const pare_average *average, const pare_mask *mask, size_t layer,
+                               size_t head, size_t width, bool colour, char **text)
+{
+    PRI_TRY(check_request(average, mask, layer, head, width));
+    text_picture picture = {0};
+    pri_text buffer = {0};
+    pare_status status = fill_picture(&picture, average, mask, layer, head, width);
+    for (size_t row = 0; status == PARE_OK && row < picture.average.rows; row += 2) {
+        if (colour) {
+            append_colour_line(&buffer, &picture, row);
+            continue;
+        }
+        for (size_t column = 0; column < picture.average.columns; column++)
+            pri_text_append(&buffer, "%s", cell_shade(&picture, row, column));
+        pri_text_append(&buffer, "\n");
+    }
+    pri_head_map_free(&picture.average);
+    pri_head_map_free(&picture.kept);
+    if (status == PARE_OK)
+        return pri_text_take(&buffer, text);
+    pri_text_free(&buffer);
+    return status;
+}

@@ -1,0 +1,319 @@
+/* report.html: one file that opens without a network and needs no script. What was found comes
+ * first, then the curve, the table, cost, every head, and last how it was measured. */
+#include "report/page.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "report/figures.h"
+#include "report/svg.h"
+#include "report/table.h"
+
+static void append_element(pri_text *text, const char *tag, const char *css_class,
+                           const char *content)
+{
+    pri_text_append(text, "<%s class=\"%s\">", tag, css_class);
+    pri_html_append_escaped(text, content);
+    pri_text_append(text, "</%s>\n", tag);
+}
+
+/* ---- What was found ---- */
+
+/* The group of `method` that prunes most and has a quality; NULL: none. With `near`, the one at
+ * that share instead. */
+static const pri_group *find_group(const pri_summary *summary, const char *method,
+                                   const pri_group *near)
+{
+    const pri_group *found = NULL;
+    for (size_t g = 0; g < summary->count; g++) {
+        const pri_group *group = &summary->groups[g];
+        if (!pri_group_is(group, method) || isnan(pri_summary_change(summary, group)))
+            continue;
+        double share = group->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean;
+        if (near && !(fabs(share - near->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean) < 1))
+            continue;
+        if (!isnan(share))
+            found = group;
+    }
+    return found;
+}
+
+static void append_change(pri_text *text, double change, const char *css_class)
+{
+    pri_text_append(text, "<b class=\"%s\">%+.1f%%</b>", css_class, change);
+}
+
+static void append_lead(pri_text *text, const pri_collection *collection)
+{
+    const pri_summary *summary = &collection->summary;
+    const pri_group *pruned = find_group(summary, "attention-pruning", NULL);
+    const pri_group *random = pruned ? find_group(summary, "random", pruned) : NULL;
+    if (!pruned)
+        return;
+    char before[24], after[24];
+    const pri_group *dense = pri_summary_dense(summary);
+    pri_format_metric(dense->statistics[summary->quality].mean, before, sizeof before);
+    pri_format_metric(pruned->statistics[summary->quality].mean, after, sizeof after);
+    pri_text_append(text, "<p class=\"lead\">With <b>%.0f%%</b> of the attention cells pruned, %s ",
+                    pruned->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean,
+                    summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+    pri_html_append_escaped(text, collection->results.metric);
+    pri_text_append(text, " goes from %s to %s, ", before, after);
+    append_change(text, pri_summary_change(summary, pruned), "ap");
+    pri_text_append(text, ".");
+    if (random) {
+        pri_text_append(text, " Pruning as many cells at random: ");
+        append_change(text, pri_summary_change(summary, random), "rd");
+        pri_text_append(text, ".");
+    }
+    pri_text_append(text, "</p>\n");
+}
+
+static void append_header(pri_text *text, const pri_collection *collection)
+{
+    const pare_results *results = &collection->results;
+    pri_text_append(text, "<header>\n");
+    append_element(text, "p", "kicker", "Pare: data-informed sparse attention");
+    append_element(text, "h1", "title", results->name[0] ? results->name : "Attention Pruning");
+    if (results->description[0])
+        append_element(text, "p", "about", results->description);
+    append_lead(text, collection);
+    pri_text_append(text, "</header>\n");
+}
+
+/* ---- Charts ---- */
+
+static void append_chart(pri_text *text, pri_figure *figure, double width, double height,
+                         double text_size, const char *css_class)
+{
+    figure->chart.width = width;
+    figure->chart.height = height;
+    figure->chart.text_size = text_size;
+    pri_svg_append_chart(text, &figure->chart, css_class, figure->description);
+}
+
+static pare_status append_quality(pri_text *text, const pri_collection *collection)
+{
+    pri_figure figure;
+    PRI_TRY(
+        pri_figure_create(&collection->results, &collection->summary, PRI_FIGURE_QUALITY, &figure));
+    if (!figure.empty) {
+        pri_text_append(text, "<section>\n<h2>Quality against pruning</h2>\n<figure>\n");
+        append_chart(text, &figure, 1070, 420, 14, "wide");
+        append_chart(text, &figure, 330, 300, 11.5, "narrow");
+        pri_text_append(text, "</figure>\n");
+        append_element(text, "p", "note",
+                       "Dots are runs, or means over seeds with the lowest and the highest seed as "
+                       "whiskers. The dashed line is the dense model.");
+        pri_text_append(text, "</section>\n");
+    }
+    pri_figure_free(&figure);
+    return PARE_OK;
+}
+
+static pare_status append_costs(pri_text *text, const pri_collection *collection)
+{
+    bool any = false;
+    for (int kind = PRI_FIGURE_SPEED; kind < PRI_FIGURE_COUNT; kind++) {
+        pri_figure figure;
+        PRI_TRY(pri_figure_create(&collection->results, &collection->summary, (pri_figure_kind)kind,
+                                  &figure));
+        if (!figure.empty) {
+            if (!any)
+                pri_text_append(text,
+                                "<section>\n<h2>Time and memory</h2>\n<div class=\"trio\">\n");
+            any = true;
+            pri_text_append(text, "<figure>");
+            append_chart(text, &figure, 340, 230, 11.5, "small");
+            pri_text_append(text, "</figure>\n");
+        }
+        pri_figure_free(&figure);
+    }
+    if (any)
+        pri_text_append(text, "</div>\n</section>\n");
+    return PARE_OK;
+}
+
+/* ---- Table ---- */
+
+static bool column_known(const pri_summary *summary, pri_column column)
+{
+    char cell[PRI_CELL_SIZE];
+    for (size_t g = 0; g < summary->count; g++) {
+        pri_table_cell(summary, &summary->groups[g], column, cell);
+        if (cell[0] != '-' || cell[1])
+            return true;
+    }
+    return false;
+}
+
+static const char *row_class(const pri_group *group)
+{
+    return pri_group_is(group, "dense")    ? "dense"
+           : pri_group_is(group, "random") ? "random"
+                                           : "pruned";
+}
+
+static void append_table_row(pri_text *text, const pri_summary *summary, const pri_group *group,
+                             const bool *shown)
+{
+    char cell[PRI_CELL_SIZE];
+    pri_text_append(text, "<tr class=\"%s\">", row_class(group));
+    for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
+        if (!shown[column])
+            continue;
+        pri_table_cell(summary, group, (pri_column)column, cell);
+        pri_column key = summary->quality == PRI_QUANTITY_TEST ? PRI_COLUMN_TEST : PRI_COLUMN_VALID;
+        const char *open = column == PRI_COLUMN_METHOD ? "<th scope=\"row\">"
+                           : column == (int)key        ? "<td class=\"key\">"
+                                                       : "<td>";
+        pri_text_append(text, "%s", open);
+        pri_html_append_escaped(text, cell);
+        pri_text_append(text, "%s", column == PRI_COLUMN_METHOD ? "</th>" : "</td>");
+    }
+    pri_text_append(text, "</tr>\n");
+}
+
+static void append_table(pri_text *text, const pri_collection *collection)
+{
+    const pri_summary *summary = &collection->summary;
+    bool shown[PRI_COLUMN_COUNT];
+    pri_text_append(text, "<section>\n<h2>Results</h2>\n<div class=\"scroll\" tabindex=\"0\" "
+                          "role=\"region\" aria-label=\"Results\"><table>\n<caption>");
+    pri_html_append_escaped(text, collection->results.metric);
+    pri_text_append(text, " on validation and test, %s is better. Change is against dense.",
+                    collection->results.higher_is_better ? "higher" : "lower");
+    pri_text_append(text, "</caption>\n<thead><tr>");
+    for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
+        shown[column] = column_known(summary, (pri_column)column);
+        if (shown[column])
+            pri_text_append(text, "<th scope=\"col\">%s</th>", pri_column_titles[column]);
+    }
+    pri_text_append(text, "</tr></thead>\n<tbody>\n");
+    for (size_t g = 0; g < summary->count; g++)
+        append_table_row(text, summary, &summary->groups[g], shown);
+    pri_text_append(text, "</tbody>\n</table></div>\n");
+    append_element(text, "p", "note",
+                   "p_adm is the pruned share, in percent, of the cells a model may use at all; "
+                   "p_nom counts the whole rectangle of queries and keys, p_eff the cells of the "
+                   "corpus as they occur. Kept mass is the share of all attention of the dense "
+                   "model that falls on kept cells.");
+    pri_text_append(text, "</section>\n");
+}
+
+/* ---- How it was measured ---- */
+
+static void append_fact(pri_text *text, const char *term, const char *value)
+{
+    if (!value[0])
+        return;
+    pri_text_append(text, "<dt>%s</dt><dd>", term);
+    pri_html_append_escaped(text, value);
+    pri_text_append(text, "</dd>\n");
+}
+
+static const char *start_sentence(const char *start)
+{
+    switch (start[0]) {
+    case 'r':
+        return "restart: trained under the mask from the dense run's initial weights";
+    case 'c':
+        return "continue: trained under the mask from the dense run's final weights";
+    case 'z':
+        return "zero-shot: dense weights, no training under the mask";
+    default:
+        return "";
+    }
+}
+
+static void append_notes(pri_text *text, const pri_collection *collection)
+{
+    const char *note = collection->notes.data ? collection->notes.data : "";
+    while (*note) {
+        size_t length = 0;
+        while (note[length] && note[length] != '\n')
+            length++;
+        char line[600];
+        snprintf(line, sizeof line, "%.*s", (int)(length < sizeof line ? length : sizeof line - 1),
+                 note);
+        append_element(text, "p", "note", line);
+        note += length + (note[length] == '\n');
+    }
+}
+
+static void append_facts(pri_text *text, const pri_collection *collection)
+{
+    const pare_results *results = &collection->results;
+    const pri_summary *summary = &collection->summary;
+    char number[96];
+    pri_text_append(text, "<section>\n<h2>How this was measured</h2>\n<dl class=\"facts\">\n");
+    append_fact(text, "Machine", results->machine);
+    snprintf(number, sizeof number, "%d%s%s", results->threads, results->level[0] ? ", " : "",
+             results->level);
+    if (results->threads)
+        append_fact(text, "Threads and kernels", number);
+    append_fact(text, "Pare", results->version);
+    append_fact(text, "Mask geometry", results->geometry);
+    append_fact(text, "Scope of the threshold", results->scope);
+    append_fact(text, "Average", results->average);
+    if (summary->count)
+        append_fact(text, "Start", start_sentence(summary->rows[results->count - 1]->start));
+    const pri_group *dense = pri_summary_dense(summary);
+    if (dense && dense->rows[0]->parameters) {
+        snprintf(number, sizeof number, "%.2f million", (double)dense->rows[0]->parameters / 1e6);
+        append_fact(text, "Parameters", number);
+    }
+    if (dense && dense->rows[0]->steps) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long)dense->rows[0]->steps);
+        append_fact(text, "Training steps", number);
+    }
+    if (results->command[0]) {
+        pri_text_append(text, "<dt>Command</dt><dd><code>");
+        pri_html_append_escaped(text, results->command);
+        pri_text_append(text, "</code></dd>\n");
+    }
+    pri_text_append(text, "</dl>\n");
+    append_notes(text, collection);
+    pri_text_append(text, "</section>\n");
+}
+
+/* ---- The page ---- */
+
+static pare_status append_page(pri_text *text, const pri_collection *collection)
+{
+    pri_text_append(text, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+                          "<meta name=\"viewport\" content=\"width=device-width, "
+                          "initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light "
+                          "dark\"/>\n<title>");
+    pri_html_append_escaped(text, collection->results.name);
+    pri_text_append(text, " - Attention Pruning</title>\n<style>\n");
+    pri_text_append_bytes(text, pri_page_style, strlen(pri_page_style));
+    pri_page_append_run_style(text, collection->run_count);
+    pri_text_append(text, "</style>\n</head>\n<body>\n<main>\n");
+    append_header(text, collection);
+    PRI_TRY(append_quality(text, collection));
+    append_table(text, collection);
+    PRI_TRY(append_costs(text, collection));
+    PRI_TRY(pri_page_append_heads(text, collection));
+    append_facts(text, collection);
+    pri_text_append(text, "</main>\n</body>\n</html>\n");
+    return text->failed ? pri_fail(PARE_ERROR_MEMORY, "out of memory writing the report") : PARE_OK;
+}
+
+pare_status pare_report_html(const char *directory)
+{
+    pri_collection collection;
+    PRI_TRY(pri_collection_read(directory, &collection));
+    pri_text text = {0};
+    pare_status status = append_page(&text, &collection);
+    pri_collection_free(&collection);
+    char *path = status == PARE_OK ? pri_path_join(directory, "report.html") : NULL;
+    if (status == PARE_OK)
+        status = path ? pri_file_replace(path, text.data, text.length) : PARE_ERROR_MEMORY;
+    pri_free(path);
+    pri_text_free(&text);
+    return status;
+}

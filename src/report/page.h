@@ -1,0 +1,15 @@
+/* The parts of report.html, each in its file, written one after another. */
+#ifndef PARE_SRC_REPORT_PAGE_H
+#define PARE_SRC_REPORT_PAGE_H
+
+#include "base/text_buffer.h"
+#include "report/collection.h"
+
+/* The style sheet (style.c), without <style>. */
+extern const char *const pri_page_style;
+/* The rules that show the pictures of the chosen mask run. */
+void pri_page_append_run_style(pri_text *text, size_t run_count);
+/* The section with every head's average, mask and distance profile (page_heads.c). */
+pare_status pri_page_append_heads(pri_text *text, const pri_collection *collection);
+
+#endif

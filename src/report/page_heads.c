@@ -1,0 +1,235 @@
+/* Every head: average attention, the mask of the chosen run under it on the same columns, and the
+ * distance profile. The runs are radio buttons and a few style rules, so the page needs no script,
+ * and averages, which all runs share, are in the file once. */
+#include <math.h>
+
+#include "base/memory.h"
+#include "report/figures.h"
+#include "report/head_map.h"
+#include "report/page.h"
+#include "report/svg.h"
+
+/* Wider maps are reduced: a card is about this wide. */
+enum { MAXIMUM_COLUMNS = 160 };
+
+/* What drawing one head needs. */
+typedef struct head_drawing {
+    const pri_collection *collection;
+    pri_palettes palettes;
+    pri_heat_scale scale, profile_range;
+    pri_head_map map; /* reused by all pictures */
+    uint8_t *pixels;
+} head_drawing;
+
+static void append_base64(pri_text *text, const uint8_t *data, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        uint32_t bits = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+                        (left > 2 ? data[i + 2] : 0);
+        char quad[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+                        left > 1 ? digits[bits >> 6 & 63] : '=',
+                        left > 2 ? digits[bits & 63] : '='};
+        pri_text_append_bytes(text, quad, sizeof quad);
+    }
+}
+
+static pare_status append_image_source(pri_text *text, const pri_indexed_image *image)
+{
+    pri_bytes png;
+    PRI_TRY(pri_png_encode_indexed(image, &png));
+    pri_text_append(text, " src=\"data:image/png;base64,");
+    append_base64(text, png.data, png.size);
+    pri_text_append(text, "\"/>\n");
+    pri_free(png.data);
+    return PARE_OK;
+}
+
+static pare_status append_average(pri_text *text, head_drawing *drawing, size_t layer, size_t head)
+{
+    pri_head_map_fill_average(&drawing->map, drawing->collection->average, layer, head);
+    pri_indexed_image image =
+        pri_heat_image(&drawing->palettes, &drawing->map, &drawing->scale, drawing->pixels);
+    pri_text_append(text,
+                    "<img class=\"map\" width=\"%zu\" height=\"%zu\" alt=\"Average attention of "
+                    "layer %zu, head %zu\"",
+                    image.width, image.height, layer + 1, head + 1);
+    return append_image_source(text, &image);
+}
+
+static pare_status append_mask(pri_text *text, head_drawing *drawing, size_t run, size_t layer,
+                               size_t head)
+{
+    const pri_mask_run *shown = &drawing->collection->runs[run];
+    pri_head_map_fill_mask(&drawing->map, shown->mask, layer, head);
+    pri_indexed_image image = pri_mask_image(&drawing->palettes, &drawing->map, drawing->pixels);
+    pri_text_append(text,
+                    "<div class=\"run run-%zu\"><img class=\"map\" width=\"%zu\" height=\"%zu\" "
+                    "alt=\"Mask of layer %zu, head %zu, ",
+                    run, image.width, image.height, layer + 1, head + 1);
+    pri_html_append_escaped(text, shown->label);
+    pri_text_append(text, "\"");
+    PRI_TRY(append_image_source(text, &image));
+    pri_text_append(text, "<p class=\"stat\">%.1f%% kept</p></div>\n",
+                    100 * pare_mask_kept_share(shown->mask, layer, head));
+    return PARE_OK;
+}
+
+static void append_profile(pri_text *text, const head_drawing *drawing, size_t layer, size_t head)
+{
+    pri_profile profile = pri_head_profile(drawing->collection->average, layer, head);
+    if (profile.count < 2)
+        return;
+    pri_profile_figure figure;
+    pri_profile_figure_fill(&profile, &drawing->profile_range, &figure);
+    figure.chart.width = 220;
+    figure.chart.height = 96;
+    figure.chart.text_size = 10;
+    pri_svg_append_chart(text, &figure.chart, "profile",
+                         "Average attention against distance, both axes logarithmic");
+}
+
+static pare_status append_head(pri_text *text, head_drawing *drawing, size_t layer, size_t head)
+{
+    const pri_collection *collection = drawing->collection;
+    pri_text_append(text, "<figure class=\"head\"><figcaption><b>Head %zu</b>", head + 1);
+    if (collection->average)
+        pri_text_append(text, "<span>entropy %.1f bits</span>",
+                        pri_head_entropy(collection->average, layer, head));
+    pri_text_append(text, "</figcaption>\n");
+    if (collection->average)
+        PRI_TRY(append_average(text, drawing, layer, head));
+    for (size_t run = 0; run < collection->run_count; run++)
+        PRI_TRY(append_mask(text, drawing, run, layer, head));
+    if (collection->average)
+        append_profile(text, drawing, layer, head);
+    pri_text_append(text, "</figure>\n");
+    return PARE_OK;
+}
+
+/* What a closed layer tells: the range of its heads' entropies, and the kept range per run. */
+static void append_layer_summary(pri_text *text, const pri_collection *collection, size_t layer)
+{
+    size_t heads = collection->geometry->heads;
+    pri_text_append(text, "<summary>Layer %zu", layer + 1);
+    if (collection->average) {
+        double low = (double)INFINITY, high = (double)-INFINITY;
+        for (size_t head = 0; head < heads; head++) {
+            double entropy = pri_head_entropy(collection->average, layer, head);
+            low = fmin(low, entropy);
+            high = fmax(high, entropy);
+        }
+        if (low <= high)
+            pri_text_append(text, "<span>entropy %.1f to %.1f bits</span>", low, high);
+    }
+    pri_text_append(text, "</summary>\n");
+}
+
+static pare_status append_layers(pri_text *text, head_drawing *drawing)
+{
+    const pare_geometry *geometry = drawing->collection->geometry;
+    /* A deep model opens its first layers only: the page stays quick to scroll. */
+    size_t open_layers = geometry->layers <= 6 ? geometry->layers : 2;
+    pri_text_append(text, "<div class=\"layers\">\n");
+    for (size_t layer = 0; layer < geometry->layers; layer++) {
+        pri_text_append(text, "<details%s>", layer < open_layers ? " open=\"\"" : "");
+        append_layer_summary(text, drawing->collection, layer);
+        pri_text_append(text, "<div class=\"grid-heads\">\n");
+        for (size_t head = 0; head < geometry->heads; head++)
+            PRI_TRY(append_head(text, drawing, layer, head));
+        pri_text_append(text, "</div></details>\n");
+    }
+    pri_text_append(text, "</div>\n");
+    return PARE_OK;
+}
+
+static void append_tabs(pri_text *text, const pri_collection *collection)
+{
+    for (size_t run = 0; run < collection->run_count; run++)
+        pri_text_append(text, "<input type=\"radio\" name=\"run\" id=\"run-%zu\"%s/>", run,
+                        run == 0 ? " checked=\"\"" : "");
+    pri_text_append(text, "\n<div class=\"tabs\" role=\"group\" aria-label=\"Mask shown\">");
+    for (size_t run = 0; run < collection->run_count; run++) {
+        pri_text_append(text, "<label for=\"run-%zu\">", run);
+        pri_html_append_escaped(text, collection->runs[run].label);
+        pri_text_append(text, "</label>");
+    }
+    pri_text_append(text, "</div>\n");
+}
+
+static pare_status append_legend(pri_text *text, const head_drawing *drawing)
+{
+    pri_text_append(text, "<div class=\"key-row\">");
+    if (drawing->collection->average) {
+        uint8_t pixels[PRI_HEAT_STEPS];
+        pri_indexed_image strip = pri_heat_strip(&drawing->palettes, pixels);
+        pri_text_append(text,
+                        "<span class=\"scale\">average attention %.2g <img alt=\"logarithmic "
+                        "colour scale\" width=\"150\" height=\"12\"",
+                        drawing->scale.low);
+        PRI_TRY(append_image_source(text, &strip));
+        pri_text_append(text, " %.2g</span>\n", drawing->scale.high);
+    }
+    if (drawing->collection->run_count)
+        pri_text_append(text, "<span><span class=\"swatch kept\"></span>kept</span>"
+                              "<span><span class=\"swatch gone\"></span>pruned</span>");
+    if (drawing->collection->geometry->causal)
+        pri_text_append(text, "<span><span class=\"swatch none\"></span>future, not "
+                              "admissible</span>");
+    pri_text_append(text, "</div>\n");
+    return PARE_OK;
+}
+
+static void append_introduction(pri_text *text, const pri_collection *collection)
+{
+    const pare_geometry *geometry = collection->geometry;
+    size_t memory = geometry->keys - geometry->queries;
+    pri_text_append(text,
+                    "<h2>Every head</h2>\n<p class=\"note\">Rows are %zu query positions, "
+                    "columns %zu key positions",
+                    geometry->queries, geometry->keys);
+    if (geometry->causal && memory)
+        pri_text_append(text, " (%zu of memory, then the segment itself)", memory);
+    pri_text_append(text, ".");
+    if (collection->average)
+        pri_text_append(text,
+                        " The upper picture is the average attention over the training set, "
+                        "on a logarithmic scale shared by all heads%s.",
+                        collection->run_count ? "; the lower one is the mask made from it" : "");
+    if (collection->average && geometry->causal)
+        pri_text_append(text, " The curve is the average attention against distance, counted from "
+                              "1 for the position itself, on logarithmic axes.");
+    pri_text_append(text, "</p>\n");
+}
+
+static pare_status append_section(pri_text *text, head_drawing *drawing)
+{
+    pri_text_append(text, "<section>\n");
+    append_introduction(text, drawing->collection);
+    pri_text_append(text, "<div class=\"heads\">\n");
+    if (drawing->collection->run_count)
+        append_tabs(text, drawing->collection);
+    PRI_TRY(append_legend(text, drawing));
+    PRI_TRY(append_layers(text, drawing));
+    pri_text_append(text, "</div>\n</section>\n");
+    return PARE_OK;
+}
+
+pare_status pri_page_append_heads(pri_text *text, const pri_collection *collection)
+{
+    if (!collection->geometry)
+        return PARE_OK;
+    head_drawing drawing = {.collection = collection};
+    pri_palettes_fill(&drawing.palettes);
+    if (collection->average) {
+        drawing.scale = pri_heat_scale_of(collection->average);
+        drawing.profile_range = pri_profile_range(collection->average);
+    }
+    PRI_TRY(pri_head_map_create(collection->geometry, MAXIMUM_COLUMNS, &drawing.map));
+    drawing.pixels = pri_allocate(drawing.map.rows * drawing.map.columns, 1);
+    pare_status status = drawing.pixels ? append_section(text, &drawing) : PARE_ERROR_MEMORY;
+    pri_free(drawing.pixels);
+    pri_head_map_free(&drawing.map);
+    return status;
+}

@@ -1,0 +1,49 @@
+/* Rows brought together: the dense run, and one group per method and p with its seeds. */
+#ifndef PARE_SRC_REPORT_SUMMARY_H
+#define PARE_SRC_REPORT_SUMMARY_H
+
+#include "pare/report.h"
+
+/* What rows are compared by. */
+typedef enum pri_quantity {
+    PRI_QUANTITY_P_NOMINAL,
+    PRI_QUANTITY_P_ADMISSIBLE,
+    PRI_QUANTITY_P_EFFECTIVE,
+    PRI_QUANTITY_KEPT_MASS,
+    PRI_QUANTITY_VALID,
+    PRI_QUANTITY_TEST,
+    PRI_QUANTITY_SPEED,
+    PRI_QUANTITY_ATTENTION_SECONDS,
+    PRI_QUANTITY_PEAK_BYTES, /* NaN when 0: not measured */
+    PRI_QUANTITY_COUNT
+} pri_quantity;
+double pri_row_quantity(const pare_result_row *row, pri_quantity quantity);
+
+/* NaN where no row of the group knows the value; deviation is NaN for fewer than two. */
+typedef struct pri_statistic {
+    double mean, deviation, minimum, maximum;
+    size_t count;
+} pri_statistic;
+
+typedef struct pri_group {
+    const pare_result_row **rows; /* inside the summary */
+    size_t count;
+    pri_statistic statistics[PRI_QUANTITY_COUNT];
+} pri_group;
+
+typedef struct pri_summary {
+    pri_group *groups; /* dense first, then attention pruning and random, each by rising p */
+    size_t count;
+    const pare_result_row **rows; /* in the order of the groups */
+    pri_quantity quality;         /* test where any row has it, validation otherwise */
+} pri_summary;
+
+pare_status pri_summary_create(const pare_results *results, pri_summary *summary);
+void pri_summary_free(pri_summary *summary);
+bool pri_group_is(const pri_group *group, const char *method);
+/* The dense group, or NULL. */
+const pri_group *pri_summary_dense(const pri_summary *summary);
+/* Change of a group's mean quality against dense, in percent; NaN when it cannot be told. */
+double pri_summary_change(const pri_summary *summary, const pri_group *group);
+
+#endif

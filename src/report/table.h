@@ -1,0 +1,34 @@
+/* The table of results as cells, for whoever sets it: terminal, Markdown, HTML. */
+#ifndef PARE_SRC_REPORT_TABLE_H
+#define PARE_SRC_REPORT_TABLE_H
+
+#include "report/summary.h"
+
+#define PRI_CELL_SIZE 64
+
+typedef enum pri_column {
+    PRI_COLUMN_METHOD,
+    PRI_COLUMN_P_NOMINAL,
+    PRI_COLUMN_P_ADMISSIBLE,
+    PRI_COLUMN_P_EFFECTIVE,
+    PRI_COLUMN_VALID,
+    PRI_COLUMN_TEST,
+    PRI_COLUMN_CHANGE,
+    PRI_COLUMN_SPEED,
+    PRI_COLUMN_ATTENTION,
+    PRI_COLUMN_MEMORY,
+    PRI_COLUMN_KEPT_MASS, /* on the page only: a terminal is narrow */
+    PRI_COLUMN_COUNT,
+    PRI_TEXT_COLUMNS = PRI_COLUMN_KEPT_MASS
+} pri_column;
+
+extern const char *const pri_column_titles[PRI_COLUMN_COUNT];
+/* The text of one cell; "-" when not known. */
+void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
+                    char cell[PRI_CELL_SIZE]);
+
+/* Numbers as people read them. */
+void pri_format_metric(double value, char *text, size_t size);
+void pri_format_bytes(double bytes, char *text, size_t size);
+
+#endif

@@ -1,0 +1,193 @@
+/* A made-up sweep for the report's tests: averages with sharp local, distant and diffuse heads,
+ * masks made from them, and rows of plausible numbers. */
+#ifndef PARE_TESTS_REPORT_SAMPLE_H
+#define PARE_TESTS_REPORT_SAMPLE_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "pare/report.h"
+
+/* Stops the program: a sample that cannot be made is no test. */
+#define SAMPLE_CHECK(condition)                                                                    \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #condition,                     \
+                    pare_error_message());                                                         \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static double sample_score(size_t layer, size_t head, size_t row, size_t column, size_t distance)
+{
+    double noise = pri_random_normal(17 * layer + head, 4096 * row + column);
+    double logarithm = log1p((double)distance);
+    switch ((head + layer) % 4) {
+    case 0: /* sharp, local */
+        return -3.0 * logarithm + 0.3 * noise;
+    case 1: /* one distance stands out */
+        return -0.8 * logarithm + (distance == 2 + 3 * layer ? 4 : 0) + 0.4 * noise;
+    case 2: /* diffuse */
+        return -0.15 * logarithm + 0.3 * noise;
+    default: /* power law with favourite columns */
+        return -1.3 * logarithm + (column % 16 == 5 ? 1.5 : 0) + 0.5 * noise;
+    }
+}
+
+static void sample_fill_head(const pare_geometry *geometry, pare_observer *observer, size_t layer,
+                             size_t head)
+{
+    size_t memory = geometry->keys - geometry->queries;
+    for (size_t row = 0; row < geometry->queries; row++) {
+        double *sums = observer->sums + (head * geometry->queries + row) * geometry->keys;
+        double total = 0;
+        size_t admissible = geometry->causal ? row + memory + 1 : geometry->keys;
+        for (size_t column = 0; column < admissible; column++) {
+            size_t newest = row + memory;
+            size_t distance = newest > column ? newest - column : column - newest;
+            sums[column] = exp(sample_score(layer, head, row, column, distance));
+            total += sums[column];
+        }
+        for (size_t column = 0; column < admissible; column++) {
+            sums[column] *= 1000 / total;
+            if (observer->counts && head == 0)
+                observer->counts[row * geometry->keys + column] += 1000;
+        }
+    }
+}
+
+static pare_average *sample_average(size_t layers, size_t heads, size_t queries, size_t keys,
+                                    bool causal)
+{
+    pare_geometry geometry = {.kind = PARE_GEOMETRY_CELL,
+                              .layers = layers,
+                              .heads = heads,
+                              .queries = queries,
+                              .keys = keys,
+                              .causal = causal};
+    pare_average *average;
+    SAMPLE_CHECK(pare_average_create(&geometry, &average) == PARE_OK);
+    for (size_t layer = 0; layer < layers; layer++) {
+        pare_observer observer = pare_average_observer(average, layer);
+        for (size_t head = 0; head < heads; head++)
+            sample_fill_head(&geometry, &observer, layer, head);
+    }
+    pare_average_add_examples(average, 1000);
+    pare_average_set_corpus(average, "sample", 1);
+    return average;
+}
+
+static pare_mask *sample_mask(const pare_average *average, pare_method method, double percent,
+                              uint64_t seed)
+{
+    pare_prune_options options = {.method = method, .percent = percent, .seed = seed};
+    pare_mask *mask;
+    SAMPLE_CHECK(pare_mask_create(average, &options, &mask) == PARE_OK);
+    return mask;
+}
+
+static pare_result_row sample_row(const char *method, double percent, uint64_t seed)
+{
+    bool dense = !strcmp(method, "dense"), random = !strcmp(method, "random");
+    double share = percent / 100;
+    double cost = random ? 0.16 * pow(share, 3) + 0.004 * (double)seed : 0.025 * pow(share, 6);
+    pare_result_row row = {.seed = seed,
+                           .p_nominal = dense ? 0 : 25 + 0.75 * percent,
+                           .p_admissible = percent,
+                           .p_effective = percent,
+                           .kept_mass = random ? 100 - percent : 100 - 30 * pow(share, 4),
+                           .valid = 146.1 * (1 + cost),
+                           .test = 138.2 * (1 + cost),
+                           .train_seconds = 610 - 200 * share,
+                           .tokens_per_second = 3100 * (1 + 0.35 * share),
+                           .attention_seconds = 240 - 190 * share,
+                           .evaluate_seconds = 11,
+                           .plan_seconds = dense ? 0 : 0.02,
+                           .peak_bytes = (uint64_t)(612e6 - 55e6 * share),
+                           .steps = 4000,
+                           .parameters = 5160000};
+    snprintf(row.method, sizeof row.method, "%s", method);
+    snprintf(row.start, sizeof row.start, "%s", dense ? "" : "restart");
+    if (dense)
+        snprintf(row.directory, sizeof row.directory, "dense");
+    else if (random)
+        snprintf(row.directory, sizeof row.directory, "random-%g-seed-%d", percent, (int)seed);
+    else
+        snprintf(row.directory, sizeof row.directory, "attention-pruning-%g", percent);
+    return row;
+}
+
+/* Rows in `rows`, which has room for 12; dense, five of attention pruning, three seeds at 60 and 90
+ * of random. */
+static pare_results sample_results(pare_result_row *rows)
+{
+    static const double percents[] = {20, 40, 60, 80, 90};
+    pare_results results = {
+        .name = "lm-wikitext2-small",
+        .description = "Transformer-XL with 4 layers of 4 heads on WikiText-2, segments of 64 and "
+                       "a memory of 64.",
+        .metric = "perplexity",
+        .machine = "AMD EPYC 9B45, 2 cores",
+        .level = "x86-64-v4",
+        .version = PARE_VERSION,
+        .command = "pare sweep recipes/lm-wikitext2-small.yaml --out runs/small",
+        .threads = 2,
+        .geometry = "cell",
+        .scope = "layer",
+        .average = "valid",
+        .average_path = "dense/average.safetensors",
+        .rows = rows};
+    rows[results.count++] = sample_row("dense", 0, 0);
+    for (size_t i = 0; i < 5; i++)
+        rows[results.count++] = sample_row("attention-pruning", percents[i], 0);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        rows[results.count++] = sample_row("random", 60, seed);
+        rows[results.count++] = sample_row("random", 90, seed);
+    }
+    return results;
+}
+
+static void sample_save_mask(const pare_average *average, const pare_result_row *row,
+                             const char *directory)
+{
+    bool random = !strcmp(row->method, "random");
+    pare_mask *mask =
+        sample_mask(average, random ? PARE_METHOD_RANDOM : PARE_METHOD_ATTENTION_PRUNING,
+                    row->p_admissible, row->seed);
+    char *run = pri_path_join(directory, row->directory);
+    char *path = pri_path_join(run, "mask.safetensors");
+    SAMPLE_CHECK(pri_make_directories(run) == PARE_OK);
+    SAMPLE_CHECK(pare_mask_save(mask, path) == PARE_OK);
+    pri_free(path);
+    pri_free(run);
+    pare_mask_destroy(mask);
+}
+
+/* results.json, average and masks as pare_sweep leaves them. */
+static void sample_sweep(const char *directory, size_t layers, size_t heads, size_t queries,
+                         size_t keys)
+{
+    pare_result_row rows[12];
+    pare_results results = sample_results(rows);
+    pare_average *average = sample_average(layers, heads, queries, keys, true);
+    char *dense = pri_path_join(directory, "dense");
+    char *path = pri_path_join(dense, "average.safetensors");
+    SAMPLE_CHECK(pri_make_directories(dense) == PARE_OK);
+    SAMPLE_CHECK(pare_average_save(average, path) == PARE_OK);
+    pri_free(path);
+    pri_free(dense);
+    for (size_t i = 0; i < results.count; i++)
+        if (strcmp(rows[i].method, "dense"))
+            sample_save_mask(average, &rows[i], directory);
+    pare_average_destroy(average);
+    path = pri_path_join(directory, "results.json");
+    SAMPLE_CHECK(pare_results_save(&results, path) == PARE_OK);
+    pri_free(path);
+}
+
+#endif
