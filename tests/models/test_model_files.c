@@ -115,11 +115,11 @@ static void test_weights_alone(void **state)
 
 /* ---- Editing a saved directory ---- */
 
-typedef struct edit {
+typedef struct weights_edit {
     const char *drop, *rename_from, *rename_to, *add; /* tensor names; NULL: nothing */
     const char *repeat_from, *repeat_to;              /* a second name for the same values */
     const char *transpose, *poison, *perturb;
-} edit;
+} weights_edit;
 
 static bool is_name(const char *name, const char *expected)
 {
@@ -127,7 +127,7 @@ static bool is_name(const char *name, const char *expected)
 }
 
 /* Writes the saved weights again with one thing changed. */
-static void rewrite_weights(const edit *edit)
+static void rewrite_weights(const weights_edit *edit)
 {
     pri_safetensors *file;
     check_ok(pri_safetensors_open(weights_path, &file));
@@ -194,7 +194,7 @@ static void refuse_directory(pare_status expected, const char *reason)
         fail_msg("\"%s\" does not say \"%s\" or which file", pare_error_message(), reason);
 }
 
-static void refuse_edit(edit edit, pare_status expected, const char *reason)
+static void refuse_edit(weights_edit edit, pare_status expected, const char *reason)
 {
     save_small_model();
     rewrite_weights(&edit);
@@ -203,7 +203,7 @@ static void refuse_edit(edit edit, pare_status expected, const char *reason)
 
 /* ---- Tied weights ---- */
 
-static void accept_edit(edit edit)
+static void accept_edit(weights_edit edit)
 {
     save_small_model();
     pare_model *plain, *edited;
@@ -218,18 +218,18 @@ static void accept_edit(edit edit)
 static void test_tied_weights_under_either_name(void **state)
 {
     (void)state;
-    accept_edit((edit){.rename_from = "transformer.word_emb.emb_layers.1.weight",
-                       .rename_to = "crit.out_layers.1.weight"});
-    accept_edit((edit){.repeat_from = "transformer.word_emb.emb_layers.0.weight",
-                       .repeat_to = "crit.out_layers.0.weight"});
-    accept_edit(
-        (edit){.repeat_from = "transformer.word_emb.emb_projs.1", .repeat_to = "crit.out_projs.1"});
-    accept_edit((edit){.drop = "transformer.layers.1.dec_attn.r_w_bias"});
-    accept_edit((edit){.drop = "transformer.r_w_bias"});
-    accept_edit((edit){.drop = "transformer.pos_emb.inv_freq"});
-    refuse_edit((edit){.repeat_from = "transformer.word_emb.emb_layers.0.weight",
-                       .repeat_to = "crit.out_layers.0.weight",
-                       .perturb = "transformer.word_emb.emb_layers.0.weight"},
+    accept_edit((weights_edit){.rename_from = "transformer.word_emb.emb_layers.1.weight",
+                               .rename_to = "crit.out_layers.1.weight"});
+    accept_edit((weights_edit){.repeat_from = "transformer.word_emb.emb_layers.0.weight",
+                               .repeat_to = "crit.out_layers.0.weight"});
+    accept_edit((weights_edit){.repeat_from = "transformer.word_emb.emb_projs.1",
+                               .repeat_to = "crit.out_projs.1"});
+    accept_edit((weights_edit){.drop = "transformer.layers.1.dec_attn.r_w_bias"});
+    accept_edit((weights_edit){.drop = "transformer.r_w_bias"});
+    accept_edit((weights_edit){.drop = "transformer.pos_emb.inv_freq"});
+    refuse_edit((weights_edit){.repeat_from = "transformer.word_emb.emb_layers.0.weight",
+                               .repeat_to = "crit.out_layers.0.weight",
+                               .perturb = "transformer.word_emb.emb_layers.0.weight"},
                 PARE_ERROR_UNSUPPORTED, "untied");
 }
 
@@ -238,13 +238,15 @@ static void test_tied_weights_under_either_name(void **state)
 static void test_weights_that_do_not_fit(void **state)
 {
     (void)state;
-    refuse_edit((edit){.drop = "transformer.layers.1.dec_attn.r_net.weight"}, PARE_ERROR_FORMAT,
-                "\"transformer.layers.1.dec_attn.r_net.weight\" is missing");
-    refuse_edit((edit){.add = "transformer.layers.2.dec_attn.r_net.weight"}, PARE_ERROR_FORMAT,
+    refuse_edit((weights_edit){.drop = "transformer.layers.1.dec_attn.r_net.weight"},
+                PARE_ERROR_FORMAT, "\"transformer.layers.1.dec_attn.r_net.weight\" is missing");
+    refuse_edit((weights_edit){.add = "transformer.layers.2.dec_attn.r_net.weight"},
+                PARE_ERROR_FORMAT,
                 "unexpected tensor \"transformer.layers.2.dec_attn.r_net.weight\"");
-    refuse_edit((edit){.transpose = "transformer.layers.0.dec_attn.qkv_net.weight"},
+    refuse_edit((weights_edit){.transpose = "transformer.layers.0.dec_attn.qkv_net.weight"},
                 PARE_ERROR_FORMAT, "transformer.layers.0.dec_attn.qkv_net.weight");
-    refuse_edit((edit){.poison = "crit.cluster_bias"}, PARE_ERROR_FORMAT, "crit.cluster_bias");
+    refuse_edit((weights_edit){.poison = "crit.cluster_bias"}, PARE_ERROR_FORMAT,
+                "crit.cluster_bias");
 }
 
 static void truncate_weights(void)
@@ -318,7 +320,7 @@ static void test_refused_weights_change_nothing(void **state)
     pare_model *model, *untouched;
     check_ok(pare_model_load(context, directory, &model));
     check_ok(pare_model_load(context, directory, &untouched));
-    edit edit = {.poison = "crit.out_layers.1.bias"};
+    weights_edit edit = {.poison = "crit.out_layers.1.bias"};
     rewrite_weights(&edit);
     assert_int_equal(pare_model_load_weights(model, weights_path), PARE_ERROR_FORMAT);
     expect_same_bits(model, untouched);

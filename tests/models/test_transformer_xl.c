@@ -3,33 +3,33 @@
  */
 #include "models/model_check.h"
 
-typedef struct stream {
+typedef struct token_stream {
     size_t lanes, total;
     uint32_t *inputs, *targets;
-} stream;
+} token_stream;
 
-static stream create_stream(size_t lanes, size_t total, size_t vocabulary)
+static token_stream create_stream(size_t lanes, size_t total, size_t vocabulary)
 {
-    stream stream = {.lanes = lanes, .total = total};
+    token_stream stream = {.lanes = lanes, .total = total};
     uint32_t *tokens = random_tokens(2 * lanes * total, vocabulary);
     stream.inputs = tokens;
     stream.targets = tokens + lanes * total;
     return stream;
 }
 
-static void free_stream(stream *stream)
+static void free_stream(token_stream *stream)
 {
     free(stream->inputs);
 }
 
-static float *losses_of(pare_model *model, size_t memory, const stream *stream, size_t length)
+static float *losses_of(pare_model *model, size_t memory, const token_stream *stream, size_t length)
 {
     return stream_losses(model, memory, stream->inputs, stream->targets, stream->lanes,
                          stream->total, length);
 }
 
 /* The largest difference over the stream between two ways of cutting it. */
-static double difference_of(pare_model *model, const stream *stream, size_t memory_a,
+static double difference_of(pare_model *model, const token_stream *stream, size_t memory_a,
                             size_t length_a, size_t memory_b, size_t length_b)
 {
     float *a = losses_of(model, memory_a, stream, length_a);
@@ -68,7 +68,7 @@ static void test_long_memory_equals_one_segment(void **state)
             config.layers = layers;
             config.pre_norm = pre_norm;
             pare_model *model = create_model(&config);
-            stream stream = create_stream(2, 23, config.vocabulary);
+            token_stream stream = create_stream(2, 23, config.vocabulary);
             assert_true(difference_of(model, &stream, 0, 23, 23, 5) < 2e-4);
             assert_true(difference_of(model, &stream, 20, 5, 23, 1) < 2e-4);
             free_stream(&stream);
@@ -82,7 +82,7 @@ static void test_short_memory_differs(void **state)
     pare_transformer_xl_config config = small_config();
     config.layers = 1;
     pare_model *model = create_model(&config);
-    stream stream = create_stream(2, 23, config.vocabulary);
+    token_stream stream = create_stream(2, 23, config.vocabulary);
     assert_true(difference_of(model, &stream, 0, 23, 7, 5) > 1e-2);
     assert_true(difference_of(model, &stream, 0, 23, 0, 5) > 1e-2);
     free_stream(&stream);
@@ -98,7 +98,7 @@ static void test_window_needs_no_more_memory(void **state)
         config.memory = 6;
         config.same_length = true;
         pare_model *model = create_model(&config);
-        stream stream = create_stream(2, 23, config.vocabulary);
+        token_stream stream = create_stream(2, 23, config.vocabulary);
         assert_true(difference_of(model, &stream, 0, 23, 5, 4) < 2e-4);
         assert_true(difference_of(model, &stream, 0, 23, 6, 7) < 2e-4);
         assert_true(difference_of(model, &stream, 0, 23, 4, 4) > 1e-2);
@@ -112,7 +112,7 @@ static void test_memory_is_restored(void **state)
     (void)state;
     pare_transformer_xl_config config = small_config();
     pare_model *model = create_model(&config);
-    stream stream = create_stream(2, 5, config.vocabulary);
+    token_stream stream = create_stream(2, 5, config.vocabulary);
     pare_memory *memory, *restored;
     check_ok(pare_memory_create(model, 2, config.memory, &memory));
     check_ok(pare_memory_create(model, 2, config.memory, &restored));
@@ -147,7 +147,7 @@ static double difference_of_clamp(size_t clamp_length)
     pare_model *free_model = create_model(&config);
     config.clamp_length = clamp_length;
     pare_model *clamped = create_model(&config);
-    stream stream = create_stream(2, 20, config.vocabulary);
+    token_stream stream = create_stream(2, 20, config.vocabulary);
     float *a = losses_of(free_model, 8, &stream, 5), *b = losses_of(clamped, 8, &stream, 5);
     double difference = largest_difference(a, b, 40);
     free(a);
@@ -175,7 +175,7 @@ static void test_shifted_positions_change_nothing(void **state)
     config.memory = 5;
     config.same_length = true;
     pare_model *model = create_model(&config);
-    stream stream = create_stream(1, 40, config.vocabulary);
+    token_stream stream = create_stream(1, 40, config.vocabulary);
     size_t shift = 13, reach = 2 * 4;
     float *whole = losses_of(model, 5, &stream, 8);
     float *late =
@@ -267,25 +267,25 @@ static void test_probabilities_sum_to_one(void **state)
 /* ---- Reproducibility ---- */
 
 /* Losses of four training steps with all dropouts on, then a hash of all weights. */
-typedef struct trace {
+typedef struct training_trace {
     float losses[4];
     uint64_t weights;
-} trace;
+} training_trace;
 
-static trace train(int threads)
+static training_trace train(int threads)
 {
     start_with_threads(threads);
     pare_transformer_xl_config config = small_config();
     config.dropout = 0.2f;
     config.attention_dropout = 0.1f;
     pare_model *model = create_model(&config);
-    stream stream = create_stream(3, 28, config.vocabulary);
+    token_stream stream = create_stream(3, 28, config.vocabulary);
     pare_memory *memory;
     check_ok(pare_memory_create(model, 3, config.memory, &memory));
     size_t floats = pare_model_parameter_floats(model), count;
     pare_parameter *parameters = pare_model_parameters(model, &count);
     float *values = parameters[0].tensor.value, *gradients = parameters[0].tensor.gradient;
-    trace trace;
+    training_trace trace;
     for (size_t step = 0; step < 4; step++) {
         uint32_t *in = cut_segment(stream.inputs, 3, 28, 7 * step, 7);
         uint32_t *out = cut_segment(stream.targets, 3, 28, 7 * step, 7);
@@ -311,9 +311,9 @@ static trace train(int threads)
 static void test_any_number_of_threads_gives_the_same_bits(void **state)
 {
     (void)state;
-    trace one = train(1);
+    training_trace one = train(1);
     for (int threads = 2; threads <= 4; threads++) {
-        trace more = train(threads);
+        training_trace more = train(threads);
         assert_memory_equal(one.losses, more.losses, sizeof one.losses);
         assert_true(one.weights == more.weights);
     }
@@ -327,7 +327,7 @@ static void test_dropout_is_off_in_evaluation(void **state)
     config.dropout = 0.5f;
     config.attention_dropout = 0.5f;
     pare_model *dropping = create_model(&config);
-    stream stream = create_stream(2, 12, config.vocabulary);
+    token_stream stream = create_stream(2, 12, config.vocabulary);
     float *a = losses_of(plain, 8, &stream, 6), *b = losses_of(dropping, 8, &stream, 6);
     assert_memory_equal(a, b, 24 * sizeof *a);
     free(a);
@@ -343,7 +343,7 @@ typedef struct training_case {
     pare_memory *memory;
     size_t filled;
     float *states[2];
-    stream stream;
+    token_stream stream;
 } training_case;
 
 static training_case create_training_case(const pare_transformer_xl_config *config)
@@ -444,7 +444,7 @@ static void test_steps_allocate_nothing(void **state)
     pare_transformer_xl_config config = small_config();
     config.dropout = 0.1f;
     pare_model *model = create_model(&config);
-    stream stream = create_stream(2, 7, config.vocabulary);
+    token_stream stream = create_stream(2, 7, config.vocabulary);
     pare_memory *memory;
     check_ok(pare_memory_create(model, 2, config.memory, &memory));
     pare_segment segment = {

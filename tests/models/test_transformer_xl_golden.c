@@ -9,14 +9,14 @@
 /* Of the largest magnitude of the compared tensor. */
 #define TOLERANCE 2e-5
 
-typedef struct golden {
+typedef struct golden_case {
     pri_safetensors *file;
     pare_model *model;
     uint32_t *inputs, *targets; /* (lanes, total) */
     size_t lanes, total, segments, lengths[8];
-} golden;
+} golden_case;
 
-static const pri_stored_tensor *stored_tensor(const golden *golden, const char *name)
+static const pri_stored_tensor *stored_tensor(const golden_case *golden, const char *name)
 {
     const pri_stored_tensor *stored = pri_safetensors_find(golden->file, name);
     if (!stored)
@@ -38,7 +38,7 @@ static void expect_close(const char *what, const float *got, const pri_stored_te
 
 /* ---- Reading a golden file ---- */
 
-static void write_directory(const golden *golden, const char *directory)
+static void write_directory(const golden_case *golden, const char *directory)
 {
     char path[256];
     check_ok(pri_make_directories(directory));
@@ -57,7 +57,7 @@ static void write_directory(const golden *golden, const char *directory)
     pri_safetensors_writer_destroy(writer);
 }
 
-static uint32_t *read_tokens(const golden *golden, const char *name)
+static uint32_t *read_tokens(const golden_case *golden, const char *name)
 {
     const pri_stored_tensor *stored = stored_tensor(golden, name);
     uint32_t *tokens = malloc(stored->bytes);
@@ -66,9 +66,9 @@ static uint32_t *read_tokens(const golden *golden, const char *name)
     return tokens;
 }
 
-static golden open_golden(const char *name)
+static golden_case open_golden(const char *name)
 {
-    golden golden = {0};
+    golden_case golden = {0};
     char path[512], directory[64];
     snprintf(path, sizeof path, "%s/transformer_xl_%s.safetensors", PARE_GOLDEN_DIRECTORY, name);
     check_ok(pri_safetensors_open(path, &golden.file));
@@ -89,7 +89,7 @@ static golden open_golden(const char *name)
     return golden;
 }
 
-static void close_golden(golden *golden)
+static void close_golden(golden_case *golden)
 {
     pare_model_destroy(golden->model);
     pri_safetensors_close(golden->file);
@@ -100,8 +100,8 @@ static void close_golden(golden *golden)
 /* ---- Comparisons ---- */
 
 /* Forward and backward of one segment; its losses go to their columns of `losses`. */
-static float train_segment(const golden *golden, pare_memory *memory, size_t begin, size_t length,
-                           float *losses)
+static float train_segment(const golden_case *golden, pare_memory *memory, size_t begin,
+                           size_t length, float *losses)
 {
     uint32_t *in = cut_segment(golden->inputs, golden->lanes, golden->total, begin, length);
     uint32_t *out = cut_segment(golden->targets, golden->lanes, golden->total, begin, length);
@@ -124,7 +124,7 @@ static float train_segment(const golden *golden, pare_memory *memory, size_t beg
     return value;
 }
 
-static void expect_states(const golden *golden, const pare_memory *memory)
+static void expect_states(const golden_case *golden, const pare_memory *memory)
 {
     const pri_stored_tensor *stored = stored_tensor(golden, "memory");
     assert_int_equal(pare_memory_states(memory), stored->shape[0]);
@@ -132,7 +132,7 @@ static void expect_states(const golden *golden, const pare_memory *memory)
     expect_close("memory", pare_memory_state(memory, 0), stored);
 }
 
-static void expect_gradients(const golden *golden)
+static void expect_gradients(const golden_case *golden)
 {
     size_t count;
     const pare_parameter *parameters = pare_model_parameters(golden->model, &count);
@@ -143,7 +143,7 @@ static void expect_gradients(const golden *golden)
     }
 }
 
-static void check_segments(const golden *golden)
+static void check_segments(const golden_case *golden)
 {
     pare_memory *memory;
     size_t length = pare_transformer_xl_config_of(golden->model)->memory, begin = 0;
@@ -161,7 +161,7 @@ static void check_segments(const golden *golden)
 
 /* The library's log-probabilities of every position: prefixes of the segments, each run from the
  * memory that the segments before it left. */
-static void check_next_tokens(const golden *golden)
+static void check_next_tokens(const golden_case *golden)
 {
     const pri_stored_tensor *scores = stored_tensor(golden, "scores");
     size_t vocabulary = scores->shape[2], lanes = golden->lanes, begin = 0;
@@ -208,7 +208,7 @@ static void adam_step(pare_model *model, float *m, float *v, int step)
                     parameters[0].tensor.gradient, m, v);
 }
 
-static void expect_trained_weights(const golden *golden)
+static void expect_trained_weights(const golden_case *golden)
 {
     size_t count;
     const pare_parameter *parameters = pare_model_parameters(golden->model, &count);
@@ -229,7 +229,7 @@ static void expect_trained_weights(const golden *golden)
 }
 
 /* Ten steps of Adam over the segments, starting again with an empty memory when they end. */
-static void check_training(const golden *golden)
+static void check_training(const golden_case *golden)
 {
     size_t floats = pare_model_parameter_floats(golden->model);
     float *m = calloc(floats, sizeof *m), *v = calloc(floats, sizeof *v), losses[10];
@@ -256,7 +256,7 @@ static void check_training(const golden *golden)
 
 static void check_golden(const char *name)
 {
-    golden golden = open_golden(name);
+    golden_case golden = open_golden(name);
     check_segments(&golden);
     check_next_tokens(&golden);
     check_training(&golden);
