@@ -1,0 +1,81 @@
+/* Copies from the caller's strided views into scratch memory, in the shapes the kernels read: rows
+ * padded with zeros (dense.c adds transposed panels). Packing costs a few percent of the products
+ * and spares them tails in the head size and cache-set conflicts of power-of-two strides. */
+#ifndef PARE_SRC_ATTENTION_KERNELS_PACK_H
+#define PARE_SRC_ATTENTION_KERNELS_PACK_H
+
+#include "attention/kernels.h"
+#include "attention/sequence.h"
+#include "base/vector.h"
+
+V_INLINE size_t vectors_for(size_t count)
+{
+    return (count + V_WIDTH - 1) / V_WIDTH;
+}
+
+V_INLINE size_t round_up(size_t count, size_t unit)
+{
+    return (count + unit - 1) / unit * unit;
+}
+
+V_INLINE size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+V_INLINE size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Hands out pieces of a thread's scratch memory; with a NULL base it only counts. */
+typedef struct carver {
+    float *base;
+    size_t used;
+} carver;
+
+static float *carve(carver *c, size_t floats)
+{
+    float *piece = c->base ? c->base + c->used : NULL;
+    c->used += round_up(floats, PRI_PADDING);
+    return piece;
+}
+
+static void clear_floats(float *to, size_t count)
+{
+    memset(to, 0, count * sizeof *to);
+}
+
+/* to (count, stride) = factor * (from + bias), zeros beyond `size`; bias may be NULL. */
+static void pack_rows(const float *from, size_t from_stride, const float *bias, float factor,
+                      size_t count, size_t size, size_t stride, float *to)
+{
+    v_float scale = v_set(factor);
+    for (size_t row = 0; row < count; row++) {
+        for (size_t d = 0; d < stride; d += V_WIDTH) {
+            size_t left = d < size ? size - d : 0;
+            v_float x = left ? v_load_partial(from + d, left) : v_zero();
+            if (bias && left)
+                x = v_add(x, v_load_partial(bias + d, left));
+            v_store(to + d, v_mul(scale, x));
+        }
+        from += from_stride;
+        to += stride;
+    }
+}
+
+/* Row c of `to` (longest, stride) is distance longest - 1 - c: read at increasing c, distances fall
+ * as keys rise, so a row of cells walks keys and distances in step. Distances beyond the table
+ * repeat its last row. */
+static void pack_distances(const pare_attention *call, const pri_shape *shape, size_t head,
+                           float *to)
+{
+    const pare_relative *relative = call->relative;
+    for (size_t c = 0; c < shape->longest; c++) {
+        size_t delta = smaller(shape->longest - 1 - c, relative->distances - 1);
+        pack_rows(pri_at(relative->table, delta, head), 0, NULL, 1, 1, shape->head_size,
+                  shape->stride, to + c * shape->stride);
+    }
+}
+
+#endif
