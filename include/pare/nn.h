@@ -20,8 +20,8 @@ extern "C" {
 typedef struct pare_tensor {
     size_t rows, columns;
     float *value, *gradient;
-    bool gradient_unwritten; /* the tape's mark on results of operators: `gradient` holds nothing
-                                yet and counts as zero, so the first writer need not add */
+    bool gradient_pending; /* the tape's mark on results of operators: a gradient is wanted, but
+                              nothing was added to it yet and `gradient` is still NULL */
 } pare_tensor;
 
 typedef struct pare_tape pare_tape;
@@ -45,7 +45,8 @@ PARE_API pare_tensor *pare_tape_tensor(pare_tape *tape, size_t rows, size_t colu
 PARE_API pare_tensor *pare_tape_constant(pare_tape *tape, const float *value, size_t rows,
                                          size_t columns);
 /* Sets d loss = scale for the (1, 1) tensor `loss` and walks back. Parameter gradients are added
- * to, so that several batches can be accumulated. */
+ * to, so that several batches can be accumulated. Gradients of operators' results exist only while
+ * backward needs them. */
 PARE_API PARE_MUST_CHECK pare_status pare_tape_backward(pare_tape *tape, pare_tensor *loss,
                                                         float scale);
 
@@ -138,6 +139,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_matrix_product(pare_context *context, 
                                                          size_t k, float alpha, const float *a,
                                                          size_t lda, const float *b, size_t ldb,
                                                          float beta, float *output, size_t ldo);
+/* Seconds inside matrix products since the context was created. */
+PARE_API double pare_matrix_product_seconds(const pare_context *context);
 
 #ifdef __cplusplus
 }

@@ -63,6 +63,25 @@ PARE_API PARE_MUST_CHECK pare_status pare_train(pare_model *model, pare_task *ta
                                                 const pare_progress *progress,
                                                 pare_training_result *result);
 
+/* ---- Measuring --------------------------------------------------------------------------------
+ * Training steps of a language model on random tokens: forward, backward, gradient norm and Adam,
+ * as pare_train does them. */
+typedef struct pare_step_options {
+    size_t lanes, length, memory; /* of the segments; memory is full in every measured step */
+    uint64_t steps;               /* measured; 0: 5 */
+} pare_step_options;
+
+/* The step of median time, and where its time went. */
+typedef struct pare_step_measurement {
+    double seconds, attention_seconds, matrix_product_seconds;
+    double tokens_per_second;
+    double loss;       /* of the last step */
+    size_t peak_bytes; /* resident memory, high-water mark of the process */
+} pare_step_measurement;
+PARE_API PARE_MUST_CHECK pare_status pare_measure_step(pare_model *model, pare_tape *tape,
+                                                       const pare_step_options *options,
+                                                       pare_step_measurement *measurement);
+
 /* ---- Recipes ----------------------------------------------------------------------------------
  * A YAML file that describes data, model, training and sweep. Unknown keys are refused by name and
  * line. Strings belong to the recipe. */

@@ -6,6 +6,7 @@
 struct pare_context {
     int threads;
     pare_level level;
+    double matrix_product_seconds; /* spent in matrix products so far, for measurements */
 };
 
 #endif

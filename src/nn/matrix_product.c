@@ -16,6 +16,8 @@
 #include <dnnl.h>
 #include <omp.h>
 
+#include "base/clock.h"
+#include "base/context.h"
 #include "base/status.h"
 #include "pare/nn.h"
 
@@ -127,6 +129,7 @@ pare_status pare_matrix_product(pare_context *context, bool transpose_a, bool tr
     bool serial = tiles.count == 1 || m * n <= SERIAL_WORK / k;
     int threads = serial ? 1 : pare_context_threads(context);
     bool failed = false;
+    double begin = pri_clock_seconds();
 #pragma omp parallel num_threads(threads) reduction(|| : failed)
     {
         /* oneDNN runs on one thread inside an active parallel region; a region of one thread does
@@ -136,10 +139,16 @@ pare_status pare_matrix_product(pare_context *context, bool transpose_a, bool tr
         for (size_t i = 0; i < tiles.count; i++)
             failed = compute_tile(&p, &tiles, i) != dnnl_success || failed;
     }
+    context->matrix_product_seconds += pri_clock_seconds() - begin;
     if (failed)
         return pri_fail(PARE_ERROR_UNSUPPORTED,
                         "oneDNN refused a matrix product of %zu x %zu x %zu; the shapes may be too "
                         "large for it",
                         m, n, k);
     return PARE_OK;
+}
+
+double pare_matrix_product_seconds(const pare_context *context)
+{
+    return context->matrix_product_seconds;
 }

@@ -1,0 +1,196 @@
+/* pare bench model: whole training steps of a Transformer-XL on random tokens. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench.h"
+#include "command.h"
+#include "source.h"
+
+static const cli_command bench_model_command = {
+    .name = "bench model",
+    .arguments = "[options]",
+    .summary = "measure whole training steps of a Transformer-XL",
+    .details =
+        "Forward, backward, gradient norm and Adam on random tokens, with a full memory. The\n"
+        "step of median time is shown and where its time went.",
+    .example = "  pare bench model --layers 4 --heads 4 --size 128 --percent 90"};
+
+typedef struct bench_settings {
+    uint64_t layers, heads, head_size, size, feed_forward, vocabulary;
+    uint64_t lanes, length, memory, steps, threads;
+    const char *cutoffs;
+    double percent, dropout;
+    bool json;
+} bench_settings;
+
+static bool parse_cutoffs(const char *text, pare_transformer_xl_config *config)
+{
+    while (text && *text) {
+        char *end;
+        if (config->cluster_count == PARE_CLUSTERS_MAX || *text < '0' || *text > '9')
+            return false;
+        config->cutoffs[config->cluster_count++] = strtoull(text, &end, 10);
+        if (*end && *end != ',')
+            return false;
+        text = *end ? end + 1 : end;
+    }
+    return true;
+}
+
+static pare_transformer_xl_config config_of(const bench_settings *settings)
+{
+    pare_transformer_xl_config config = pare_transformer_xl_config_default();
+    config.vocabulary = settings->vocabulary;
+    config.layers = settings->layers;
+    config.heads = settings->heads;
+    config.head_size = settings->head_size ? settings->head_size
+                       : settings->heads   ? settings->size / settings->heads
+                                           : 0;
+    config.size = settings->size;
+    config.feed_forward = settings->feed_forward;
+    config.memory = settings->memory;
+    config.dropout = (float)settings->dropout;
+    return config;
+}
+
+/* Random cells of the model's own geometry: every admissible cell counts as observed once. */
+static pare_status create_random_mask(const pare_model *model, const bench_settings *settings,
+                                      pare_mask **mask)
+{
+    pare_geometry geometry = pare_model_attention_geometry(model, settings->length);
+    pare_average *average;
+    pare_status status = pare_average_create(&geometry, &average);
+    if (status != PARE_OK)
+        return status;
+    pare_observer observer = pare_average_observer(average, 0);
+    for (size_t row = 0; row < geometry.queries; row++)
+        for (size_t column = 0; column <= row + settings->memory; column++)
+            observer.counts[row * geometry.keys + column] = 1;
+    pare_average_add_examples(average, 1);
+    pare_prune_options options = {
+        .method = PARE_METHOD_RANDOM, .percent = settings->percent, .seed = 1};
+    status = pare_mask_create(average, &options, mask);
+    pare_average_destroy(average);
+    return status;
+}
+
+static pare_status measure(pare_context *context, const pare_transformer_xl_config *config,
+                           const bench_settings *settings, pare_step_measurement *measurement,
+                           uint64_t *parameters)
+{
+    pare_model *model = NULL;
+    pare_tape *tape = NULL;
+    pare_mask *mask = NULL;
+    pare_status status = pare_transformer_xl_create(context, config, 1, &model);
+    if (status == PARE_OK)
+        status = pare_tape_create(context, &tape);
+    if (status == PARE_OK && settings->percent > 0.0)
+        status = create_random_mask(model, settings, &mask);
+    if (status == PARE_OK)
+        status = pare_model_set_mask(model, mask);
+    pare_step_options options = {.lanes = settings->lanes,
+                                 .length = settings->length,
+                                 .memory = settings->memory,
+                                 .steps = settings->steps};
+    if (status == PARE_OK)
+        status = pare_measure_step(model, tape, &options, measurement);
+    if (status == PARE_OK)
+        *parameters = pare_model_parameter_floats(model);
+    pare_tape_destroy(tape);
+    pare_model_destroy(model);
+    pare_mask_destroy(mask);
+    return status;
+}
+
+static double share(double seconds, const pare_step_measurement *measurement)
+{
+    return 100.0 * seconds / measurement->seconds;
+}
+
+static void print_table(const bench_settings *settings, const pare_step_measurement *m,
+                        uint64_t parameters)
+{
+    double rest = m->seconds - m->attention_seconds - m->matrix_product_seconds;
+    printf("model             L%" PRIu64 " H%" PRIu64 " d%" PRIu64 ", %s parameters, %g%% pruned\n",
+           settings->layers, settings->heads, settings->size, format_count(parameters),
+           settings->percent);
+    printf("batch             %" PRIu64 " lanes of %" PRIu64 " tokens, memory %" PRIu64 "\n",
+           settings->lanes, settings->length, settings->memory);
+    printf("step              %.4f s, %s tokens/s\n", m->seconds,
+           format_count((uint64_t)m->tokens_per_second));
+    printf("  attention       %.4f s %5.1f%%\n", m->attention_seconds,
+           share(m->attention_seconds, m));
+    printf("  matrix products %.4f s %5.1f%%\n", m->matrix_product_seconds,
+           share(m->matrix_product_seconds, m));
+    printf("  the rest        %.4f s %5.1f%%\n", rest, share(rest, m));
+    printf("peak memory       %s\n", format_bytes((double)m->peak_bytes));
+}
+
+static json_t *as_json(const pare_context *context, const bench_settings *settings,
+                       const pare_step_measurement *m, uint64_t parameters)
+{
+    return json_pack("{s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "cpu",
+                     pare_cpu_name(), "level", pare_level_name(pare_context_level(context)),
+                     "threads", pare_context_threads(context), "parameters", (json_int_t)parameters,
+                     "percent", settings->percent, "step_seconds", m->seconds, "attention_seconds",
+                     m->attention_seconds, "matrix_product_seconds", m->matrix_product_seconds,
+                     "tokens_per_second", m->tokens_per_second, "loss", m->loss, "peak_bytes",
+                     (json_int_t)m->peak_bytes);
+}
+
+int bench_model(int argument_count, char **argument_values)
+{
+    bench_settings s = {.layers = 4,
+                        .heads = 4,
+                        .size = 128,
+                        .feed_forward = 512,
+                        .vocabulary = 33278,
+                        .lanes = 16,
+                        .length = 128,
+                        .memory = 128,
+                        .steps = 5,
+                        .dropout = 0.1};
+    const cli_option options[] = {
+        {"layers", "N", OPTION_COUNT, &s.layers, "default: 4", NULL},
+        {"heads", "N", OPTION_COUNT, &s.heads, "default: 4", NULL},
+        {"head-size", "N", OPTION_COUNT, &s.head_size, "default: size / heads", NULL},
+        {"size", "N", OPTION_COUNT, &s.size, "columns of hidden states; default: 128", NULL},
+        {"feed-forward", "N", OPTION_COUNT, &s.feed_forward, "default: 512", NULL},
+        {"vocabulary", "N", OPTION_COUNT, &s.vocabulary, "default: 33278", NULL},
+        {"cutoffs", "N,N,...", OPTION_STRING, &s.cutoffs, "adaptive softmax; default: a plain one",
+         NULL},
+        {"lanes", "N", OPTION_COUNT, &s.lanes, "default: 16", NULL},
+        {"length", "N", OPTION_COUNT, &s.length, "tokens of a segment; default: 128", NULL},
+        {"memory", "N", OPTION_COUNT, &s.memory, "default: 128", NULL},
+        {"dropout", "P", OPTION_NUMBER, &s.dropout, "default: 0.1", NULL},
+        {"percent", "P", OPTION_NUMBER, &s.percent, "random mask; default: 0, dense", NULL},
+        {"steps", "N", OPTION_COUNT, &s.steps, "measured; default: 5", NULL},
+        {"threads", "N", OPTION_COUNT, &s.threads, "default: all cores", NULL},
+        {"json", NULL, OPTION_FLAG, &s.json, "print a JSON object", NULL},
+        {0}};
+    cli_arguments parsed;
+    int exit_code;
+    if (!parse_arguments(&bench_model_command, options, argument_count, argument_values, &parsed,
+                         &exit_code))
+        return exit_code;
+    pare_transformer_xl_config config = config_of(&s);
+    if (!parse_cutoffs(s.cutoffs, &config))
+        return fail_usage("bench model", "--cutoffs needs at most %d whole numbers like 4000,16000",
+                          PARE_CLUSTERS_MAX - 1);
+    pare_context *context;
+    pare_status status = open_context(s.threads, &context);
+    if (status != PARE_OK)
+        return fail("bench model", status);
+    pare_step_measurement measurement;
+    uint64_t parameters = 0;
+    status = measure(context, &config, &s, &measurement, &parameters);
+    if (status != PARE_OK)
+        exit_code = fail("bench model", status);
+    else if (s.json)
+        exit_code = print_json(as_json(context, &s, &measurement, parameters));
+    else
+        print_table(&s, &measurement, parameters);
+    pare_context_destroy(context);
+    return exit_code;
+}
