@@ -269,8 +269,10 @@ static pare_status adaptive_backward(pare_tape *tape, pri_record *base)
     float factor = base->output->gradient[0] / (float)record->counted;
     for (size_t i = 0; i < record->deposit_count; i++) {
         pare_tensor *tensor = record->deposits[i].tensor;
+        float beta;
+        PRI_TRY(pri_gradient_begin(tape, tensor, &beta));
         pri_add_scaled(tape, tensor->rows * tensor->columns, factor, record->deposits[i].gradient,
-                       pri_gradient_begin(tensor), tensor->gradient);
+                       beta, tensor->gradient);
     }
     return PARE_OK;
 }
@@ -362,7 +364,7 @@ static pare_status return_gradient(const loss_call *call, const cluster_rows *ro
     const float *wide_gradient = narrow_gradient;
     if (projection) {
         size_t size = projection->columns;
-        float *projection_gradient = gradient_room(call, projection->gradient, d * size);
+        float *projection_gradient = gradient_room(call, pri_wants_gradient(projection), d * size);
         float *wide = gradient_room(call, call->hidden_gradient, count * d);
         PRI_TRY(tape->status);
         if (projection_gradient)
@@ -407,7 +409,7 @@ static pare_status run_cluster(const loss_call *call, size_t cluster, const clus
     pare_tensor *projection = softmax->projection[cluster];
     bool head = cluster == 0, joined = head && softmax->clusters > 1;
     bool weight_wanted =
-        weight->gradient || (joined && pri_wants_gradient(softmax->cluster_weight));
+        pri_wants_gradient(weight) || (joined && pri_wants_gradient(softmax->cluster_weight));
     bool bias_wanted =
         pri_wants_gradient(bias) || (joined && pri_wants_gradient(softmax->cluster_bias));
     bool input_wanted = call->hidden_gradient || pri_wants_gradient(projection);
@@ -495,7 +497,7 @@ static bool softmax_wants_gradient(const pare_adaptive_softmax *softmax)
     bool wants =
         pri_wants_gradient(softmax->cluster_weight) || pri_wants_gradient(softmax->cluster_bias);
     for (size_t c = 0; c < softmax->clusters; c++)
-        wants |= softmax->weight[c]->gradient || pri_wants_gradient(softmax->bias[c]) ||
+        wants |= pri_wants_gradient(softmax->weight[c]) || pri_wants_gradient(softmax->bias[c]) ||
                  pri_wants_gradient(softmax->projection[c]);
     return wants;
 }
@@ -515,7 +517,7 @@ pare_tensor *pare_adaptive_softmax_loss(pare_tape *tape, pare_tensor *hidden,
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
     pare_tensor *loss =
-        pri_tape_result(tape, 1, 1, hidden->gradient || softmax_wants_gradient(softmax));
+        pri_tape_result(tape, 1, 1, pri_wants_gradient(hidden) || softmax_wants_gradient(softmax));
     adaptive_record *record = pri_tape_record(tape, adaptive_backward, loss, sizeof *record);
     if (!record)
         return NULL;
@@ -524,10 +526,10 @@ pare_tensor *pare_adaptive_softmax_loss(pare_tape *tape, pare_tensor *hidden,
         .softmax = softmax,
         .hidden = hidden,
         .record = record,
-        .training = loss->gradient != NULL,
+        .training = pri_wants_gradient(loss),
         .losses = losses ? losses : pri_tape_allocate(tape, count, sizeof(float)),
     };
-    call.hidden_gradient = gradient_room(&call, hidden->gradient, count * d);
+    call.hidden_gradient = gradient_room(&call, pri_wants_gradient(hidden), count * d);
     if (tape->status != PARE_OK)
         return NULL;
     status = run_clusters(&call, targets);

@@ -29,24 +29,28 @@ static void *workspace_for(pare_tape *tape, const pare_attention *call)
 
 /* ---- Backward ---- */
 
-static float *added_gradient(pare_tensor *tensor)
+static pare_status added_gradient(pare_tape *tape, pare_tensor *tensor, float **gradient)
 {
+    *gradient = NULL;
     if (!pri_wants_gradient(tensor))
-        return NULL;
-    pri_gradient_begin_zero(tensor);
-    return tensor->gradient;
+        return PARE_OK;
+    PRI_TRY(pri_gradient_begin_zero(tape, tensor));
+    *gradient = tensor->gradient;
+    return PARE_OK;
 }
 
-/* Attention overwrites the gradients of its three inputs: straight into an unwritten one, else into
+/* Attention overwrites the gradients of its three inputs: straight into one that is new, else into
  * a matrix of its own that is added afterwards. */
 static pare_status choose_targets(pare_tape *tape, const attend_record *record, float *targets[3])
 {
     for (int i = 0; i < 3; i++) {
         pare_tensor *input = record->inputs[i];
         targets[i] = NULL;
-        if (!input->gradient)
+        if (!pri_wants_gradient(input))
             continue;
-        targets[i] = pri_gradient_begin(input) == 0.0f
+        float beta;
+        PRI_TRY(pri_gradient_begin(tape, input, &beta));
+        targets[i] = beta == 0.0f
                          ? input->gradient
                          : pri_tape_allocate(tape, input->rows * input->columns, sizeof(float));
         if (!targets[i])
@@ -68,9 +72,12 @@ static pare_status attend_backward(pare_tape *tape, pri_record *base)
         .value = mutable_view_of(call, targets[2]),
     };
     if (call->relative) {
-        gradient.content_bias = added_gradient(record->relative_tensors.content_bias);
-        gradient.position_bias = added_gradient(record->relative_tensors.position_bias);
-        gradient.table = mutable_view_of(call, added_gradient(record->relative_tensors.table));
+        const pare_relative_tensors *relative = &record->relative_tensors;
+        float *table;
+        PRI_TRY(added_gradient(tape, relative->content_bias, &gradient.content_bias));
+        PRI_TRY(added_gradient(tape, relative->position_bias, &gradient.position_bias));
+        PRI_TRY(added_gradient(tape, relative->table, &table));
+        gradient.table = mutable_view_of(call, table);
     }
     void *workspace = workspace_for(tape, call);
     if (!workspace)
@@ -135,10 +142,11 @@ static pare_status check(const pare_attention *layout, pare_tensor *const inputs
 
 static bool wants_gradient(pare_tensor *const inputs[3], const pare_relative_tensors *relative)
 {
-    bool wants = inputs[0]->gradient || inputs[1]->gradient || inputs[2]->gradient;
+    bool wants = pri_wants_gradient(inputs[0]) || pri_wants_gradient(inputs[1]) ||
+                 pri_wants_gradient(inputs[2]);
     if (relative)
-        wants |= relative->content_bias->gradient || relative->position_bias->gradient ||
-                 relative->table->gradient;
+        wants |= pri_wants_gradient(relative->content_bias) ||
+                 pri_wants_gradient(relative->position_bias) || pri_wants_gradient(relative->table);
     return wants;
 }
 
@@ -163,7 +171,7 @@ static void fill_call(pare_tape *tape, attend_record *record)
     call->output = mutable_view_of(call, record->base.output->value);
     call->relative = NULL;
     call->logsumexp = NULL;
-    if (record->base.output->gradient)
+    if (pri_wants_gradient(record->base.output))
         call->logsumexp =
             pri_tape_allocate(tape, record->inputs[0]->rows * call->heads, sizeof(float));
     if (!tape->training)

@@ -20,7 +20,8 @@ static pare_status cross_entropy_backward(pare_tape *tape, pri_record *base)
     size_t rows = logits->rows, columns = logits->columns;
     float factor = base->output->gradient[0] / (float)record->counted;
     float share = record->smoothing / (float)columns;
-    float beta = pri_gradient_begin(logits);
+    float beta;
+    PRI_TRY(pri_gradient_begin(tape, logits, &beta));
 #pragma omp parallel for num_threads(pri_threads(tape->context, rows)) schedule(static)
     for (size_t i = 0; i < rows; i++) {
         uint32_t target = record->targets[i];
@@ -80,7 +81,7 @@ pare_tensor *pare_cross_entropy(pare_tape *tape, pare_tensor *logits, const uint
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
     size_t rows = logits->rows;
-    pare_tensor *loss = pri_tape_result(tape, 1, 1, logits->gradient);
+    pare_tensor *loss = pri_tape_result(tape, 1, 1, pri_wants_gradient(logits));
     cross_entropy_record *record =
         pri_tape_record(tape, cross_entropy_backward, loss, sizeof *record);
     uint32_t *copy = pri_tape_allocate(tape, rows, sizeof *copy);

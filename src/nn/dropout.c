@@ -29,9 +29,9 @@ static void draw(const pare_tape *tape, const dropout_record *record, const floa
 static pare_status dropout_backward(pare_tape *tape, pri_record *base)
 {
     dropout_record *record = (dropout_record *)base;
-    if (record->input->gradient)
-        draw(tape, record, base->output->gradient, pri_gradient_begin(record->input),
-             record->input->gradient);
+    float beta;
+    PRI_TRY(pri_gradient_begin(tape, record->input, &beta));
+    draw(tape, record, base->output->gradient, beta, record->input->gradient);
     return PARE_OK;
 }
 
@@ -46,7 +46,8 @@ pare_tensor *pare_dropout(pare_tape *tape, pare_tensor *input, float probability
                                             (double)probability));
     if (!tape->training || probability == 0.0f)
         return input;
-    pare_tensor *output = pri_tape_result(tape, input->rows, input->columns, input->gradient);
+    pare_tensor *output =
+        pri_tape_result(tape, input->rows, input->columns, pri_wants_gradient(input));
     dropout_record *record = pri_tape_record(tape, dropout_backward, output, sizeof *record);
     if (!record)
         return NULL;

@@ -50,7 +50,7 @@ typedef struct embedding_record {
 static pare_status embedding_backward(pare_tape *tape, pri_record *base)
 {
     embedding_record *record = (embedding_record *)base;
-    pri_gradient_begin_zero(record->weight);
+    PRI_TRY(pri_gradient_begin_zero(tape, record->weight));
     return pri_scatter_add(tape, record->ids, base->output->rows, base->output->columns,
                            record->scale, base->output->gradient, record->weight->gradient);
 }
@@ -63,7 +63,7 @@ pare_tensor *pare_embedding(pare_tape *tape, pare_tensor *weight, const uint32_t
     pare_status status = check_ids(ids, count, weight->rows);
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
-    pare_tensor *output = pri_tape_result(tape, count, weight->columns, weight->gradient);
+    pare_tensor *output = pri_tape_result(tape, count, weight->columns, pri_wants_gradient(weight));
     embedding_record *record = pri_tape_record(tape, embedding_backward, output, sizeof *record);
     uint32_t *copy = copy_ids(tape, ids, count);
     if (!record || !copy)
@@ -116,11 +116,13 @@ static pare_status cluster_backward(pare_tape *tape, const adaptive_record *reco
     if (!gradient)
         return tape->status;
     gather(tape, output->gradient, tokens->positions, count, d, record->scale, gradient);
-    if (pri_wants_gradient(projection))
+    if (pri_wants_gradient(projection)) {
+        float beta;
+        PRI_TRY(pri_gradient_begin(tape, projection, &beta));
         PRI_TRY(pare_matrix_product(tape->context, true, false, d, size, count, 1.0f, gradient, d,
-                                    tokens->vectors, size, pri_gradient_begin(projection),
-                                    projection->gradient, size));
-    if (!weight->gradient)
+                                    tokens->vectors, size, beta, projection->gradient, size));
+    }
+    if (!pri_wants_gradient(weight))
         return PARE_OK;
     if (projection) {
         float *narrow = pri_tape_allocate(tape, count * size, sizeof *narrow);
@@ -130,7 +132,7 @@ static pare_status cluster_backward(pare_tape *tape, const adaptive_record *reco
                                     projection->value, size, 0.0f, narrow, size));
         gradient = narrow;
     }
-    pri_gradient_begin_zero(weight);
+    PRI_TRY(pri_gradient_begin_zero(tape, weight));
     return pri_scatter_add(tape, tokens->ids, count, size, 1.0f, gradient, weight->gradient);
 }
 
@@ -226,7 +228,8 @@ pare_tensor *pare_adaptive_embedding(pare_tape *tape, const pare_adaptive_words 
         return pri_tape_fail(tape, status);
     bool wants_gradient = false;
     for (size_t c = 0; c < words->clusters; c++)
-        wants_gradient |= words->weight[c]->gradient || pri_wants_gradient(words->projection[c]);
+        wants_gradient |=
+            pri_wants_gradient(words->weight[c]) || pri_wants_gradient(words->projection[c]);
     pare_tensor *output = pri_tape_result(tape, count, model_size(words), wants_gradient);
     adaptive_record *record = pri_tape_record(tape, adaptive_backward, output, sizeof *record);
     if (!record)

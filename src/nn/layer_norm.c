@@ -10,14 +10,15 @@ typedef struct layer_norm_record {
     float *mean, *inverse_deviation; /* (rows) */
 } layer_norm_record;
 
-static void add_block_sums(pare_tape *tape, pare_tensor *parameter, const float *sums,
-                           size_t blocks)
+static pare_status add_block_sums(pare_tape *tape, pare_tensor *parameter, const float *sums,
+                                  size_t blocks)
 {
-    if (!parameter->gradient)
-        return;
-    pri_gradient_begin_zero(parameter);
+    if (!pri_wants_gradient(parameter))
+        return PARE_OK;
+    PRI_TRY(pri_gradient_begin_zero(tape, parameter));
     pri_add_column_sums(tape, blocks, parameter->columns, sums, 2 * parameter->columns,
                         parameter->gradient);
+    return PARE_OK;
 }
 
 static pare_status layer_norm_backward(pare_tape *tape, pri_record *base)
@@ -31,7 +32,9 @@ static pare_status layer_norm_backward(pare_tape *tape, pri_record *base)
     float *sums = pri_tape_scratch(tape, blocks * 2 * columns * sizeof(float));
     if (!sums)
         return tape->status;
-    float beta = input->gradient ? pri_gradient_begin(input) : 0.0f;
+    float beta = 0.0f;
+    if (pri_wants_gradient(input))
+        PRI_TRY(pri_gradient_begin(tape, input, &beta));
 #pragma omp parallel for num_threads(pri_threads(tape->context, blocks)) schedule(static)
     for (size_t i = 0; i < blocks; i++) {
         size_t begin = i * rows, offset = begin * columns;
@@ -43,9 +46,8 @@ static pare_status layer_norm_backward(pare_tape *tape, pri_record *base)
             dy + offset, beta, input->gradient ? input->gradient + offset : NULL, block_sums,
             block_sums + columns);
     }
-    add_block_sums(tape, record->gain, sums, blocks);
-    add_block_sums(tape, record->bias, sums + columns, blocks);
-    return PARE_OK;
+    PRI_TRY(add_block_sums(tape, record->gain, sums, blocks));
+    return add_block_sums(tape, record->bias, sums + columns, blocks);
 }
 
 static bool is_row(const pare_tensor *tensor, size_t columns)
@@ -65,7 +67,8 @@ pare_tensor *pare_layer_norm(pare_tape *tape, pare_tensor *input, pare_tensor *g
                            "layer norm: gain (%zu x %zu) and bias (%zu x %zu) must "
                            "be 1 x %zu, the input's columns",
                            gain->rows, gain->columns, bias->rows, bias->columns, columns));
-    bool wants_gradient = input->gradient || gain->gradient || bias->gradient;
+    bool wants_gradient =
+        pri_wants_gradient(input) || pri_wants_gradient(gain) || pri_wants_gradient(bias);
     pare_tensor *output = pri_tape_result(tape, input->rows, columns, wants_gradient);
     layer_norm_record *record = pri_tape_record(tape, layer_norm_backward, output, sizeof *record);
     float *mean = pri_tape_allocate(tape, input->rows, sizeof *mean);

@@ -50,18 +50,21 @@ static pare_status linear_backward(pare_tape *tape, pri_record *base)
     size_t rows = input->rows, in = input->columns, out = weight->rows;
     differentiate_activation(tape, record);
     const float *gradient = base->output->gradient;
+    float beta;
     if (pri_wants_gradient(bias)) {
-        pri_gradient_begin_zero(bias);
+        PRI_TRY(pri_gradient_begin_zero(tape, bias));
         pri_add_column_sums(tape, rows, out, gradient, out, bias->gradient);
     }
-    if (weight->gradient)
+    if (pri_wants_gradient(weight)) {
+        PRI_TRY(pri_gradient_begin(tape, weight, &beta));
         PRI_TRY(pare_matrix_product(tape->context, true, false, out, in, rows, 1.0f, gradient, out,
-                                    input->value, in, pri_gradient_begin(weight), weight->gradient,
-                                    in));
-    if (input->gradient)
+                                    input->value, in, beta, weight->gradient, in));
+    }
+    if (pri_wants_gradient(input)) {
+        PRI_TRY(pri_gradient_begin(tape, input, &beta));
         PRI_TRY(pare_matrix_product(tape->context, false, false, rows, in, out, 1.0f, gradient, out,
-                                    weight->value, in, pri_gradient_begin(input), input->gradient,
-                                    in));
+                                    weight->value, in, beta, input->gradient, in));
+    }
     return PARE_OK;
 }
 
@@ -88,7 +91,8 @@ pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tensor *weigh
     pare_status status = check(input, weight, bias);
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
-    bool wants_gradient = input->gradient || weight->gradient || pri_wants_gradient(bias);
+    bool wants_gradient =
+        pri_wants_gradient(input) || pri_wants_gradient(weight) || pri_wants_gradient(bias);
     size_t rows = input->rows, in = input->columns, out = weight->rows;
     pare_tensor *output = pri_tape_result(tape, rows, out, wants_gradient);
     linear_record *record = pri_tape_record(tape, linear_backward, output, sizeof *record);
@@ -98,7 +102,7 @@ pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tensor *weigh
     record->weight = weight;
     record->bias = bias;
     record->activation = activation;
-    if (activation == PARE_ACTIVATION_GELU && output->gradient)
+    if (activation == PARE_ACTIVATION_GELU && pri_wants_gradient(output))
         record->before = pri_tape_allocate(tape, rows * out, sizeof(float));
     if (tape->status != PARE_OK)
         return NULL;

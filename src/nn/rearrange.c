@@ -18,8 +18,8 @@ pare_tensor *pare_rows(pare_tape *tape, pare_tensor *input, size_t begin, size_t
     if (!view)
         return NULL;
     /* Views add to parts of the gradient, so all of it must be there. */
-    if (input->gradient)
-        pri_gradient_begin_zero(input);
+    if (input->gradient_pending && pri_gradient_begin_zero(tape, input) != PARE_OK)
+        return NULL;
     size_t offset = begin * input->columns;
     *view = (pare_tensor){.rows = count,
                           .columns = input->columns,
@@ -37,28 +37,29 @@ typedef struct concatenate_record {
 } concatenate_record;
 
 /* Adds to the gradient of an input that begins `offset` floats into each group of the result. */
-static void split_gradient(const pare_tape *tape, const concatenate_record *record,
-                           pare_tensor *input, size_t offset)
+static pare_status split_gradient(pare_tape *tape, const concatenate_record *record,
+                                  pare_tensor *input, size_t offset)
 {
+    if (!pri_wants_gradient(input))
+        return PARE_OK;
     const pare_tensor *output = record->base.output;
     size_t groups = record->groups, stride = output->rows / groups * output->columns;
     size_t count = input->rows / groups * input->columns;
-    float beta = pri_gradient_begin(input);
+    float beta;
+    PRI_TRY(pri_gradient_begin(tape, input, &beta));
 #pragma omp parallel for num_threads(pri_threads(tape->context, groups)) schedule(static)
     for (size_t group = 0; group < groups; group++)
         tape->kernels->add_scaled(count, 1.0f, output->gradient + group * stride + offset, beta,
                                   input->gradient + group * count);
+    return PARE_OK;
 }
 
 static pare_status concatenate_backward(pare_tape *tape, pri_record *base)
 {
     concatenate_record *record = (concatenate_record *)base;
     pare_tensor *a = record->inputs[0], *b = record->inputs[1];
-    if (a->gradient)
-        split_gradient(tape, record, a, 0);
-    if (b->gradient)
-        split_gradient(tape, record, b, a->rows / record->groups * a->columns);
-    return PARE_OK;
+    PRI_TRY(split_gradient(tape, record, a, 0));
+    return split_gradient(tape, record, b, a->rows / record->groups * a->columns);
 }
 
 pare_tensor *pare_concatenate_groups(pare_tape *tape, pare_tensor *a, pare_tensor *b, size_t groups)
@@ -70,8 +71,8 @@ pare_tensor *pare_concatenate_groups(pare_tape *tape, pare_tensor *a, pare_tenso
                                             "concatenate: %zu x %zu and %zu x %zu do not share "
                                             "columns or do not split into %zu groups of rows",
                                             a->rows, a->columns, b->rows, b->columns, groups));
-    pare_tensor *output =
-        pri_tape_result(tape, a->rows + b->rows, a->columns, a->gradient || b->gradient);
+    pare_tensor *output = pri_tape_result(tape, a->rows + b->rows, a->columns,
+                                          pri_wants_gradient(a) || pri_wants_gradient(b));
     concatenate_record *record =
         pri_tape_record(tape, concatenate_backward, output, sizeof *record);
     if (!record)

@@ -1,7 +1,10 @@
 /* The tape: one arena per step, a list of records in the order operators ran, and backward, which
- * walks the list in reverse. A result's gradient starts "unwritten" instead of zeroed: its first
- * writer overwrites, later ones add, and an operator whose result nobody differentiated is skipped.
- */
+ * walks the list in reverse.
+ *
+ * A result's gradient does not exist until backward first writes to it: the first writer
+ * overwrites, later ones add, an operator whose result nobody differentiated is skipped. Once its
+ * operator has gone back, the memory serves the next gradient, so that a handful of blocks, still
+ * in the cache, do for the whole way. */
 #include "nn/tape.h"
 
 #include <string.h>
@@ -38,6 +41,7 @@ void pare_tape_begin(pare_tape *tape, bool training, uint64_t key)
 {
     pri_arena_reset(tape->arena);
     tape->last = NULL;
+    tape->spares = NULL;
     tape->status = PARE_OK;
     tape->training = training;
     tape->key = key;
@@ -118,17 +122,14 @@ static float *allocate_matrix(pare_tape *tape, size_t rows, size_t columns)
 
 pare_tensor *pri_tape_result(pare_tape *tape, size_t rows, size_t columns, bool wants_gradient)
 {
-    bool has_gradient = tape->training && wants_gradient;
     pare_tensor *tensor = pri_tape_allocate(tape, 1, sizeof *tensor);
     float *value = allocate_matrix(tape, rows, columns);
-    float *gradient = has_gradient ? allocate_matrix(tape, rows, columns) : NULL;
     if (tape->status != PARE_OK)
         return NULL;
     *tensor = (pare_tensor){.rows = rows,
                             .columns = columns,
                             .value = value,
-                            .gradient = gradient,
-                            .gradient_unwritten = has_gradient};
+                            .gradient_pending = tape->training && wants_gradient};
     return tensor;
 }
 
@@ -152,10 +153,57 @@ uint64_t pri_tape_draw_key(pare_tape *tape)
     return pri_random_key(tape->key, "operator", tape->draws++);
 }
 
-void pri_gradient_begin_zero(pare_tensor *tensor)
+/* ---- Gradients of results ---- */
+
+/* Lies in the memory it describes. */
+typedef struct pri_spare {
+    struct pri_spare *next;
+    size_t count; /* of floats */
+} pri_spare;
+
+static size_t count_of(const pare_tensor *tensor)
 {
-    if (pri_gradient_begin(tensor) == 0.0f)
-        memset(tensor->gradient, 0, tensor->rows * tensor->columns * sizeof(float));
+    return tensor->rows * tensor->columns;
+}
+
+static void give_back(pare_tape *tape, float *block, size_t count)
+{
+    pri_spare *spare = (pri_spare *)(void *)block;
+    *spare = (pri_spare){tape->spares, count};
+    tape->spares = spare;
+}
+
+/* The latest spare block of this size, which is the likeliest to be in a cache, or a new one. Every
+ * block of the arena is large enough to hold a pri_spare. */
+static float *take_block(pare_tape *tape, size_t count)
+{
+    for (pri_spare **link = &tape->spares; *link; link = &(*link)->next)
+        if ((*link)->count == count) {
+            pri_spare *found = *link;
+            *link = found->next;
+            return (float *)(void *)found;
+        }
+    return pri_tape_allocate(tape, count, sizeof(float));
+}
+
+pare_status pri_gradient_begin(pare_tape *tape, pare_tensor *tensor, float *beta)
+{
+    *beta = 1.0f;
+    if (!tensor->gradient_pending)
+        return PARE_OK;
+    *beta = 0.0f;
+    tensor->gradient = take_block(tape, count_of(tensor));
+    tensor->gradient_pending = false;
+    return tape->status;
+}
+
+pare_status pri_gradient_begin_zero(pare_tape *tape, pare_tensor *tensor)
+{
+    float beta;
+    PRI_TRY(pri_gradient_begin(tape, tensor, &beta));
+    if (beta == 0.0f)
+        memset(tensor->gradient, 0, count_of(tensor) * sizeof(float));
+    return PARE_OK;
 }
 
 /* ---- Tensors ---- */
@@ -163,9 +211,9 @@ void pri_gradient_begin_zero(pare_tensor *tensor)
 pare_tensor *pare_tape_tensor(pare_tape *tape, size_t rows, size_t columns)
 {
     pare_tensor *tensor = pri_tape_result(tape, rows, columns, true);
-    if (tensor && tensor->gradient)
-        pri_gradient_begin_zero(tensor);
-    return tensor;
+    bool complete =
+        tensor && (!tensor->gradient_pending || pri_gradient_begin_zero(tape, tensor) == PARE_OK);
+    return complete ? tensor : NULL;
 }
 
 /* Writes through a constant cannot happen: operators write to results and gradients only. */
@@ -188,6 +236,18 @@ pare_tensor *pare_tape_constant(pare_tape *tape, const float *value, size_t rows
 
 /* ---- Backward ---- */
 
+/* An operator may pass its result's gradient on to an input; otherwise the block is free now. */
+static void go_back(pare_tape *tape, pri_record *record)
+{
+    pare_tensor *output = record->output;
+    pare_status status = record->backward(tape, record);
+    if (status != PARE_OK)
+        pri_tape_fail(tape, status);
+    if (output->gradient)
+        give_back(tape, output->gradient, count_of(output));
+    output->gradient = NULL;
+}
+
 pare_status pare_tape_backward(pare_tape *tape, pare_tensor *loss, float scale)
 {
     PRI_TRY(tape->status);
@@ -196,19 +256,15 @@ pare_status pare_tape_backward(pare_tape *tape, pare_tensor *loss, float scale)
     if (!loss || loss->rows != 1 || loss->columns != 1)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "backward needs a loss of one number (a 1 x 1 tensor)");
-    if (!loss->gradient)
+    if (!pri_wants_gradient(loss))
         return PARE_OK;
+    float beta;
+    PRI_TRY(pri_gradient_begin(tape, loss, &beta));
     loss->gradient[0] = scale;
-    loss->gradient_unwritten = false;
     for (pri_record *record = tape->last; record && tape->status == PARE_OK;
-         record = record->previous) {
-        pare_tensor *output = record->output;
-        if (!output->gradient || output->gradient_unwritten)
-            continue;
-        pare_status status = record->backward(tape, record);
-        if (status != PARE_OK)
-            pri_tape_fail(tape, status);
-    }
+         record = record->previous)
+        if (record->output->gradient)
+            go_back(tape, record);
     tape->last = NULL;
     return tape->status;
 }

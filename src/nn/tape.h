@@ -14,7 +14,7 @@ typedef pare_status (*pri_backward)(pare_tape *tape, pri_record *record);
 struct pri_record {
     pri_record *previous;
     pri_backward backward;
-    pare_tensor *output; /* backward is skipped while nothing was written to its gradient */
+    pare_tensor *output; /* backward is skipped when nothing was written to its gradient */
 };
 
 struct pare_tape {
@@ -22,6 +22,7 @@ struct pare_tape {
     const pri_nn_kernels *kernels;
     pri_arena *arena;
     pri_record *last;
+    struct pri_spare *spares; /* gradients that backward is through with */
     pare_status status;
     bool training;
     uint64_t key, draws; /* of dropout in this step, and how many operators drew */
@@ -39,7 +40,7 @@ void *pri_tape_allocate(pare_tape *tape, size_t count, size_t size);
 /* One buffer per tape for work inside a call: 64-byte aligned, valid until the next call of this.
  */
 void *pri_tape_scratch(pare_tape *tape, size_t bytes);
-/* A result of an operator; in training and when wanted with a gradient, still unwritten. */
+/* A result of an operator; in training and when wanted with a gradient, which is pending. */
 pare_tensor *pri_tape_result(pare_tape *tape, size_t rows, size_t columns, bool wants_gradient);
 /* A zeroed record of `size` bytes for `output`; backward is called in training only. NULL when
  * `output` is NULL or memory is out, and then the tape has failed. */
@@ -47,21 +48,17 @@ void *pri_tape_record(pare_tape *tape, pri_backward backward, pare_tensor *outpu
 /* A fresh key for an operator that draws random numbers. */
 uint64_t pri_tape_draw_key(pare_tape *tape);
 
-/* What to multiply a gradient by before adding to it: 0 for the first writer, 1 afterwards. */
-static inline float pri_gradient_begin(pare_tensor *tensor)
-{
-    bool first = tensor->gradient_unwritten;
-    tensor->gradient_unwritten = false;
-    return first ? 0.0f : 1.0f;
-}
-
-/* For writers that only know how to add. */
-void pri_gradient_begin_zero(pare_tensor *tensor);
-
+/* NULL wants none. */
 static inline bool pri_wants_gradient(const pare_tensor *tensor)
 {
-    return tensor && tensor->gradient;
+    return tensor && (tensor->gradient || tensor->gradient_pending);
 }
+
+/* Before writing to the gradient of a tensor that wants one: makes it exist. `beta` is what to
+ * multiply it by before adding: 0 for the first writer, 1 afterwards. */
+pare_status pri_gradient_begin(pare_tape *tape, pare_tensor *tensor, float *beta);
+/* For writers that only know how to add. */
+pare_status pri_gradient_begin_zero(pare_tape *tape, pare_tensor *tensor);
 
 /* ---- Sharing work: partitions depend on shapes only ---- */
 

@@ -63,9 +63,9 @@ typedef struct check_sum_record {
 
 static inline pare_status check_sum_backward(pare_tape *tape, pri_record *base)
 {
-    (void)tape;
     check_sum_record *record = (check_sum_record *)base;
-    float beta = pri_gradient_begin(record->input);
+    float beta;
+    PRI_TRY(pri_gradient_begin(tape, record->input, &beta));
     for (size_t i = 0; i < record->input->rows * record->input->columns; i++) {
         float *gradient = &record->input->gradient[i];
         *gradient = base->output->gradient[0] * check_random(record->key, i) +
@@ -78,7 +78,7 @@ static inline pare_tensor *check_weighted_sum(pare_tape *tape, pare_tensor *inpu
 {
     if (!pri_tape_ready(tape, input))
         return NULL;
-    pare_tensor *sum = pri_tape_result(tape, 1, 1, input->gradient);
+    pare_tensor *sum = pri_tape_result(tape, 1, 1, pri_wants_gradient(input));
     check_sum_record *record = pri_tape_record(tape, check_sum_backward, sum, sizeof *record);
     assert_non_null(record);
     record->input = input;
