@@ -305,6 +305,26 @@ static void test_t4_f7_the_future_is_not_counted(void **state)
     pare_average_destroy(average);
 }
 
+/* T4 in numbers: what the reference's rule really prunes of a Transformer-XL with 150 + 150 keys,
+ * where 24.83% of the rectangle is future. 20% are nothing at all. */
+static void test_t4_nominal_and_admissible_percent(void **state)
+{
+    (void)state;
+    pare_geometry g = {.layers = 1, .heads = 2, .queries = 150, .keys = 300, .causal = true};
+    pare_average *average = make_average(g, 1, 1, false);
+    const double nominal[] = {20, 40, 60, 80, 90}, admissible[] = {0, 20.2, 46.8, 73.4, 86.7};
+    for (size_t p = 0; p < 5; p++) {
+        pare_mask *mask = make_mask(average, (pare_prune_options){.method = PARE_METHOD_COMPAT,
+                                                                  .empty_row = PARE_EMPTY_ROW_ZERO,
+                                                                  .percent = nominal[p]});
+        pare_mask_report report = pare_mask_describe(mask);
+        assert_true(fabs(report.p_admissible - admissible[p]) < 0.05);
+        assert_true(fabs(report.p_nominal - (nominal[p] < 24.8 ? 24.83 : nominal[p])) < 0.01);
+        pare_mask_destroy(mask);
+    }
+    pare_average_destroy(average);
+}
+
 /* F5: cells that no example reached are kept, by every method. */
 static void test_f5_unknown_cells_are_kept(void **state)
 {
@@ -535,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_kept_mass_is_the_largest),
         cmocka_unit_test(test_report_is_what_the_mask_does),
         cmocka_unit_test(test_t4_f7_the_future_is_not_counted),
+        cmocka_unit_test(test_t4_nominal_and_admissible_percent),
         cmocka_unit_test(test_f5_unknown_cells_are_kept),
         cmocka_unit_test(test_keep_one_keeps_the_strongest),
         cmocka_unit_test(test_ties_break_by_position),
