@@ -1,8 +1,8 @@
-/* What `pare bench` measures; each is one file with its own options. */
+/* What `pare bench` measures: one function per kind, with options of its own. */
 #ifndef PARE_CLI_BENCH_H
 #define PARE_CLI_BENCH_H
 
-int bench_attention(int argument_count, char **arguments);
-int bench_model(int argument_count, char **arguments);
+int bench_attention(int argument_count, char **argument_values);
+int bench_model(int argument_count, char **argument_values);
 
 #endif
