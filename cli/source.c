@@ -46,9 +46,18 @@ pare_status open_session(cli_session *session, const char *directory, const char
     return status;
 }
 
+/* A cell mask knows one length of segments; anything else takes the usual one. */
+static size_t default_length(const pare_model *model)
+{
+    const pare_mask *mask = pare_model_mask(model);
+    const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
+    return geometry && geometry->kind == PARE_GEOMETRY_CELL ? geometry->queries : DEFAULT_LENGTH;
+}
+
 pare_status open_task(cli_session *session, const source_options *options)
 {
-    pare_language_modelling_options data = {.lanes = DEFAULT_LANES, .length = DEFAULT_LENGTH};
+    pare_language_modelling_options data = {.lanes = DEFAULT_LANES,
+                                            .length = default_length(session->model)};
     if (options->recipe) {
         pare_status status = load_recipe(options->recipe, &options->set, &session->recipe);
         if (status != PARE_OK)
