@@ -3,7 +3,8 @@
  * dnnl_sgemm picks its own partition of the work from the number of threads and may split the inner
  * dimension, so its bits change with that number. Here the output is cut into tiles whose size
  * follows from the shape alone; each tile is one call on one thread, and tiles are handed to
- * threads in any order.
+ * threads in any order. oneDNN chooses its instruction set for the CPU: a context's level does not
+ * reach it (the variable ONEDNN_MAX_CPU_ISA does).
  *
  * The tile sizes are measured (2 cores with AVX-512, oneDNN 2.6; GFLOP/s of this scheme against the
  * threaded dnnl_sgemm, for op(a) op(b) = N N / T N / N T):
