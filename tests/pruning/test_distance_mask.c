@@ -196,6 +196,36 @@ static void test_keep_one_counts_the_rows_it_saves(void **state)
     pare_average_destroy(average);
 }
 
+/* Equal averages: distances 12, 11, ... go first. They have 1, 2, ... 7, then 8 cells each. */
+static void test_ties_prune_the_farthest(void **state)
+{
+    (void)state;
+    pare_geometry g = {.layers = 1, .heads = 1, .queries = 8, .keys = 13, .causal = true};
+    pare_average *average;
+    ASSERT_OK(pare_average_create(&g, &average));
+    pare_observer observer = pare_average_observer(average, 0);
+    for (size_t i = 0; i < 8; i++)
+        for (size_t j = 0; j <= i + 5; j++) {
+            observer.counts[i * 13 + j] = 1;
+            observer.sums[i * 13 + j] = 0.125;
+        }
+    pare_average_add_examples(average, 1);
+    for (size_t cells = 0; cells <= 76; cells++) {
+        pare_prune_options options = by_distance;
+        options.percent = 100 * (double)cells / 76;
+        options.empty_row = PARE_EMPTY_ROW_ZERO;
+        pare_mask *mask = make_mask(average, options);
+        size_t left = cells, nearest_pruned = DISTANCES;
+        while (nearest_pruned > 0 && rows_at(nearest_pruned - 1) <= left)
+            left -= rows_at(--nearest_pruned);
+        for (size_t d = 0; d < DISTANCES; d++)
+            assert_int_equal(pare_mask_kept_at_distance(mask, 0, 0, d), d < nearest_pruned);
+        assert_int_equal(pare_mask_describe(mask).pruned_cells, cells - left);
+        pare_mask_destroy(mask);
+    }
+    pare_average_destroy(average);
+}
+
 static void test_unknown_distances_are_kept(void **state)
 {
     (void)state;
@@ -262,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_masks_nest),
         cmocka_unit_test(test_keep_one_saves_every_observed_row),
         cmocka_unit_test(test_keep_one_counts_the_rows_it_saves),
+        cmocka_unit_test(test_ties_prune_the_farthest),
         cmocka_unit_test(test_unknown_distances_are_kept),
         cmocka_unit_test(test_windows_end_the_distances),
         cmocka_unit_test(test_random_control_prunes_as_much),

@@ -84,7 +84,7 @@ static pare_mask *good_mask(pare_prune_options options)
     return mask;
 }
 
-static pare_status load_changed(const pare_mask *mask, change change)
+static pare_status load_changed(const pare_mask *mask, change one)
 {
     static const char *const keys[] = {
         "format",       "version",      "geometry",         "layers",     "heads",
@@ -98,8 +98,8 @@ static pare_status load_changed(const pare_mask *mask, change change)
     ASSERT_OK(pri_safetensors_open(path, &file));
     pri_safetensors_writer *writer = pri_safetensors_writer_create();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        bool changed = change.key && !strcmp(change.key, keys[i]);
-        const char *value = changed ? change.value : pri_safetensors_metadata(file, keys[i]);
+        bool changed = one.key && !strcmp(one.key, keys[i]);
+        const char *value = changed ? one.value : pri_safetensors_metadata(file, keys[i]);
         if (!changed)
             assert_non_null(value);
         if (value)
@@ -109,12 +109,12 @@ static pare_status load_changed(const pare_mask *mask, change change)
     for (size_t i = 0; i < 2; i++) {
         const pri_stored_tensor *tensor = pri_safetensors_at(file, i);
         memcpy(copies[i], tensor->data, tensor->bytes);
-        if (change.tensor && !strcmp(change.tensor, tensor->name))
-            copies[i][change.byte] = change.bits;
+        if (one.tensor && !strcmp(one.tensor, tensor->name))
+            copies[i][one.byte] = one.bits;
         pri_safetensors_writer_add(writer, tensor->name, tensor->type, tensor->dimensions,
                                    tensor->shape, copies[i]);
     }
-    if (change.tensor && !strcmp(change.tensor, "another"))
+    if (one.tensor && !strcmp(one.tensor, "another"))
         pri_safetensors_writer_add(writer, "another", PRI_DATA_U8, 1, (size_t[]){1}, "");
     ASSERT_OK(pri_safetensors_writer_save(writer, path));
     pri_safetensors_writer_destroy(writer);
@@ -267,7 +267,7 @@ static void test_truncated_files_are_refused(void **state)
     uint8_t *bytes;
     size_t size;
     ASSERT_OK(pri_file_read(path, 0, &bytes, &size));
-    for (size_t length = 0; length < size; length += 1 + (length < size - 30 ? 40 : 0)) {
+    for (size_t length = 0; length < size; length += length < size - 30 ? 41 : 1) {
         ASSERT_OK(pri_file_replace(path, bytes, length));
         assert_int_equal(pare_mask_load(path, &loaded), PARE_ERROR_FORMAT);
         assert_null(loaded);
