@@ -37,10 +37,9 @@ static pare_status check_mask(const pare_model *model, const pare_mask *mask)
 
 pare_status pare_model_set_mask(pare_model *model, const pare_mask *mask)
 {
-    if (mask == model->mask)
-        return PARE_OK;
     if (mask)
         PRI_TRY(check_mask(model, mask));
+    /* Even when the address is the same: it may be another mask in the place of a destroyed one. */
     pri_model_drop_plans(model);
     model->mask = mask;
     return PARE_OK;
