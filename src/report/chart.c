@@ -64,7 +64,7 @@ static void place_linear_ticks(chart_axis *axis, size_t wanted, bool widen)
     double first = ceil(axis->minimum / step - 1e-9);
     double last = floor(axis->maximum / step + 1e-9);
     for (double k = first; k <= last && axis->tick_count < MAXIMUM_TICKS; k++)
-        axis->ticks[axis->tick_count++] = k * step;
+        axis->ticks[axis->tick_count++] = k == 0 ? 0 : k * step; /* never -0 */
 }
 
 /* Decades, and 2 and 5 between them when the axis covers few. */
@@ -115,7 +115,7 @@ static chart_axis x_axis(const pri_chart *chart)
     if (axis.logarithmic)
         place_logarithmic_ticks(&axis);
     else
-        place_linear_ticks(&axis, 5, false);
+        place_linear_ticks(&axis, chart->width < 500 ? 5 : 10, false);
     return axis;
 }
 
@@ -148,17 +148,13 @@ static chart_axis y_axis(const pri_chart *chart)
     return axis;
 }
 
-/* As short as possible without loss: 0.001, 250, 12k, 1e-5. */
-static void format_tick(double value, const char *unit, char *text, size_t size)
+void pri_format_short(double value, int digits, char *text, size_t size)
 {
     double magnitude = fabs(value);
-    const char *after = unit ? unit : "";
     if (magnitude >= 1e4 && magnitude < 1e6)
-        snprintf(text, size, "%gk%s", value / 1e3, after);
-    else if (magnitude >= 1e6 || (magnitude > 0 && magnitude < 9.99e-4))
-        snprintf(text, size, "%.3g%s", value, after);
+        snprintf(text, size, "%.*gk", digits, value / 1e3);
     else
-        snprintf(text, size, "%g%s", value, after);
+        snprintf(text, size, "%.*g", digits, value);
     /* printf writes at least two digits of exponent; 1e-05 reads better as 1e-5. */
     char *exponent = strstr(text, "e-0");
     if (exponent)
@@ -174,7 +170,7 @@ static void draw_axes(const pri_chart *chart, const pri_painter *painter, const 
         double level = position(y, y->ticks[i]);
         pri_point grid[] = {{x->from, level}, {x->to, level}};
         painter->line(painter->user, grid, 2, 1, false, PRI_INK_GRID);
-        format_tick(y->ticks[i], chart->y_unit, text, sizeof text);
+        pri_format_short(y->ticks[i], 5, text, sizeof text);
         painter->text(painter->user, (pri_point){x->from - 0.6 * size, level + 0.35 * size}, size,
                       PRI_ALIGN_END, PRI_INK_QUIET, text);
     }
@@ -184,7 +180,7 @@ static void draw_axes(const pri_chart *chart, const pri_painter *painter, const 
         double place = position(x, x->ticks[i]);
         pri_point tick[] = {{place, y->from}, {place, y->from + 0.35 * size}};
         painter->line(painter->user, tick, 2, 1, false, PRI_INK_QUIET);
-        format_tick(x->ticks[i], NULL, text, sizeof text);
+        pri_format_short(x->ticks[i], 5, text, sizeof text);
         painter->text(painter->user, (pri_point){place, y->from + 1.5 * size}, size,
                       PRI_ALIGN_MIDDLE, PRI_INK_QUIET, text);
     }
@@ -273,6 +269,8 @@ static void spread_labels(end_label *labels, size_t count, double gap, double to
 
 static double label_room(const pri_chart *chart)
 {
+    if (!chart->labelled)
+        return 0.8 * chart->text_size;
     size_t longest = 0;
     for (size_t s = 0; s < chart->series_count; s++)
         if (chart->series[s].label && strlen(chart->series[s].label) > longest)
@@ -288,7 +286,7 @@ static double number_room(const pri_chart *chart, const chart_axis *y)
     char text[32];
     size_t longest = 0;
     for (size_t i = 0; i < y->tick_count; i++) {
-        format_tick(y->ticks[i], chart->y_unit, text, sizeof text);
+        pri_format_short(y->ticks[i], 5, text, sizeof text);
         longest = strlen(text) > longest ? strlen(text) : longest;
     }
     return chart->text_size * (1.1 + 0.58 * (double)longest);
@@ -321,13 +319,13 @@ void pri_chart_draw(const pri_chart *chart, const pri_painter *painter)
         double level = position(&y, chart->reference);
         pri_point across[] = {{x.from, level}, {x.to, level}};
         painter->line(painter->user, across, 2, 1.75, true, PRI_INK_DENSE);
-        if (chart->reference_label)
+        if (chart->labelled && chart->reference_label)
             labels[label_count++] = (end_label){level, chart->reference_label, PRI_INK_DENSE};
     }
     for (size_t s = 0; s < chart->series_count; s++) {
         const pri_chart_series *series = &chart->series[s];
         pri_point end = draw_series(series, painter, &x, &y);
-        if (series->label && !isnan(end.x) && label_count < MAXIMUM_LABELS)
+        if (chart->labelled && series->label && !isnan(end.x) && label_count < MAXIMUM_LABELS)
             labels[label_count++] = (end_label){end.y, series->label, series->ink};
     }
     spread_labels(labels, label_count, 1.25 * size, y.to, y.from);

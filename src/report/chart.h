@@ -23,7 +23,6 @@ typedef struct pri_chart {
     double width, height;
     const char *title; /* NULL: none */
     const char *x_label, *y_label;
-    const char *y_unit; /* written after each number of the y axis: "%", " MB"; NULL: none */
     bool x_logarithmic, y_logarithmic;
     bool y_from_zero;
     double x_minimum, x_maximum; /* equal: from the data */
@@ -33,8 +32,11 @@ typedef struct pri_chart {
     double reference; /* a dashed line across, NaN: none */
     const char *reference_label;
     double text_size;
+    bool labelled; /* labels beside the lines; without, whoever shows the chart has a legend */
 } pri_chart;
 
+/* A number as an axis shows it, with at most `digits` significant digits: 0.001, 250, 12k, 1e-5. */
+void pri_format_short(double value, int digits, char *text, size_t size);
 void pri_chart_draw(const pri_chart *chart, const pri_painter *painter);
 
 #endif

@@ -107,6 +107,14 @@ static bool wide_range(const pri_figure *figure)
     return low > 0 && high > 4 * low;
 }
 
+static double largest_share(const pri_summary *summary)
+{
+    double largest = 0;
+    for (size_t g = 0; g < summary->count; g++)
+        largest = fmax(largest, summary->groups[g].statistics[PRI_QUANTITY_P_ADMISSIBLE].maximum);
+    return largest;
+}
+
 pare_status pri_figure_create(const pare_results *results, const pri_summary *summary,
                               pri_figure_kind kind, pri_figure *figure)
 {
@@ -134,7 +142,7 @@ pare_status pri_figure_create(const pare_results *results, const pri_summary *su
     *chart = (pri_chart){.x_label = "pruned share of admissible cells, %",
                          .y_label = figure->y_label,
                          .y_from_zero = kinds[kind].from_zero,
-                         .x_maximum = 100,
+                         .x_maximum = fmin(largest_share(summary) + 2, 100),
                          .series = figure->series,
                          .reference = (double)NAN};
     if (known_random)
@@ -192,13 +200,15 @@ void pri_profile_figure_fill(const pri_profile *profile, const pri_heat_scale *r
                              pri_profile_figure *figure)
 {
     *figure = (pri_profile_figure){0};
+    size_t count = 0;
     for (size_t i = 0; i < profile->count; i++) {
         double value = profile->values[i];
-        figure->points[i] = (pri_chart_point){
-            .x = (double)profile->distances[i] + 1, .y = value, .low = value, .high = value};
+        if (value >= range->low)
+            figure->points[count++] = (pri_chart_point){
+                .x = (double)profile->distances[i] + 1, .y = value, .low = value, .high = value};
     }
     figure->series = (pri_chart_series){
-        .ink = PRI_INK_PRUNED, .points = figure->points, .count = profile->count, .joined = true};
+        .ink = PRI_INK_PRUNED, .points = figure->points, .count = count, .joined = true};
     figure->chart = (pri_chart){.x_logarithmic = true,
                                 .y_logarithmic = true,
                                 .y_minimum = range->low,

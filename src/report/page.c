@@ -72,6 +72,31 @@ static void append_lead(pri_text *text, const pri_collection *collection)
     pri_text_append(text, "</p>\n");
 }
 
+/* "1.31x training speed ..." for what was measured of the run in the lead. */
+static void append_gains(pri_text *text, const pri_summary *summary)
+{
+    const pri_group *pruned = find_group(summary, "attention-pruning", NULL);
+    const pri_group *dense = pri_summary_dense(summary);
+    if (!pruned)
+        return;
+    double speed =
+        pruned->statistics[PRI_QUANTITY_SPEED].mean / dense->statistics[PRI_QUANTITY_SPEED].mean;
+    double attention = pruned->statistics[PRI_QUANTITY_ATTENTION_SECONDS].mean /
+                       dense->statistics[PRI_QUANTITY_ATTENTION_SECONDS].mean;
+    double memory = pruned->statistics[PRI_QUANTITY_PEAK_BYTES].mean /
+                    dense->statistics[PRI_QUANTITY_PEAK_BYTES].mean;
+    if (!isfinite(speed) && !isfinite(attention) && !isfinite(memory))
+        return;
+    pri_text_append(text, "<ul class=\"gains\">");
+    if (isfinite(speed))
+        pri_text_append(text, "<li><b>%.2f&#215;</b> dense training speed</li>", speed);
+    if (isfinite(attention))
+        pri_text_append(text, "<li><b>%.0f%%</b> of dense attention time</li>", 100 * attention);
+    if (isfinite(memory))
+        pri_text_append(text, "<li><b>%.0f%%</b> of dense peak memory</li>", 100 * memory);
+    pri_text_append(text, "</ul>\n");
+}
+
 static void append_header(pri_text *text, const pri_collection *collection)
 {
     const pare_results *results = &collection->results;
@@ -81,14 +106,32 @@ static void append_header(pri_text *text, const pri_collection *collection)
     if (results->description[0])
         append_element(text, "p", "about", results->description);
     append_lead(text, collection);
+    append_gains(text, &collection->summary);
     pri_text_append(text, "</header>\n");
 }
 
 /* ---- Charts ---- */
 
+/* The key of charts too small to carry labels beside their lines. */
+static void append_key(pri_text *text, const pri_figure *figure, const char *css_class)
+{
+    pri_text_append(text, "<p class=\"legend %s\">", css_class);
+    for (size_t s = figure->chart.series_count; s-- > 0;)
+        pri_text_append(text, "<span class=\"%s\"><i></i>%s</span>",
+                        figure->series[s].ink == PRI_INK_RANDOM ? "random" : "pruned",
+                        figure->series[s].label);
+    if (figure->chart.reference_label) {
+        pri_text_append(text, "<span class=\"dense\"><i></i>");
+        pri_html_append_escaped(text, figure->chart.reference_label);
+        pri_text_append(text, "</span>");
+    }
+    pri_text_append(text, "</p>\n");
+}
+
 static void append_chart(pri_text *text, pri_figure *figure, double width, double height,
                          double text_size, const char *css_class)
 {
+    figure->chart.labelled = width > 500;
     figure->chart.width = width;
     figure->chart.height = height;
     figure->chart.text_size = text_size;
@@ -103,7 +146,8 @@ static pare_status append_quality(pri_text *text, const pri_collection *collecti
     if (!figure.empty) {
         pri_text_append(text, "<section>\n<h2>Quality against pruning</h2>\n<figure>\n");
         append_chart(text, &figure, 1070, 420, 14, "wide");
-        append_chart(text, &figure, 330, 300, 11.5, "narrow");
+        append_key(text, &figure, "narrow");
+        append_chart(text, &figure, 330, 280, 11.5, "narrow");
         pri_text_append(text, "</figure>\n");
         append_element(text, "p", "note",
                        "Dots are runs, or means over seeds with the lowest and the highest seed as "
@@ -122,9 +166,11 @@ static pare_status append_costs(pri_text *text, const pri_collection *collection
         PRI_TRY(pri_figure_create(&collection->results, &collection->summary, (pri_figure_kind)kind,
                                   &figure));
         if (!figure.empty) {
-            if (!any)
-                pri_text_append(text,
-                                "<section>\n<h2>Time and memory</h2>\n<div class=\"trio\">\n");
+            if (!any) {
+                pri_text_append(text, "<section>\n<h2>Time and memory</h2>\n");
+                append_key(text, &figure, "");
+                pri_text_append(text, "<div class=\"trio\">\n");
+            }
             any = true;
             pri_text_append(text, "<figure>");
             append_chart(text, &figure, 340, 230, 11.5, "small");
@@ -168,7 +214,7 @@ static void append_table_row(pri_text *text, const pri_summary *summary, const p
         pri_table_cell(summary, group, (pri_column)column, cell);
         pri_column key = summary->quality == PRI_QUANTITY_TEST ? PRI_COLUMN_TEST : PRI_COLUMN_VALID;
         const char *open = column == PRI_COLUMN_METHOD ? "<th scope=\"row\">"
-                           : column == (int)key        ? "<td class=\"key\">"
+                           : column == (int)key        ? "<td class=\"main\">"
                                                        : "<td>";
         pri_text_append(text, "%s", open);
         pri_html_append_escaped(text, cell);
@@ -182,11 +228,11 @@ static void append_table(pri_text *text, const pri_collection *collection)
     const pri_summary *summary = &collection->summary;
     bool shown[PRI_COLUMN_COUNT];
     pri_text_append(text, "<section>\n<h2>Results</h2>\n<div class=\"scroll\" tabindex=\"0\" "
-                          "role=\"region\" aria-label=\"Results\"><table>\n<caption>");
+                          "role=\"region\" aria-label=\"Results\"><table>\n<caption><span>");
     pri_html_append_escaped(text, collection->results.metric);
     pri_text_append(text, " on validation and test, %s is better. Change is against dense.",
                     collection->results.higher_is_better ? "higher" : "lower");
-    pri_text_append(text, "</caption>\n<thead><tr>");
+    pri_text_append(text, "</span></caption>\n<thead><tr>");
     for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
         shown[column] = column_known(summary, (pri_column)column);
         if (shown[column])

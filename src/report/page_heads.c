@@ -144,11 +144,22 @@ static pare_status append_layers(pri_text *text, head_drawing *drawing)
     return PARE_OK;
 }
 
+/* What a reader wants to see first: the most that attention pruning removes. */
+static size_t first_shown(const pri_collection *collection)
+{
+    size_t chosen = 0;
+    for (size_t run = 0; run < collection->run_count; run++)
+        if (pri_group_is(collection->runs[run].group, "attention-pruning"))
+            chosen = run;
+    return chosen;
+}
+
 static void append_tabs(pri_text *text, const pri_collection *collection)
 {
+    size_t chosen = first_shown(collection);
     for (size_t run = 0; run < collection->run_count; run++)
         pri_text_append(text, "<input type=\"radio\" name=\"run\" id=\"run-%zu\"%s/>", run,
-                        run == 0 ? " checked=\"\"" : "");
+                        run == chosen ? " checked=\"\"" : "");
     pri_text_append(text, "\n<div class=\"tabs\" role=\"group\" aria-label=\"Mask shown\">");
     for (size_t run = 0; run < collection->run_count; run++) {
         pri_text_append(text, "<label for=\"run-%zu\">", run);
@@ -160,16 +171,19 @@ static void append_tabs(pri_text *text, const pri_collection *collection)
 
 static pare_status append_legend(pri_text *text, const head_drawing *drawing)
 {
-    pri_text_append(text, "<div class=\"key-row\">");
+    pri_text_append(text, "<div class=\"swatches\">");
     if (drawing->collection->average) {
         uint8_t pixels[PRI_HEAT_STEPS];
         pri_indexed_image strip = pri_heat_strip(&drawing->palettes, pixels);
+        char low[24], high[24];
+        pri_format_short(drawing->scale.low, 2, low, sizeof low);
+        pri_format_short(drawing->scale.high, 2, high, sizeof high);
         pri_text_append(text,
-                        "<span class=\"scale\">average attention %.2g <img alt=\"logarithmic "
+                        "<span class=\"scale\">average attention %s <img alt=\"logarithmic "
                         "colour scale\" width=\"150\" height=\"12\"",
-                        drawing->scale.low);
+                        low);
         PRI_TRY(append_image_source(text, &strip));
-        pri_text_append(text, " %.2g</span>\n", drawing->scale.high);
+        pri_text_append(text, " %s</span>\n", high);
     }
     if (drawing->collection->run_count)
         pri_text_append(text, "<span><span class=\"swatch kept\"></span>kept</span>"

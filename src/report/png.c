@@ -63,7 +63,10 @@ static pare_status encode(const png_job *job)
         return pri_fail(PARE_ERROR_MEMORY, "out of memory writing a picture");
     }
     png_set_write_fn(png, job->output, append_bytes, flush_nothing);
-    png_set_compression_level(png, 9);
+    /* Pictures are flat areas and repeated pixels: rows as they are pack best, and levels above 6
+     * cost five times the time for 2% of the size. */
+    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
+    png_set_compression_level(png, 6);
     png_set_IHDR(png, info, (png_uint_32)job->width, (png_uint_32)job->height, 8,
                  job->palette ? PNG_COLOR_TYPE_PALETTE : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);

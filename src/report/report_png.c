@@ -52,6 +52,7 @@ static pare_status save_figures(const pri_collection *collection, const char *ou
         figure.chart.width = 760;
         figure.chart.height = 400;
         figure.chart.text_size = 14;
+        figure.chart.labelled = true;
         pare_status status = figure.empty ? PARE_OK : save_chart(&figure.chart, output, name);
         pri_figure_free(&figure);
         PRI_TRY(status);
@@ -179,8 +180,11 @@ static pare_status save_layer(head_sheet *sheet, size_t layer)
     const pare_geometry *geometry = collection->geometry;
     char title[160], name[128];
     if (collection->average) {
-        snprintf(title, sizeof title, "Layer %zu: average attention, %.2g (dark) to %.2g (bright)",
-                 layer + 1, sheet->scale.low, sheet->scale.high);
+        char low[24], high[24];
+        pri_format_short(sheet->scale.low, 2, low, sizeof low);
+        pri_format_short(sheet->scale.high, 2, high, sizeof high);
+        snprintf(title, sizeof title, "Layer %zu: average attention, %s (dark) to %s (bright)",
+                 layer + 1, low, high);
         snprintf(name, sizeof name, "average-layer-%02zu.png", layer + 1);
         PRI_TRY(save_sheet(sheet, draw_average, NULL, map_height(geometry), title, name, layer));
     }

@@ -3,10 +3,16 @@
 #ifndef PARE_TESTS_REPORT_SAMPLE_H
 #define PARE_TESTS_REPORT_SAMPLE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -169,8 +175,8 @@ static void sample_save_mask(const pare_average *average, const pare_result_row 
 }
 
 /* results.json, average and masks as pare_sweep leaves them. */
-static void sample_sweep(const char *directory, size_t layers, size_t heads, size_t queries,
-                         size_t keys)
+static inline void sample_sweep(const char *directory, size_t layers, size_t heads, size_t queries,
+                                size_t keys)
 {
     pare_result_row rows[12];
     pare_results results = sample_results(rows);

@@ -1,0 +1,233 @@
+/* report.html: well-formed, self-contained, escaped, and complete also when files are missing. */
+#include <ctype.h>
+
+#include "report/sample.h"
+
+static char root[] = "/tmp/pare-page-XXXXXX";
+
+static int make_root(void **state)
+{
+    (void)state;
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+    (void)state;
+    return pri_remove_tree(root) == PARE_OK ? 0 : -1;
+}
+
+/* The page of `directory`, to free. */
+static char *make_page(const char *directory)
+{
+    SAMPLE_CHECK(pare_report_html(directory) == PARE_OK);
+    char *path = pri_path_join(directory, "report.html");
+    uint8_t *data;
+    size_t size;
+    SAMPLE_CHECK(pri_file_read(path, 0, &data, &size) == PARE_OK);
+    char *page = malloc(size + 1);
+    SAMPLE_CHECK(page);
+    memcpy(page, data, size);
+    page[size] = 0;
+    pri_free(data);
+    pri_free(path);
+    return page;
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        count++;
+    return count;
+}
+
+/* Every element is closed in order; every attribute is quoted; bare & and < do not occur. */
+static void assert_well_formed(const char *page)
+{
+    enum { DEPTH = 64, NAME = 32 };
+    char stack[DEPTH][NAME];
+    size_t depth = 0;
+    assert_true(!strncmp(page, "<!doctype html>", 15));
+    for (const char *at = page + 15; *at; at++) {
+        if (*at == '&')
+            assert_non_null(memchr(at, ';', 8));
+        if (*at != '<')
+            continue;
+        bool closing = at[1] == '/', quoted = false;
+        const char *start = at + 1 + closing;
+        size_t length = 0;
+        while (isalnum((unsigned char)start[length]))
+            length++;
+        assert_true(length > 0 && length < NAME);
+        for (at = start + length; *at && (quoted || *at != '>'); at++) {
+            assert_true(*at != '<');
+            if (*at == '=' && !quoted)
+                assert_true(at[1] == '"');
+            quoted ^= *at == '"';
+        }
+        assert_true(*at == '>');
+        if (closing) {
+            assert_true(depth > 0);
+            depth--;
+            assert_true(strlen(stack[depth]) == length && !strncmp(stack[depth], start, length));
+        } else if (at[-1] != '/') {
+            assert_true(depth < DEPTH);
+            snprintf(stack[depth++], NAME, "%.*s", (int)length, start);
+        }
+    }
+    assert_int_equal(depth, 0);
+}
+
+static void assert_self_contained(const char *page)
+{
+    static const char *const fetches[] = {"http:",   "https:", "<script", "<link",  "<iframe",
+                                          "@import", "url(",   "<object", "srcset", "<base"};
+    for (size_t i = 0; i < sizeof fetches / sizeof fetches[0]; i++)
+        if (strstr(page, fetches[i]))
+            fail_msg("the page has %s", fetches[i]);
+    assert_int_equal(count_of(page, " src=\""), count_of(page, " src=\"data:image/png;base64,"));
+    assert_int_equal(count_of(page, "<img"), count_of(page, " alt=\""));
+}
+
+static void whole_sweep_makes_a_whole_page(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "whole");
+    sample_sweep(directory, 2, 3, 8, 16);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_self_contained(page);
+    assert_int_equal(count_of(page, "<figure class=\"head\">"), 6);
+    assert_int_equal(count_of(page, "alt=\"Average attention of layer"), 6);
+    /* Five masks of attention pruning and two of random, of the first seed each. */
+    assert_int_equal(count_of(page, "type=\"radio\""), 7);
+    assert_int_equal(count_of(page, "alt=\"Mask of layer"), 42);
+    assert_int_equal(count_of(page, "class=\"profile\""), 6);
+    assert_int_equal(count_of(page, "checked=\"\""), 1);
+    assert_non_null(strstr(page, "id=\"run-4\" checked=\"\""));
+    assert_non_null(strstr(page, "<title>random, p = 90.0%: 155.43 (mean of 3 seeds)</title>"));
+    assert_non_null(strstr(page, "<b>90%</b> of the attention cells pruned, test perplexity"));
+    assert_non_null(strstr(page, "goes from 138.20 to 140.04, <b class=\"ap\">+1.3%</b>"));
+    assert_non_null(strstr(page, "at random: <b class=\"rd\">+12.5%</b>"));
+    assert_non_null(strstr(page, "<b>1.31&#215;</b> dense training speed"));
+    assert_non_null(strstr(page, "pare sweep recipes/lm-wikitext2-small.yaml"));
+    assert_null(strstr(page, "is not shown"));
+    free(page);
+    pri_free(directory);
+}
+
+static void save_results(const char *directory, const pare_results *results)
+{
+    char *path = pri_path_join(directory, "results.json");
+    SAMPLE_CHECK(pri_make_directories(directory) == PARE_OK);
+    SAMPLE_CHECK(pare_results_save(results, path) == PARE_OK);
+    pri_free(path);
+}
+
+static void text_from_files_is_escaped(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "escaped");
+    pare_result_row rows[12];
+    pare_results results = sample_results(rows);
+    snprintf(results.name, sizeof results.name, "<script>alert(1)</script>");
+    snprintf(results.description, sizeof results.description, "a & b \"c\" \x1b[31m");
+    snprintf(results.metric, sizeof results.metric, "<i>&\">");
+    snprintf(results.machine, sizeof results.machine, "</dd></dl>");
+    snprintf(results.command, sizeof results.command, "pare --set 'x=<y>'");
+    snprintf(results.average_path, sizeof results.average_path, "<img src=x>");
+    snprintf(rows[1].directory, sizeof rows[1].directory, "</style>&");
+    save_results(directory, &results);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_self_contained(page);
+    assert_non_null(strstr(page, "&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert_non_null(strstr(page, "a &amp; b &quot;c&quot;  [31m"));
+    assert_non_null(strstr(page, "&lt;i&gt;&amp;&quot;&gt;"));
+    free(page);
+    pri_free(directory);
+}
+
+static void missing_pictures_are_noted(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "bare");
+    pare_result_row rows[12];
+    pare_results results = sample_results(rows);
+    save_results(directory, &results);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_int_equal(count_of(page, "class=\"head\""), 0);
+    assert_non_null(strstr(page, "Average attention is not shown: "));
+    assert_non_null(strstr(page, "The mask of &quot;Attention pruning 90%&quot; is not shown: "));
+    assert_non_null(strstr(page, "+12.5%"));
+    free(page);
+    results.count = 0;
+    save_results(directory, &results);
+    page = make_page(directory);
+    assert_well_formed(page);
+    free(page);
+    pri_free(directory);
+}
+
+static void masks_of_another_shape_are_left_out(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "shapes");
+    sample_sweep(directory, 2, 2, 4, 8);
+    pare_average *other = sample_average(2, 2, 4, 6, true);
+    pare_result_row row = sample_row("attention-pruning", 90, 0);
+    sample_save_mask(other, &row, directory);
+    pare_average_destroy(other);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_int_equal(count_of(page, "type=\"radio\""), 6);
+    assert_non_null(strstr(page, "2 layers x 2 heads x 4 queries x 6 keys are not the shape"));
+    free(page);
+    pri_free(directory);
+}
+
+/* Attention over a whole sentence has no memory, no future and no one distance. */
+static void attention_without_order_has_no_profile(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "encoder");
+    pare_result_row rows[12];
+    pare_results results = sample_results(rows);
+    save_results(directory, &results);
+    pare_average *average = sample_average(1, 2, 6, 6, false);
+    char *dense = pri_path_join(directory, "dense");
+    char *path = pri_path_join(dense, "average.safetensors");
+    assert_int_equal(pri_make_directories(dense), PARE_OK);
+    assert_int_equal(pare_average_save(average, path), PARE_OK);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_int_equal(count_of(page, "class=\"head\""), 2);
+    assert_int_equal(count_of(page, "class=\"profile\""), 0);
+    assert_null(strstr(page, "of memory"));
+    free(page);
+    pri_free(path);
+    pri_free(dense);
+    pare_average_destroy(average);
+    pri_free(directory);
+}
+
+static void no_results_is_an_error(void **state)
+{
+    (void)state;
+    assert_int_equal(pare_report_html("/nonexistent"), PARE_ERROR_FILE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_sweep_makes_a_whole_page),
+        cmocka_unit_test(text_from_files_is_escaped),
+        cmocka_unit_test(missing_pictures_are_noted),
+        cmocka_unit_test(masks_of_another_shape_are_left_out),
+        cmocka_unit_test(attention_without_order_has_no_profile),
+        cmocka_unit_test(no_results_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, make_root, remove_root);
+}

@@ -1,0 +1,105 @@
+/* The table of results, letter by letter, and the groups behind it. */
+#include "report/sample.h"
+#include "report/summary.h"
+
+static pare_result_row row_of(const char *method, double percent, uint64_t seed, double test)
+{
+    pare_result_row row = {.seed = seed,
+                           .p_nominal = percent,
+                           .p_admissible = percent,
+                           .p_effective = percent,
+                           .valid = (double)NAN,
+                           .test = test,
+                           .tokens_per_second = 3000,
+                           .attention_seconds = 12.34,
+                           .peak_bytes = seed ? 1230000000 : 512000000};
+    snprintf(row.method, sizeof row.method, "%s", method);
+    return row;
+}
+
+static void table_is_as_documented(void **state)
+{
+    (void)state;
+    /* Out of order on purpose; the three random runs have mean 110 and deviation 10. */
+    pare_result_row rows[] = {
+        row_of("random", 90, 3, 120), row_of("attention-pruning", 90, 0, 102.5),
+        row_of("random", 90, 1, 100), row_of("dense", 0, 0, 100),
+        row_of("random", 90, 2, 110), row_of("attention-pruning", 50, 0, (double)NAN),
+    };
+    pare_results results = {.metric = "perplexity", .rows = rows, .count = 6};
+    char *text;
+    assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
+    assert_string_equal(
+        text,
+        "method             p_nom  p_adm  p_eff  valid            test  change  tokens/s  attention"
+        "   memory\n"
+        "-----------------  -----  -----  -----  -----  --------------  ------  --------  ---------"
+        "  -------\n"
+        "dense                0.0    0.0    0.0      -          100.00       -      3000     12.3 s"
+        "   512 MB\n"
+        "attention pruning   50.0   50.0   50.0      -               -       -      3000     12.3 s"
+        "   512 MB\n"
+        "attention pruning   90.0   90.0   90.0      -          102.50   +2.5%      3000     12.3 s"
+        "   512 MB\n"
+        "random, 3 seeds     90.0   90.0   90.0      -  110.00 ± 10.00  +10.0%      3000     12.3 s"
+        "  1.23 GB\n");
+    free(text);
+    results.count = 0;
+    assert_int_equal(pare_results_table(&results, true, &text), PARE_OK);
+    assert_string_equal(text, "| method | p_nom | p_adm | p_eff | valid | test | change | tokens/s "
+                              "| attention | memory |\n"
+                              "| ------ | ----: | ----: | ----: | ----: | ---: | -----: | -------: "
+                              "| --------: | -----: |\n");
+    free(text);
+}
+
+static void groups_have_mean_and_spread(void **state)
+{
+    (void)state;
+    pare_result_row rows[12];
+    pare_results results = sample_results(rows);
+    /* Rescued rows make seeds differ a little in the share they reach. */
+    rows[6].p_admissible = 59.9;
+    pri_summary summary;
+    assert_int_equal(pri_summary_create(&results, &summary), PARE_OK);
+    assert_int_equal(summary.count, 8);
+    assert_ptr_equal(pri_summary_dense(&summary), &summary.groups[0]);
+    assert_int_equal(summary.quality, PRI_QUANTITY_TEST);
+    const pri_group *random = &summary.groups[7];
+    assert_true(pri_group_is(random, "random"));
+    assert_int_equal(random->count, 3);
+    const pri_statistic *test = &random->statistics[PRI_QUANTITY_TEST];
+    double first = random->rows[0]->test, last = random->rows[2]->test;
+    /* The sample's seeds are evenly spaced: the deviation of x - d, x, x + d is d. */
+    assert_true(fabs(test->mean - (first + last) / 2) < 1e-9);
+    assert_true(fabs(test->deviation - (last - first) / 2) < 1e-9);
+    assert_true(test->minimum == first && test->maximum == last);
+    double change = 100 * (test->mean / rows[0].test - 1);
+    assert_true(fabs(pri_summary_change(&summary, random) - change) < 1e-9);
+    pri_summary_free(&summary);
+}
+
+static void validation_stands_in_for_test(void **state)
+{
+    (void)state;
+    pare_result_row rows[] = {row_of("dense", 0, 0, (double)NAN),
+                              row_of("random", 50, 1, (double)NAN)};
+    rows[0].valid = 10;
+    rows[1].valid = 11;
+    pare_results results = {.rows = rows, .count = 2};
+    pri_summary summary;
+    assert_int_equal(pri_summary_create(&results, &summary), PARE_OK);
+    assert_int_equal(summary.quality, PRI_QUANTITY_VALID);
+    assert_true(fabs(pri_summary_change(&summary, &summary.groups[1]) - 10) < 1e-9);
+    pri_summary_free(&summary);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_is_as_documented),
+        cmocka_unit_test(groups_have_mean_and_spread),
+        cmocka_unit_test(validation_stands_in_for_test),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
