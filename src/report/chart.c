@@ -67,13 +67,13 @@ static void place_linear_ticks(chart_axis *axis, size_t wanted, bool widen)
         axis->ticks[axis->tick_count++] = k == 0 ? 0 : k * step; /* never -0 */
 }
 
-/* Decades, and 2 and 5 between them when the axis covers few. */
+/* Decades, and digits between them the fewer decades there are. */
 static void place_logarithmic_ticks(chart_axis *axis)
 {
+    static const double digits[] = {1, 2, 5, 3, 7};
     double decades = log10(axis->maximum / axis->minimum);
     double stride = fmax(1, ceil(decades / 5));
-    static const double digits[] = {1, 2, 5};
-    size_t digit_count = decades < 2 ? 3 : 1;
+    size_t digit_count = decades < 1 ? 5 : decades < 2 ? 3 : 1;
     for (double decade = floor(log10(axis->minimum)); pow(10, decade) <= axis->maximum * 1.0001;
          decade += stride)
         for (size_t i = 0; i < digit_count; i++) {
@@ -82,6 +82,14 @@ static void place_logarithmic_ticks(chart_axis *axis)
             if (inside && axis->tick_count < MAXIMUM_TICKS)
                 axis->ticks[axis->tick_count++] = value;
         }
+}
+
+/* A logarithmic axis has no round ends to widen to: a little air instead. */
+static void pad_logarithmic(chart_axis *axis)
+{
+    double air = pow(axis->maximum / axis->minimum, 0.06);
+    axis->minimum /= air;
+    axis->maximum *= air;
 }
 
 /* Leaves room around data that are all equal, or absent. */
@@ -141,6 +149,8 @@ static chart_axis y_axis(const pri_chart *chart)
             include_value(&axis, 0);
     }
     open_axis(&axis);
+    if (axis.logarithmic && !given)
+        pad_logarithmic(&axis);
     if (axis.logarithmic)
         place_logarithmic_ticks(&axis);
     else
@@ -278,7 +288,7 @@ static double label_room(const pri_chart *chart)
     if (!isnan(chart->reference) && chart->reference_label &&
         strlen(chart->reference_label) > longest)
         longest = strlen(chart->reference_label);
-    return longest ? 12 + 0.56 * chart->text_size * (double)longest : 0.8 * chart->text_size;
+    return longest ? 12 + 0.63 * chart->text_size * (double)longest : 0.8 * chart->text_size;
 }
 
 static double number_room(const pri_chart *chart, const chart_axis *y)

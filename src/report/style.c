@@ -101,6 +101,7 @@ const char *const pri_page_style =
     "@media print{:root{color-scheme:light;--page:#fff;--card:#fff;--text:#000;--quiet:#444;"
     "--rule:#ccc;--grid:#ddd;--dense:#444;--pruned:#0b6e8c;--random:#b8501a}"
     "main{max-width:none;padding:0}section{border:0;padding:0;margin-bottom:24px}"
+    "table,thead th,caption{font-size:.7rem}th,td{padding:4px 5px}.scroll{overflow:visible}"
     ".tabs{display:none}figure,tr{break-inside:avoid}.wide{display:block}.narrow,.legend.narrow{"
     "display:none}"
     ".swatch,.scale img{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
