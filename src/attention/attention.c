@@ -14,6 +14,8 @@
 
 /* Enough tasks for a good balance on many cores, few enough that their buffers stay small. */
 #define TASKS_WANTED 64
+/* Where every part of the rows needs gradients of all keys and values of its own. */
+#define BACKWARD_TASKS_WANTED 16
 /* Fewer rows per task would spend more on packing keys and values than it gains. */
 #define TASK_ROWS_LEAST 48
 #define OBSERVE_ROWS 64
@@ -110,10 +112,10 @@ typedef struct partition {
     size_t groups, parts, rows; /* rows per part */
 } partition;
 
-static partition cut_forward(const pare_attention *call, const pri_shape *shape)
+static partition cut_rows(const pare_attention *call, const pri_shape *shape, size_t tasks)
 {
     size_t sequences = call->queries.count, heads = call->heads;
-    size_t parts = divide_up(TASKS_WANTED, larger(1, heads * sequences));
+    size_t parts = divide_up(tasks, larger(1, heads * sequences));
     size_t rows = larger(TASK_ROWS_LEAST, divide_up(shape->longest_queries, parts));
     return (partition){sequences, larger(1, divide_up(shape->longest_queries, rows)), rows};
 }
@@ -124,10 +126,10 @@ static partition cut_forward(const pare_attention *call, const pri_shape *shape)
 static partition cut_backward(const pare_attention *call, const pri_shape *shape)
 {
     size_t sequences = call->queries.count, heads = call->heads;
-    if (heads * sequences >= TASKS_WANTED / 2)
+    if (heads * sequences >= BACKWARD_TASKS_WANTED)
         return (partition){smaller(sequences, divide_up(TASKS_WANTED, heads)), 1,
                            larger(1, shape->longest_queries)};
-    return cut_forward(call, shape);
+    return cut_rows(call, shape, BACKWARD_TASKS_WANTED);
 }
 
 /* Where everything lies in the workspace, in floats. */
@@ -178,7 +180,7 @@ static void run_forward(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
     const pri_attention_kernels *kernels = kernels_for(context, call);
-    partition cut = cut_forward(call, shape);
+    partition cut = cut_rows(call, shape, TASKS_WANTED);
     size_t tasks = call->heads * cut.groups * cut.parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
@@ -288,14 +290,13 @@ static float *relative_sums_of(const backward_run *run, size_t head, size_t grou
 }
 
 /* target = sum of `parts` rows, `step` floats apart. */
-static void store_sum(const float *rows, size_t parts, size_t step, size_t size, float *target)
+static void store_sum(const float *rows, size_t parts, size_t step, size_t size,
+                      float *restrict target)
 {
-    for (size_t d = 0; d < size; d++) {
-        float sum = rows[d];
-        for (size_t p = 1; p < parts; p++)
-            sum += rows[p * step + d];
-        target[d] = sum;
-    }
+    memcpy(target, rows, size * sizeof *target);
+    for (size_t p = 1; p < parts; p++)
+        for (size_t d = 0; d < size; d++)
+            target[d] += rows[p * step + d];
 }
 
 /* Key and value gradients of one sequence and head from the sums of its parts. */

@@ -65,6 +65,19 @@ static pare_status compile_rows(pare_plan *plan, pare_plan_row kept, void *user,
     return PARE_OK;
 }
 
+static void compile_marks(pare_plan *plan)
+{
+    size_t rows = plan->geometry.heads * plan->geometry.queries;
+    for (size_t row = 0; row < rows; row++) {
+        size_t begin = plan->row_begin[row], cell = begin, end = plan->row_begin[row + 1];
+        for (size_t m = 0; m < plan->marks_per_row; m++) {
+            while (cell < end && plan->columns[cell] < m * PRI_MARK_COLUMNS)
+                cell++;
+            plan->marks[row * plan->marks_per_row + m] = (uint32_t)(cell - begin);
+        }
+    }
+}
+
 static void compile_columns(pare_plan *plan)
 {
     const pare_plan_geometry *geometry = &plan->geometry;
@@ -98,15 +111,19 @@ static void compile_columns(pare_plan *plan)
 static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
 {
     const pare_plan_geometry *geometry = &plan->geometry;
-    size_t rows, columns;
+    size_t rows, columns, marks;
+    /* One mark more than fits, so that the last one counts the whole row. */
+    plan->marks_per_row = (geometry->keys + PRI_MARK_COLUMNS - 1) / PRI_MARK_COLUMNS + 1;
     if (pri_multiply_overflows(geometry->heads, geometry->queries, &rows) ||
-        pri_multiply_overflows(geometry->heads, geometry->keys, &columns))
+        pri_multiply_overflows(geometry->heads, geometry->keys, &columns) ||
+        pri_multiply_overflows(rows, plan->marks_per_row, &marks))
         return pri_fail(PARE_ERROR_ARGUMENT, "a plan of %zu heads is too large", geometry->heads);
     plan->row_begin = pri_allocate_zero(rows + 1, sizeof *plan->row_begin);
     plan->column_begin = pri_allocate_zero(columns + 1, sizeof *plan->column_begin);
     plan->uniform = pri_allocate_zero(rows, sizeof *plan->uniform);
+    plan->marks = pri_allocate(marks, sizeof *plan->marks);
     uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
-    if (!plan->row_begin || !plan->column_begin || !plan->uniform || !fill) {
+    if (!plan->row_begin || !plan->column_begin || !plan->uniform || !plan->marks || !fill) {
         pri_free(fill);
         return PARE_ERROR_MEMORY;
     }
@@ -122,6 +139,7 @@ static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
     plan->cells = pri_allocate(cells, sizeof *plan->cells);
     if (!plan->rows || !plan->cells)
         return PARE_ERROR_MEMORY;
+    compile_marks(plan);
     compile_columns(plan);
     return PARE_OK;
 }
@@ -151,6 +169,7 @@ void pare_plan_destroy(pare_plan *plan)
     pri_free(plan->row_begin);
     pri_free(plan->columns);
     pri_free(plan->uniform);
+    pri_free(plan->marks);
     pri_free(plan->column_begin);
     pri_free(plan->rows);
     pri_free(plan->cells);
@@ -168,7 +187,7 @@ size_t pare_plan_bytes(const pare_plan *plan)
     size_t rows = geometry->heads * geometry->queries, columns = geometry->heads * geometry->keys;
     size_t cell = sizeof *plan->columns + sizeof *plan->rows + sizeof *plan->cells;
     return sizeof *plan + (rows + columns + 2) * sizeof *plan->row_begin + rows +
-           (size_t)pare_plan_kept(plan) * cell;
+           rows * plan->marks_per_row * sizeof *plan->marks + (size_t)pare_plan_kept(plan) * cell;
 }
 
 pare_status pri_plan_geometry_check(const pare_plan_geometry *geometry, const pare_attention *call,
