@@ -351,7 +351,7 @@ static pare_status bench_length(const bench_options *options, pare_context *cont
                                 const double *densities, size_t count, json_t *list)
 {
     bench_case c;
-    bench_row rows[LIST_MAX];
+    bench_row rows[LIST_MAX] = {0};
     pare_status status = PARE_OK;
     if (!case_create(&c, options, length))
         status = PARE_ERROR_MEMORY;

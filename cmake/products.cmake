@@ -16,8 +16,9 @@ if(cli_sources)
 endif()
 
 # pare_shared_library(TARGET FILE rooms...): one shared library out of whole rooms. Only what the
-# headers mark PARE_API is visible; tests/install checks that. The archives go in through linker
-# options, because target_link_libraries knows no whole archives before CMake 3.24.
+# headers mark PARE_API is visible, and tests/install checks that; the map hides what compilers add
+# (Clang's locks of OpenMP). The archives go in through linker options, because
+# target_link_libraries knows no whole archives before CMake 3.24.
 function(pare_shared_library target file)
     set(archives "")
     set(libraries "")
@@ -33,14 +34,16 @@ function(pare_shared_library target file)
         target_link_options(${target} PRIVATE -Wl,-all_load ${archives})
     else()
         target_link_options(${target} PRIVATE
-            -Wl,--whole-archive ${archives} -Wl,--no-whole-archive)
+            -Wl,--whole-archive ${archives} -Wl,--no-whole-archive
+            -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
     endif()
     if(NOT APPLE AND NOT PARE_SANITIZE) # a sanitizer's runtime comes with the program
         target_link_options(${target} PRIVATE -Wl,--no-undefined)
     endif()
     list(TRANSFORM ARGN PREPEND pare_ OUTPUT_VARIABLE room_targets)
     add_dependencies(${target} ${room_targets})
-    set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${archives})
+    set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS
+        ${archives} ${PROJECT_SOURCE_DIR}/cmake/exports.map)
     target_link_libraries(${target} PRIVATE pare_options ${libraries})
     target_include_directories(${target} INTERFACE
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
