@@ -63,11 +63,14 @@ static const struct {
 #endif
 };
 
+/* The kernels for one head: sparse rows where its plan is sparse enough. */
 static const pri_attention_kernels *kernels_for(const pare_context *context,
-                                                const pare_attention *call)
+                                                const pare_attention *call, size_t head)
 {
     pare_level level = pare_context_level(context);
-    return call->plan ? level_kernels[level].sparse : level_kernels[level].dense;
+    const pri_attention_kernels *sparse = level_kernels[level].sparse;
+    bool is_sparse = call->plan && call->plan->share[head] <= sparse->largest_share;
+    return is_sparse ? sparse : level_kernels[level].dense;
 }
 
 static size_t divide_up(size_t a, size_t b)
@@ -146,8 +149,12 @@ static workspace_layout lay_out(const pare_context *context, const pare_attentio
 {
     workspace_layout layout = {0};
     size_t threads = (size_t)pare_context_threads(context), sequences = call->queries.count;
+    pare_level level = pare_context_level(context);
+    size_t scratch = level_kernels[level].dense->scratch_floats(shape);
+    if (call->plan)
+        scratch = larger(scratch, level_kernels[level].sparse->scratch_floats(shape));
     /* One page more than needed keeps threads off each other's cache sets and lines. */
-    layout.thread = round_up(kernels_for(context, call)->scratch_floats(shape), PRI_PADDING) + 1024;
+    layout.thread = round_up(scratch, PRI_PADDING) + 1024;
     layout.threads = layout.thread * threads;
     layout.total = layout.threads;
     if (shape->backward) {
@@ -179,7 +186,6 @@ size_t pare_attention_workspace(const pare_context *context, const pare_attentio
 static void run_forward(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
-    const pri_attention_kernels *kernels = kernels_for(context, call);
     partition cut = cut_rows(call, shape, TASKS_WANTED);
     size_t tasks = call->heads * cut.groups * cut.parts;
     int threads = pare_context_threads(context);
@@ -197,7 +203,7 @@ static void run_forward(const pare_context *context, const pare_attention *call,
             size_t queries = pri_sequence_at(call, task.sequence).queries;
             task.end_row = smaller(queries, task.first_row + cut.rows);
             if (task.first_row < task.end_row)
-                kernels->forward(&task, &thread);
+                kernels_for(context, call, task.head)->forward(&task, &thread);
         }
     }
 }
@@ -222,7 +228,6 @@ static void count_cells(const pare_attention *call)
 static void run_observe(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
-    const pri_attention_kernels *kernels = kernels_for(context, call);
     size_t parts = divide_up(shape->longest_queries, OBSERVE_ROWS), tasks = call->heads * parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
@@ -239,7 +244,7 @@ static void run_observe(const pare_context *context, const pare_attention *call,
                 size_t queries = pri_sequence_at(call, task.sequence).queries;
                 task.end_row = smaller(queries, task.first_row + OBSERVE_ROWS);
                 if (task.first_row < task.end_row)
-                    kernels->observe(&task, &thread);
+                    kernels_for(context, call, task.head)->observe(&task, &thread);
             }
         }
     }
@@ -267,6 +272,7 @@ pare_status pare_attention_forward(pare_context *context, const pare_attention *
 
 /* The pieces of the workspace during backward. */
 typedef struct backward_run {
+    const pare_context *context;
     const pare_attention *call;
     const pare_attention_gradient *gradient;
     const pri_shape *shape;
@@ -320,8 +326,8 @@ static void store_key_gradients(const backward_run *run, size_t head, size_t ind
 }
 
 /* One (head, group, part): all sequences of the group, one after the other. */
-static void run_backward_task(const backward_run *run, const pri_attention_kernels *kernels,
-                              size_t index, int thread_index, pri_thread *thread)
+static void run_backward_task(const backward_run *run, size_t index, int thread_index,
+                              pri_thread *thread)
 {
     const pare_attention *call = run->call;
     const pri_shape *shape = run->shape;
@@ -345,7 +351,7 @@ static void run_backward_task(const backward_run *run, const pri_attention_kerne
         task.first_row = part * run->cut.rows;
         task.end_row = smaller(sequence.queries, task.first_row + run->cut.rows);
         if (task.first_row < task.end_row)
-            kernels->backward(&task, thread);
+            kernels_for(run->context, call, head)->backward(&task, thread);
         if (parts == 1)
             store_key_gradients(run, head, task.sequence, task.key_sum);
     }
@@ -395,6 +401,7 @@ pare_status pare_attention_backward(pare_context *context, const pare_attention 
     PRI_TRY(pri_attention_check_backward(call, gradient->output_gradient.data != NULL));
     pri_shape shape = shape_of(call, true);
     backward_run run = {
+        .context = context,
         .call = call,
         .gradient = gradient,
         .shape = &shape,
@@ -404,7 +411,6 @@ pare_status pare_attention_backward(pare_context *context, const pare_attention 
     };
     run.sums = run.scratch + run.layout.threads;
     run.relative = run.sums + run.layout.sums;
-    const pri_attention_kernels *kernels = kernels_for(context, call);
     size_t tasks = call->heads * run.cut.groups * run.cut.parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
@@ -414,7 +420,7 @@ pare_status pare_attention_backward(pare_context *context, const pare_attention 
                              PRI_NOTHING_PACKED, PRI_NOTHING_PACKED};
 #pragma omp for schedule(dynamic, 1)
         for (size_t i = 0; i < tasks; i++)
-            run_backward_task(&run, kernels, i, index, &thread);
+            run_backward_task(&run, i, index, &thread);
     }
     if (run.cut.parts > 1) {
 #pragma omp parallel for num_threads(threads) schedule(static)

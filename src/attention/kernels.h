@@ -20,7 +20,8 @@ typedef struct pri_shape {
 } pri_shape;
 
 /* Scratch memory of one thread, and what it holds from the task before: tasks of the same sequence
- * and head share packed keys and values, tasks of the same head the packed table. */
+ * and head share packed keys and values, tasks of the same head the packed table. A head always
+ * runs on the same kernels, so a head's number says whose packing it is. */
 typedef struct pri_thread {
     float *scratch;
     size_t packed_sequence, packed_head, packed_table_head;
@@ -47,6 +48,9 @@ typedef struct pri_attention_kernels {
     void (*backward)(const pri_task *task, pri_thread *thread);
     /* Adds the rows' probabilities, from the call's logsumexp, to its observer. */
     void (*observe)(const pri_task *task, pri_thread *thread);
+    /* Heads whose plan keeps a larger share of their cells are better left to dense tiles;
+     * measured, docs/kernels.md. (Sparse kernels only.) */
+    double largest_share;
 } pri_attention_kernels;
 
 #define PRI_JOIN_NAMES(a, b) a##b

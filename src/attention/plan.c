@@ -21,6 +21,11 @@ static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
     return PARE_OK;
 }
 
+static size_t admissible_columns(const pare_plan_geometry *geometry, size_t row)
+{
+    return geometry->causal ? row + geometry->keys - geometry->queries + 1 : geometry->keys;
+}
+
 /* Grows `columns` so that one more row fits. */
 static pare_status reserve_row(pare_plan *plan, size_t used, size_t *capacity)
 {
@@ -45,8 +50,7 @@ static pare_status compile_rows(pare_plan *plan, pare_plan_row kept, void *user,
         for (size_t row = 0; row < geometry->queries; row++) {
             PRI_TRY(reserve_row(plan, used, &capacity));
             size_t index = head * geometry->queries + row;
-            size_t reach =
-                geometry->causal ? row + geometry->keys - geometry->queries + 1 : geometry->keys;
+            size_t reach = admissible_columns(geometry, row);
             plan->row_begin[index] = used;
             kept(user, head, row, fill);
             for (size_t column = 0; column < reach; column++) {
@@ -75,6 +79,23 @@ static void compile_marks(pare_plan *plan)
                 cell++;
             plan->marks[row * plan->marks_per_row + m] = (uint32_t)(cell - begin);
         }
+    }
+}
+
+static void compile_bits(pare_plan *plan)
+{
+    const pare_plan_geometry *geometry = &plan->geometry;
+    for (size_t head = 0; head < geometry->heads; head++) {
+        size_t kept = 0, admissible = 0;
+        for (size_t row = 0; row < geometry->queries; row++) {
+            size_t index = head * geometry->queries + row;
+            uint64_t *bits = plan->bits + index * plan->words_per_row;
+            for (size_t i = plan->row_begin[index]; i < plan->row_begin[index + 1]; i++)
+                bits[plan->columns[i] / 64] |= UINT64_C(1) << plan->columns[i] % 64;
+            kept += plan->row_begin[index + 1] - plan->row_begin[index];
+            admissible += admissible_columns(geometry, row);
+        }
+        plan->share[head] = (double)kept / (double)admissible;
     }
 }
 
@@ -111,19 +132,24 @@ static void compile_columns(pare_plan *plan)
 static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
 {
     const pare_plan_geometry *geometry = &plan->geometry;
-    size_t rows, columns, marks;
+    size_t rows, columns, marks, words;
     /* One mark more than fits, so that the last one counts the whole row. */
+    plan->words_per_row = geometry->keys / 64 + 2; /* vectors may be read beyond the last */
     plan->marks_per_row = (geometry->keys + PRI_MARK_COLUMNS - 1) / PRI_MARK_COLUMNS + 1;
     if (pri_multiply_overflows(geometry->heads, geometry->queries, &rows) ||
         pri_multiply_overflows(geometry->heads, geometry->keys, &columns) ||
-        pri_multiply_overflows(rows, plan->marks_per_row, &marks))
+        pri_multiply_overflows(rows, plan->marks_per_row, &marks) ||
+        pri_multiply_overflows(rows, plan->words_per_row, &words))
         return pri_fail(PARE_ERROR_ARGUMENT, "a plan of %zu heads is too large", geometry->heads);
     plan->row_begin = pri_allocate_zero(rows + 1, sizeof *plan->row_begin);
     plan->column_begin = pri_allocate_zero(columns + 1, sizeof *plan->column_begin);
     plan->uniform = pri_allocate_zero(rows, sizeof *plan->uniform);
     plan->marks = pri_allocate(marks, sizeof *plan->marks);
+    plan->bits = pri_allocate_zero(words, sizeof *plan->bits);
+    plan->share = pri_allocate_zero(geometry->heads, sizeof *plan->share);
     uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
-    if (!plan->row_begin || !plan->column_begin || !plan->uniform || !plan->marks || !fill) {
+    if (!plan->row_begin || !plan->column_begin || !plan->uniform || !plan->marks || !plan->bits ||
+        !plan->share || !fill) {
         pri_free(fill);
         return PARE_ERROR_MEMORY;
     }
@@ -140,6 +166,7 @@ static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
     if (!plan->rows || !plan->cells)
         return PARE_ERROR_MEMORY;
     compile_marks(plan);
+    compile_bits(plan);
     compile_columns(plan);
     return PARE_OK;
 }
@@ -170,6 +197,8 @@ void pare_plan_destroy(pare_plan *plan)
     pri_free(plan->columns);
     pri_free(plan->uniform);
     pri_free(plan->marks);
+    pri_free(plan->bits);
+    pri_free(plan->share);
     pri_free(plan->column_begin);
     pri_free(plan->rows);
     pri_free(plan->cells);

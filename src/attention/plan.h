@@ -1,8 +1,8 @@
-/* A plan as the kernels see it: the kept cells of every row as sorted 16-bit columns, and the same
- * cells once more by column for the gradients of keys and values.
+/* A plan as the kernels see it. For sparse rows: the kept cells of every row as sorted 16-bit
+ * columns, and the same cells once more by column for the gradients of keys and values. For dense
+ * tiles: one bit per cell. Heads differ; each runs in the format that suits its density.
  *
- * Other formats (bit-masked tiles, bands, blocks) would stand beside the two lists; a kernel asks
- * for the one it can run. */
+ * Other formats (bands, blocks) would stand beside these; a kernel asks for the one it can run. */
 #ifndef PARE_SRC_ATTENTION_PLAN_H
 #define PARE_SRC_ATTENTION_PLAN_H
 
@@ -20,6 +20,10 @@ struct pare_plan {
     /* (heads, queries, marks_per_row): how many cells of the row lie in columns below m * 64. */
     uint32_t *marks;
     size_t marks_per_row;
+    /* (heads, queries, words_per_row): bit c of a row is its column c, admissible and kept. */
+    uint64_t *bits;
+    size_t words_per_row;
+    double *share; /* (heads): kept cells of the admissible ones */
     /* Column c of head h: rows[column_begin[h * keys + c]] up to the next. `cells` tells where in
      * `columns`, counted from the head's first cell, the same cell is. */
     size_t *column_begin; /* heads * keys + 1 */
@@ -59,6 +63,14 @@ static inline pri_plan_cells pri_plan_row_cells(const pare_plan *plan, size_t he
     size_t first = pri_lower_bound(plan->columns, begin, end, admissible.begin + shift);
     size_t last = pri_lower_bound(plan->columns, first, end, admissible.end + shift);
     return (pri_plan_cells){first, last - first, plan->uniform[index] != 0};
+}
+
+/* Bits column .. column + 31 of a row. */
+static inline uint32_t pri_plan_bits(const uint64_t *row_bits, size_t column)
+{
+    size_t word = column / 64, bit = column % 64;
+    uint64_t low = row_bits[word] >> bit;
+    return (uint32_t)(bit ? low | row_bits[word + 1] << (64 - bit) : low);
 }
 
 /* Those of `cells`, which are of `row`, whose columns lie in begin .. end - 1; both are multiples

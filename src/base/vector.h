@@ -45,6 +45,11 @@ V_INLINE v_mask v_first_lanes(size_t n)
 {
     return (v_mask)(n >= V_WIDTH ? 0xffffu : (1u << n) - 1u);
 }
+/* Lane i is set when bit i is. */
+V_INLINE v_mask v_mask_from_bits(uint32_t bits)
+{
+    return (v_mask)bits;
+}
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {
     return _mm512_maskz_loadu_ps(v_first_lanes(n), p);
@@ -184,6 +189,12 @@ V_INLINE v_mask v_first_lanes(size_t n)
     int count = n >= V_WIDTH ? V_WIDTH : (int)n;
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes));
 }
+V_INLINE v_mask v_mask_from_bits(uint32_t bits)
+{
+    const __m256i lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lanes);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lanes));
+}
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {
     return _mm256_maskload_ps(p, _mm256_castps_si256(v_first_lanes(n)));
@@ -316,6 +327,12 @@ V_INLINE v_mask v_first_lanes(size_t n)
 {
     int32_t count = n >= V_WIDTH ? V_WIDTH : (int32_t)n;
     return (v_mask){0, 1, 2, 3} < (v_mask){count, count, count, count};
+}
+V_INLINE v_mask v_mask_from_bits(uint32_t bits)
+{
+    const v_mask lanes = {1, 2, 4, 8};
+    int32_t word = (int32_t)(bits & 15);
+    return ((v_mask){word, word, word, word} & lanes) == lanes;
 }
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {

@@ -26,7 +26,7 @@ typedef struct case_options {
     size_t distances;               /* 0: as many as the longest sequence needs */
     double density;                 /* kept share of the plan; negative: no plan */
     size_t plan_queries, plan_keys; /* 0: the longest sequence's */
-    double uniform;                 /* share of the plan's rows that attend uniformly */
+    double uniform, empty;          /* share of the plan's rows that attend uniformly; to nothing */
     float dropout;
     uint64_t seed;
 } case_options;
@@ -88,6 +88,8 @@ static inline void case_make_plan(attention_case *c)
     assert_non_null(c->mask);
     for (size_t row = 0; row < rows; row++) {
         bool uniform = pri_random_uniform(o->seed + 7, row) < o->uniform;
+        if (pri_random_uniform(o->seed + 6, row) < o->empty)
+            continue;
         for (size_t j = 0; j < g->keys; j++)
             if (pri_random_uniform(o->seed + 8, row * g->keys + j) < o->density)
                 c->mask[row * g->keys + j] = uniform ? 2 : 1;

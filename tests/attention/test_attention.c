@@ -60,7 +60,8 @@ static void check_against_reference(case_options options)
     case_destroy(c);
 }
 
-static const double densities[] = {-1, 0, .1, .5, .9, 1};
+/* Of plans: none, empty, run as sparse rows, and run as dense tiles with bits. */
+static const double densities[] = {-1, 0, .1, .3, .9, 1};
 #define DENSITIES (sizeof densities / sizeof *densities)
 
 static void test_head_sizes(void **state)
@@ -151,20 +152,26 @@ static void test_partitions(void **state)
     }
 }
 
-static void test_uniform_rows(void **state)
+/* Rows that attend uniformly or not at all, in both formats. */
+static void test_special_rows(void **state)
 {
     (void)state;
-    case_options options = {.heads = 3,
-                            .head_size = 20,
-                            .sequences = 2,
-                            .queries = {40, 22},
-                            .keys = {60, 22},
-                            .causal = true,
-                            .relative = true,
-                            .density = .3,
-                            .uniform = .4,
-                            .seed = 3};
-    check_against_reference(options);
+    const double shares[] = {.3, .9};
+    for (size_t k = 0; k < 4; k++) {
+        case_options options = {.heads = 3,
+                                .head_size = 20,
+                                .sequences = 2,
+                                .queries = {40, 150},
+                                .keys = {60, 170},
+                                .causal = true,
+                                .relative = true,
+                                .window = k < 2 ? 0 : 25,
+                                .density = shares[k % 2],
+                                .uniform = .2,
+                                .empty = .2,
+                                .seed = 3 + k};
+        check_against_reference(options);
+    }
 }
 
 static void test_dropout(void **state)
@@ -229,9 +236,8 @@ static void test_dropout_draws(void **state)
     case_destroy(c);
 }
 
-static void test_empty_rows_are_zero(void **state)
+static void check_empty_rows(double density)
 {
-    (void)state;
     case_options options = {.heads = 2,
                             .head_size = 41,
                             .sequences = 2,
@@ -239,7 +245,8 @@ static void test_empty_rows_are_zero(void **state)
                             .keys = {40, 30},
                             .causal = true,
                             .relative = true,
-                            .density = .04,
+                            .density = density,
+                            .empty = .2,
                             .seed = 11};
     attention_case *c = case_create(options);
     pare_context *context = context_for(NULL, 2);
@@ -266,6 +273,13 @@ static void test_empty_rows_are_zero(void **state)
     case_destroy(c);
 }
 
+static void test_empty_rows_are_zero(void **state)
+{
+    (void)state;
+    check_empty_rows(.1);
+    check_empty_rows(.9);
+}
+
 /* The bits of everything that a call returns. */
 static uint64_t fingerprint(const attention_case *c)
 {
@@ -285,12 +299,13 @@ static void test_threads_change_nothing(void **state)
         {.heads = 1, .sequences = 1, .queries = {400}, .keys = {450}},
         {.heads = 20, .sequences = 4, .queries = {9, 30, 5, 30}, .keys = {9, 33, 6, 38}},
     };
+    const double formats[] = {-1, .2, .8};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        for (int sparse = 0; sparse < 2; sparse++) {
+        for (size_t f = 0; f < 3; f++) {
             case_options options = kinds[k];
             options.head_size = 24;
             options.causal = options.relative = true;
-            options.density = sparse ? .2 : -1;
+            options.density = formats[f];
             options.dropout = .1f;
             options.seed = 80 + k;
             uint64_t hashes[4];
@@ -312,7 +327,8 @@ static void test_threads_change_nothing(void **state)
 static void test_no_leak(void **state)
 {
     (void)state;
-    for (int sparse = 0; sparse < 2; sparse++)
+    const double formats[] = {-1, .05, .7};
+    for (size_t f = 0; f < 3; f++)
         for (size_t level = 0; level < PARE_LEVEL_COUNT; level++) {
             if (!level_is_supported(level))
                 continue;
@@ -324,7 +340,7 @@ static void test_no_leak(void **state)
                                     .causal = true,
                                     .relative = true,
                                     .window = 35,
-                                    .density = sparse ? .05 : -1,
+                                    .density = formats[f],
                                     .seed = 21};
             attention_case *c = case_create(options);
             pare_context *context = context_for(level_names[level], 2);
@@ -501,7 +517,8 @@ static void check_observer(case_options options)
 static void test_observer(void **state)
 {
     (void)state;
-    for (int sparse = 0; sparse < 2; sparse++)
+    const double formats[] = {-1, .3, .8};
+    for (size_t f = 0; f < 3; f++)
         for (int kind = 0; kind < 4; kind++) {
             case_options options = {.heads = 3,
                                     .head_size = 20,
@@ -511,7 +528,7 @@ static void test_observer(void **state)
                                     .causal = kind > 0,
                                     .relative = kind == 2,
                                     .window = kind == 3 ? 30 : 0,
-                                    .density = sparse ? .3 : -1,
+                                    .density = formats[f],
                                     .dropout = kind == 1 ? .2f : 0,
                                     .seed = 61};
             check_observer(options);
@@ -672,7 +689,7 @@ int main(void)
         cmocka_unit_test(test_head_sizes),
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_partitions),
-        cmocka_unit_test(test_uniform_rows),
+        cmocka_unit_test(test_special_rows),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_dropout_draws),
         cmocka_unit_test(test_empty_rows_are_zero),

@@ -6,12 +6,16 @@
  * Scores are exact over admissible cells only: rows of a block are cut to their admissible range,
  * and products run over the range of the block, with exact zeros where a row has no cell.
  *
+ * A plan that keeps much of a head is a bit per cell here: pruned scores are taken out of the
+ * softmax and of the gradients, at the cost of the dense tile.
+ *
  * Relative positions: (q_i + w).r_delta is computed for the band of distances that a group of rows
  * and a block of keys meet, and read askew: row i is shifted by one against row i + 1. */
 #include "attention/dropout.h"
 #include "attention/kernels.h"
 #include "attention/kernels/pack.h"
 #include "attention/kernels/product.h"
+#include "attention/plan.h"
 
 #define BLOCK_ROWS 24 /* a multiple of TILE_ROWS */
 #define BLOCK_KEYS 128
@@ -22,6 +26,7 @@ typedef struct dense_state {
     const pri_shape *shape;
     pri_sequence sequence;
     size_t head, stride;
+    size_t shift; /* column of key 0 in the plan */
     /* Of the sequence and head. Transposed panels: (key blocks, head_size, BLOCK_KEYS). */
     float *keys_transposed, *values_transposed, *keys, *values;
     /* Of the head. */
@@ -117,6 +122,8 @@ static dense_state prepare(const pri_task *task, pri_thread *thread)
     carver c = {thread->scratch, 0};
     carve_state(&s, task->shape, &c);
     s.sequence = pri_sequence_at(call, task->sequence);
+    if (call->plan)
+        s.shift = pri_column_shift(&call->plan->geometry, &s.sequence);
     if (call->relative && thread->packed_table_head != task->head) {
         pack_distances(call, task->shape, task->head, s.distances);
         clear_floats(s.distances_transposed, task->shape->head_size * s.distances_stride);
@@ -238,6 +245,38 @@ static void fill_outside(float *row, pri_range whole, pri_range cells, float val
         row[t] = value;
 }
 
+/* Bit i is set when t + i is one of `cells`, for a vector's lanes. */
+static uint32_t lanes_within(pri_range cells, size_t t)
+{
+    size_t begin = larger(cells.begin, t) - t;
+    size_t end = smaller(larger(cells.end, t) - t, V_WIDTH);
+    return begin < end ? ((1u << (end - begin)) - 1u) << begin : 0;
+}
+
+/* Sets what the plan prunes of a row, in whole vectors; false when none of `cells` is kept. */
+static bool fill_pruned(const dense_state *s, size_t row, key_span span, pri_range cells,
+                        float *values, float value)
+{
+    const pare_plan *plan = s->call->plan;
+    if (!plan)
+        return cells.begin < cells.end;
+    const uint64_t *bits =
+        plan->bits + (s->head * plan->geometry.queries + row) * plan->words_per_row;
+    uint32_t any = 0;
+    for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH) {
+        uint32_t kept = pri_plan_bits(bits, s->shift + span.block_key + t) & lanes_within(cells, t);
+        any |= kept;
+        v_store(values + t, v_select(v_mask_from_bits(kept), v_load(values + t), v_set(value)));
+    }
+    return any != 0;
+}
+
+static bool is_uniform(const dense_state *s, size_t row)
+{
+    const pare_plan *plan = s->call->plan;
+    return plan && plan->uniform[s->head * plan->geometry.queries + row];
+}
+
 static void dropout_factors(const dense_state *s, size_t row, size_t block_key, pri_range cells,
                             float *factors)
 {
@@ -277,15 +316,19 @@ static float exponential(float x)
     return lanes[0];
 }
 
-/* Turns a row of scores into weights exp(s - largest), and the row's sums to the new largest. */
-static void softmax_row(const dense_state *s, running_softmax *softmax, size_t place,
-                        pri_range whole, pri_range cells, float *scores)
+/* Turns row r's scores into weights exp(s - largest), and the row's sums to the new largest. */
+static void softmax_row(const dense_state *s, running_softmax *softmax, row_group group, size_t r,
+                        key_span span, float *scores)
 {
-    if (cells.begin == cells.end) {
+    size_t row = group.first + r, place = group.place + r;
+    pri_range whole = span.vectors, cells = cells_of_row(s, row, span.block_key);
+    if (is_uniform(s, row))
+        clear_floats(scores + whole.begin, whole.end - whole.begin);
+    fill_outside(scores, whole, cells, -INFINITY);
+    if (!fill_pruned(s, row, span, cells, scores, -INFINITY)) {
         clear_floats(scores + whole.begin, whole.end - whole.begin);
         return;
     }
-    fill_outside(scores, whole, cells, -INFINITY);
     v_float largest = v_load(scores + whole.begin);
     for (size_t t = whole.begin + V_WIDTH; t < whole.end; t += V_WIDTH)
         largest = v_max(largest, v_load(scores + t));
@@ -314,10 +357,9 @@ static void forward_group(const dense_state *s, running_softmax *softmax, row_gr
     compute_scores(s, group, span, s->weights);
     for (size_t r = 0; r < group.count; r++) {
         float *row = s->weights + r * BLOCK_KEYS;
-        pri_range cells = cells_of_row(s, group.first + r, block_key);
-        softmax_row(s, softmax, group.place + r, span.vectors, cells, row);
+        softmax_row(s, softmax, group, r, span, row);
         if (s->call->dropout > 0)
-            drop(s, group.first + r, block_key, cells, row);
+            drop(s, group.first + r, block_key, cells_of_row(s, group.first + r, block_key), row);
     }
     product output = {.a = s->weights + span.cells.begin,
                       .a_row = BLOCK_KEYS,
@@ -417,6 +459,8 @@ static void gradient_row(const dense_state *s, row_group group, size_t r, float 
 {
     pri_range cells = cells_of_row(s, group.first + r, span.block_key);
     v_float shift = v_set(logsumexp_of(s, group.first + r)), mean = v_set(expected);
+    if (is_uniform(s, group.first + r))
+        clear_floats(scores + span.vectors.begin, span.vectors.end - span.vectors.begin);
     float factors[BLOCK_KEYS];
     bool dropping = s->call->dropout > 0;
     if (dropping) {
@@ -435,6 +479,10 @@ static void gradient_row(const dense_state *s, row_group group, size_t r, float 
             v_store(scores + t, weight);
         }
     }
+    fill_pruned(s, group.first + r, span, cells, scores, 0);
+    fill_pruned(s, group.first + r, span, cells, gradients, 0);
+    if (is_uniform(s, group.first + r))
+        clear_floats(gradients + span.vectors.begin, span.vectors.end - span.vectors.begin);
 }
 
 /* Weights and score gradients of a group of rows; `block` is the span of the block's rows. */
@@ -595,7 +643,7 @@ static void backward(const pri_task *task, pri_thread *thread)
 
 /* ---- Observation ---- */
 
-static void observe_row(const dense_state *s, size_t row, key_span span, const float *scores)
+static void observe_row(const dense_state *s, size_t row, key_span span, float *scores)
 {
     const pare_observer *observer = s->call->observer;
     const pare_plan_geometry *geometry = &observer->geometry;
@@ -603,11 +651,14 @@ static void observe_row(const dense_state *s, size_t row, key_span span, const f
     double *sums = observer->sums + (s->head * geometry->queries + row) * geometry->keys +
                    pri_column_shift(geometry, &s->sequence) + span.block_key;
     v_float shift = v_set(logsumexp_of(s, row));
-    float weights[BLOCK_KEYS];
+    if (is_uniform(s, row))
+        clear_floats(scores + span.vectors.begin, span.vectors.end - span.vectors.begin);
+    if (!fill_pruned(s, row, span, cells, scores, -INFINITY))
+        return;
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH)
-        v_store(weights + t, v_exp(v_sub(v_load(scores + t), shift)));
+        v_store(scores + t, v_exp(v_sub(v_load(scores + t), shift)));
     for (size_t t = cells.begin; t < cells.end; t++)
-        sums[t] += (double)weights[t];
+        sums[t] += (double)scores[t];
 }
 
 static void observe(const pri_task *task, pri_thread *thread)

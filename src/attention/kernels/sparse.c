@@ -567,4 +567,9 @@ const pri_attention_kernels PRI_SPARSE_KERNELS = {
     .forward = forward,
     .backward = backward,
     .observe = observe,
+#if V_WIDTH == 16
+    .largest_share = .35,
+#else
+    .largest_share = .5,
+#endif
 };
