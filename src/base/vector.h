@@ -15,7 +15,11 @@
 
 #define V_INLINE static inline __attribute__((always_inline))
 /* In front of loops with a small constant count whose arrays are to live in registers. */
+#if defined(__clang__)
+#define V_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define V_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #include <immintrin.h>
