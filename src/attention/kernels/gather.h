@@ -16,14 +16,14 @@ V_INLINE const float *gather_row(const gather_source *source, uint16_t entry)
     return source->rows + (entry * source->stride - source->origin);
 }
 
-/* dots[k] += row_k . with, over `width` vectors from vector `from`, for V_WIDTH rows; lanes of
+/* dots[k] += row_k . with, over `width` vectors from vector `from`, for `rows` rows; lanes of
  * dots[k] are summed later. */
 V_INLINE void dot_step(const gather_source *source, const uint16_t *list, const float *with,
-                       size_t from, const size_t width, v_float dots[V_WIDTH])
+                       size_t from, const size_t width, const size_t rows, v_float dots[V_WIDTH])
 {
     v_float factors[4];
     V_UNROLL for (size_t v = 0; v < width; v++) factors[v] = v_load(with + (from + v) * V_WIDTH);
-    V_UNROLL for (size_t k = 0; k < V_WIDTH; k++)
+    V_UNROLL for (size_t k = 0; k < rows; k++)
     {
         const float *row = gather_row(source, list[k]) + from * V_WIDTH;
         V_UNROLL for (size_t v = 0; v < width; v++) dots[k] =
@@ -32,35 +32,36 @@ V_INLINE void dot_step(const gather_source *source, const uint16_t *list, const 
 }
 
 V_INLINE void dot_all(const gather_source *source, const uint16_t *list, const float *with,
-                      v_float dots[V_WIDTH])
+                      const size_t rows, v_float dots[V_WIDTH])
 {
     size_t from = 0;
     for (; from + 4 <= source->vectors; from += 4)
-        dot_step(source, list, with, from, 4, dots);
+        dot_step(source, list, with, from, 4, rows, dots);
     switch (source->vectors - from) {
     case 3:
-        dot_step(source, list, with, from, 3, dots);
+        dot_step(source, list, with, from, 3, rows, dots);
         break;
     case 2:
-        dot_step(source, list, with, from, 2, dots);
+        dot_step(source, list, with, from, 2, rows, dots);
         break;
     case 1:
-        dot_step(source, list, with, from, 1, dots);
+        dot_step(source, list, with, from, 1, rows, dots);
         break;
     default:
         break;
     }
 }
 
+/* The first `rows` lanes are the dot products of the list's first entries. */
 V_INLINE v_float gather_dots(const gather_source *first, const float *with_first,
                              const gather_source *second, const float *with_second,
-                             const uint16_t *list)
+                             const uint16_t *list, const size_t rows)
 {
     v_float dots[V_WIDTH];
     V_UNROLL for (size_t k = 0; k < V_WIDTH; k++) dots[k] = v_zero();
-    dot_all(first, list, with_first, dots);
+    dot_all(first, list, with_first, rows, dots);
     if (second)
-        dot_all(second, list, with_second, dots);
+        dot_all(second, list, with_second, rows, dots);
     return v_reduce_add_each(dots);
 }
 
@@ -72,13 +73,16 @@ static void gather_dot(const gather_source *first, const float *with_first,
 {
     size_t k = 0;
     for (; k + V_WIDTH <= count; k += V_WIDTH)
-        v_store(out + k, gather_dots(first, with_first, second, with_second, list + k));
+        v_store(out + k, gather_dots(first, with_first, second, with_second, list + k, V_WIDTH));
     if (k == count)
         return;
     uint16_t tail[V_WIDTH];
     for (size_t t = 0; t < V_WIDTH; t++)
         tail[t] = list[k + t < count ? k + t : k];
-    v_store(out + k, gather_dots(first, with_first, second, with_second, tail));
+    if (count - k <= V_WIDTH / 2)
+        v_store(out + k, gather_dots(first, with_first, second, with_second, tail, V_WIDTH / 2));
+    else
+        v_store(out + k, gather_dots(first, with_first, second, with_second, tail, V_WIDTH));
 }
 
 /* to += sum over k of weights[k] * row_k, for `width` vectors from vector `from`. Several rows at a
