@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +22,18 @@ static const verb verbs[] = {
     {&info_command, command_info},
 };
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+/* Threads of GNU OpenMP spin while they wait for each other. Where other programs want the cores
+ * too, that makes a training step several times slower; a few microseconds of spinning lose nothing
+ * on an idle machine. The runtime reads its settings before main, so they need a new image of the
+ * process; where that fails, all still works. */
+static void limit_spinning(char **argument_values)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("GOMP_SPINCOUNT", "3000", 1) == 0)
+        execv("/proc/self/exe", argument_values);
+}
 
 static void on_interrupt(int signal_number)
 {
@@ -72,6 +85,7 @@ int main(int argument_count, char **argument_values)
     for (size_t i = 0; i < VERB_COUNT; i++) {
         if (strcmp(name, verbs[i].command->name))
             continue;
+        limit_spinning(argument_values);
         install_signal_handlers();
         int exit_code = verbs[i].run(argument_count - 1, argument_values + 1);
         if (fflush(stdout)) {
