@@ -1,5 +1,5 @@
-/* The main job: dense training, average attention, masks at every p, training under each, the random
- * control, evaluation, one table and one report. */
+/* The main job: dense training, average attention, masks at every p, training under each, the
+ * random control, evaluation, one table and one report. */
 #ifndef PARE_SWEEP_H
 #define PARE_SWEEP_H
 
@@ -14,7 +14,8 @@ typedef struct pare_sweep_options {
     const char *output;  /* directory; created */
     const char *command; /* what the user typed, for the report; NULL: not shown */
     pare_progress progress;
-    /* Called for every row as soon as it is known; `fresh` is false for rows of an earlier process. */
+    /* Called for every row as soon as it is known; `fresh` is false for rows of an earlier process.
+     */
     void (*row_done)(void *user, const pare_result_row *row, bool fresh);
     void *user;
 } pare_sweep_options;
