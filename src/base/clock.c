@@ -1,6 +1,6 @@
-/* Time and memory as the operating system accounts them. Linux keeps the resident high-water mark in
- * /proc/self/status and resets it when 5 is written to clear_refs, which lets several runs in one
- * process be compared. */
+/* Time and memory as the operating system accounts them. Linux keeps the resident high-water mark
+ * in /proc/self/status and resets it when 5 is written to clear_refs, which lets several runs in
+ * one process be compared. */
 #include "base/clock.h"
 
 #include <stdio.h>
