@@ -27,12 +27,11 @@ pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recip
     PRI_TRY(pare_language_modelling_create(&recipe->data, NULL, &setting->task));
     setting->model.vocabulary =
         pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task));
-    return pare_tape_create(context, &setting->tape);
+    return PARE_OK;
 }
 
 void pri_run_setting_close(pri_run_setting *setting)
 {
-    pare_tape_destroy(setting->tape);
     pare_task_destroy(setting->task);
     *setting = (pri_run_setting){0};
 }
@@ -196,15 +195,15 @@ static pare_status save_vocabulary(const pri_run_setting *setting, const char *d
 }
 
 static pare_status train(const pri_run_setting *setting, const pri_run *run, pare_model *model,
-                         const pare_progress *progress, pare_result_row *row)
+                         pare_tape *tape, const pare_progress *progress, pare_result_row *row)
 {
     if (run->mask && run->start == PARE_START_ZERO_SHOT) {
         row->peak_bytes = pri_peak_resident_bytes();
         return pare_model_save(model, run->directory);
     }
     pare_training_result result;
-    PRI_TRY(pare_train(model, setting->task, setting->tape, &setting->recipe->training,
-                       run->directory, progress, &result));
+    PRI_TRY(pare_train(model, setting->task, tape, &setting->recipe->training, run->directory,
+                       progress, &result));
     row->steps = result.steps;
     row->train_seconds = result.seconds;
     row->tokens_per_second = result.tokens_per_second;
@@ -213,14 +212,12 @@ static pare_status train(const pri_run_setting *setting, const pri_run *run, par
     return PARE_OK;
 }
 
-static pare_status evaluate(const pri_run_setting *setting, pare_model *model,
+static pare_status evaluate(const pri_run_setting *setting, pare_model *model, pare_tape *tape,
                             const pare_progress *progress, pare_result_row *row)
 {
     pare_evaluation valid, test;
-    PRI_TRY(pare_task_evaluate(setting->task, model, setting->tape, PARE_SPLIT_VALID, progress,
-                               &valid));
-    PRI_TRY(
-        pare_task_evaluate(setting->task, model, setting->tape, PARE_SPLIT_TEST, progress, &test));
+    PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_VALID, progress, &valid));
+    PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_TEST, progress, &test));
     row->valid = valid.metric;
     row->test = test.metric;
     row->evaluate_seconds = valid.seconds + test.seconds;
@@ -257,9 +254,13 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     labelled_progress labelled = {&setting->progress, run->label};
     pare_progress progress = {setting->progress.report ? report_with_label : NULL, &labelled};
     pare_model *model = NULL;
+    pare_tape *tape = NULL;
     pri_peak_resident_reset();
-    pare_status status = pare_transformer_xl_create(setting->context, &setting->model,
-                                                    setting->recipe->training.seed, &model);
+    /* A tape of its own: a shared one would keep the size of the largest pass so far. */
+    pare_status status = pare_tape_create(setting->context, &tape);
+    if (status == PARE_OK)
+        status = pare_transformer_xl_create(setting->context, &setting->model,
+                                            setting->recipe->training.seed, &model);
     if (status == PARE_OK && run->mask && run->start != PARE_START_RESTART)
         status = load_dense_weights(run, model);
     if (status == PARE_OK)
@@ -267,9 +268,9 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK)
         status = pare_model_set_mask(model, run->mask);
     if (status == PARE_OK)
-        status = train(setting, run, model, &progress, row);
+        status = train(setting, run, model, tape, &progress, row);
     if (status == PARE_OK)
-        status = evaluate(setting, model, &progress, row);
+        status = evaluate(setting, model, tape, &progress, row);
     if (status == PARE_OK) {
         row->parameters = pare_model_parameter_floats(model);
         row->plan_seconds = pare_model_plan_seconds(model);
@@ -279,6 +280,7 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
             describe_mask(run->mask, row);
     }
     pare_model_destroy(model);
+    pare_tape_destroy(tape);
     return status;
 }
 

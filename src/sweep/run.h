@@ -10,7 +10,6 @@ typedef struct pri_run_setting {
     const pare_recipe *recipe;
     pare_transformer_xl_config model; /* the recipe's, with the vocabulary filled in */
     pare_task *task;
-    pare_tape *tape;
     pare_progress progress;
 } pri_run_setting;
 

@@ -139,13 +139,17 @@ static pare_status observe_dense(sweep *state)
 {
     if (pri_path_exists(state->average_path))
         return pare_average_load(state->average_path, &state->average);
-    pare_model *model;
-    PRI_TRY(pare_model_load(state->setting.context, state->dense_directory, &model));
-    pare_status status =
-        pare_task_observe(state->setting.task, model, state->setting.tape, PARE_SPLIT_TRAIN,
-                          &state->options->progress, &state->average);
+    pare_model *model = NULL;
+    pare_tape *tape = NULL;
+    pare_status status = pare_tape_create(state->setting.context, &tape);
+    if (status == PARE_OK)
+        status = pare_model_load(state->setting.context, state->dense_directory, &model);
+    if (status == PARE_OK)
+        status = pare_task_observe(state->setting.task, model, tape, PARE_SPLIT_TRAIN,
+                                   &state->options->progress, &state->average);
     if (status == PARE_OK)
         status = pare_average_save(state->average, state->average_path);
+    pare_tape_destroy(tape);
     pare_model_destroy(model);
     return status;
 }
