@@ -71,7 +71,7 @@ static void print_overview(FILE *stream)
             "130 interrupted.\n");
 }
 
-int main(int argument_count, char **argument_values)
+static int run_verb(int argument_count, char **argument_values)
 {
     const char *name = argument_count > 1 ? argument_values[1] : NULL;
     if (!name || !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
@@ -87,14 +87,18 @@ int main(int argument_count, char **argument_values)
             continue;
         limit_spinning(argument_values);
         install_signal_handlers();
-        int exit_code = verbs[i].run(argument_count - 1, argument_values + 1);
-        if (fflush(stdout)) {
-            fprintf(stderr, "pare %s: cannot write to standard output: %s\n", name,
-                    strerror(errno));
-            return exit_code ? exit_code : PARE_ERROR_FILE;
-        }
-        return exit_code;
+        return verbs[i].run(argument_count - 1, argument_values + 1);
     }
     fprintf(stderr, "pare: unknown verb '%s'; 'pare help' lists them\n", name);
     return PARE_ERROR_ARGUMENT;
+}
+
+int main(int argument_count, char **argument_values)
+{
+    int exit_code = run_verb(argument_count, argument_values);
+    if (fflush(stdout) && !exit_code) {
+        fprintf(stderr, "pare: cannot write to standard output: %s\n", strerror(errno));
+        return PARE_ERROR_FILE;
+    }
+    return exit_code;
 }

@@ -75,6 +75,8 @@ stderr_is_one_line
 
 # A full disk under standard output is noticed.
 if [ -w /dev/full ]; then
+    expect 4 sh -c "'$pare' --help >/dev/full"
+    stderr_has 'cannot write to standard output'
     expect 4 sh -c "'$pare' info >/dev/full"
     stderr_has 'cannot write .*standard output'
     expect 4 sh -c "'$pare' info --json >/dev/full"
