@@ -21,9 +21,6 @@ static const char *const foreign =
 typedef struct known_name {
     const char *name;
     size_t dimensions, rows, columns;
-    size_t parameter; /* index; SIZE_MAX: none */
-    float *constant;  /* or NULL */
-    bool alias;
 } known_name;
 
 static bool known_parameter(const pare_model *model, const char *name, known_name *known)
@@ -31,21 +28,16 @@ static bool known_parameter(const pare_model *model, const char *name, known_nam
     size_t index = 0;
     while (index < model->parameter_count && strcmp(model->parameters[index].name, name))
         index++;
-    bool alias = false;
     for (size_t i = 0; index == model->parameter_count && i < model->alias_count; i++)
-        if (!strcmp(model->aliases[i].name, name)) {
+        if (!strcmp(model->aliases[i].name, name))
             index = model->aliases[i].parameter;
-            alias = true;
-        }
     if (index == model->parameter_count)
         return false;
     const pare_tensor *tensor = &model->parameters[index].tensor;
     *known = (known_name){.name = name,
                           .dimensions = model->notes[index].dimensions,
                           .rows = tensor->rows,
-                          .columns = tensor->columns,
-                          .parameter = index,
-                          .alias = alias};
+                          .columns = tensor->columns};
     return true;
 }
 
@@ -53,12 +45,8 @@ static bool known_constant(const pare_model *model, const char *name, known_name
 {
     for (size_t i = 0; i < model->constant_count; i++)
         if (!strcmp(model->constants[i].name, name)) {
-            *known = (known_name){.name = name,
-                                  .dimensions = 1,
-                                  .rows = 1,
-                                  .columns = model->constants[i].count,
-                                  .parameter = SIZE_MAX,
-                                  .constant = model->constants[i].value};
+            *known = (known_name){
+                .name = name, .dimensions = 1, .rows = 1, .columns = model->constants[i].count};
             return true;
         }
     return false;
@@ -96,18 +84,18 @@ static const pri_stored_tensor *find_parameter(const pare_model *model, const pr
     return stored;
 }
 
-/* Two names of one parameter must hold one value. */
+/* Two names of one parameter must hold one value. Both shapes have been checked. */
 static pare_status check_tied(const pare_model *model, const pri_safetensors *file,
-                              const known_name *known)
+                              const pri_alias *alias)
 {
-    const pri_stored_tensor *alias = pri_safetensors_find(file, known->name);
-    const pri_stored_tensor *stored = find_parameter(model, file, known->parameter);
-    if (!memcmp(alias->data, stored->data, stored->bytes))
+    const pri_stored_tensor *second = pri_safetensors_find(file, alias->name);
+    const pri_stored_tensor *first = find_parameter(model, file, alias->parameter);
+    if (!second || !memcmp(first->data, second->data, second->bytes))
         return PARE_OK;
     return pri_fail(PARE_ERROR_UNSUPPORTED,
                     "%s: \"%s\" and \"%s\" differ but are one tensor in this model; models with "
                     "untied weights are not offered",
-                    pri_safetensors_name(file), known->name, stored->name);
+                    pri_safetensors_name(file), alias->name, first->name);
 }
 
 static pare_status check_weights(const pare_model *model, const pri_safetensors *file)
@@ -119,9 +107,9 @@ static pare_status check_weights(const pare_model *model, const pri_safetensors 
             return pri_fail(PARE_ERROR_FORMAT, "%s: unexpected tensor \"%s\"; %s",
                             pri_safetensors_name(file), name, foreign);
         PRI_TRY(check_known(file, &known));
-        if (known.alias)
-            PRI_TRY(check_tied(model, file, &known));
     }
+    for (size_t i = 0; i < model->alias_count; i++)
+        PRI_TRY(check_tied(model, file, &model->aliases[i]));
     for (size_t index = 0; index < model->parameter_count; index++)
         if (!find_parameter(model, file, index))
             return pri_fail(PARE_ERROR_FORMAT, "%s: tensor \"%s\" is missing; %s",
