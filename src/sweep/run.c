@@ -55,6 +55,27 @@ static json_t *describe_model(const pare_transformer_xl_config *model)
         "attention_dropout", (double)model->attention_dropout);
 }
 
+/* What decides the weights; how often to log or to save does not. */
+static json_t *describe_training(const pare_training_options *training)
+{
+    return json_pack(
+        "{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}", "optimizer",
+        (int)training->optimizer, "schedule", (int)training->schedule, "rate", training->rate,
+        "minimum_rate", training->minimum_rate, "beta1", training->beta1, "beta2", training->beta2,
+        "epsilon", training->epsilon, "weight_decay", training->weight_decay, "clip",
+        training->clip, "warmup", (json_int_t)training->warmup, "steps",
+        (json_int_t)training->steps, "epochs", training->steps ? 0.0 : training->epochs,
+        "accumulation", (json_int_t)training->accumulation, "evaluate_every",
+        (json_int_t)training->evaluate_every, "patience", (json_int_t)training->patience);
+}
+
+/* The number of lanes changes rounding only. */
+static json_t *describe_evaluation(const pare_language_modelling_options *data)
+{
+    return json_pack("{s:I, s:I}", "evaluation.length", (json_int_t)data->evaluation_length,
+                     "evaluation.memory", (json_int_t)data->evaluation_memory);
+}
+
 static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
 {
     const pare_recipe *recipe = setting->recipe;
@@ -63,39 +84,54 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
         uint64_t count = pare_language_modelling_tokens(setting->task, (pare_split)split);
         json_array_append_new(tokens, json_integer((json_int_t)count));
     }
-    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o}", "method", run->method, "start",
-                     run->mask ? start_names[run->start] : "", "seed",
-                     (json_int_t)recipe->training.seed, "tokens", tokens, "batch",
-                     (json_int_t)recipe->data.lanes, "length", (json_int_t)recipe->data.length,
-                     "model", describe_model(&setting->model));
+    json_t *description = json_pack(
+        "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o}", "method", run->method, "start",
+        run->mask ? start_names[run->start] : "", "seed", (json_int_t)recipe->training.seed,
+        "tokens", tokens, "batch", (json_int_t)recipe->data.lanes, "length",
+        (json_int_t)recipe->data.length, "model", describe_model(&setting->model), "evaluation",
+        describe_evaluation(&recipe->data));
+    /* Pruned runs that begin at the weights of another sweep's dense run may train differently. */
+    bool borrowed = !run->mask && recipe->dense && recipe->start != PARE_START_RESTART;
+    if (description && !borrowed &&
+        json_object_set_new(description, "training", describe_training(&recipe->training))) {
+        json_decref(description);
+        return NULL;
+    }
+    return description;
 }
 
-/* The first key, possibly of a member object, whose values differ. */
+/* The first key, possibly of a member object, whose values differ, or NULL. Keys that `found` lacks
+ * do not count: the version of Pare that wrote it did not note them. */
 static const char *first_difference(json_t *wanted, json_t *found)
 {
-    const char *key;
+    const char *key, *difference = NULL;
     json_t *value;
     json_object_foreach(wanted, key, value)
     {
         json_t *other = json_object_get(found, key);
-        if (json_equal(value, other))
+        if (!other)
             continue;
-        bool members = json_is_object(value) && json_is_object(other);
-        return members ? first_difference(value, other) : key;
+        if (json_is_object(value) && json_is_object(other))
+            difference = first_difference(value, other);
+        else if (!json_equal(value, other))
+            difference = key;
+        if (difference)
+            break;
     }
-    return "a setting of another version of Pare";
+    return difference;
 }
 
 static pare_status check_identity(const char *path, const char *directory, json_t *wanted)
 {
     json_t *found;
     PRI_TRY(pri_json_load(path, &found));
+    const char *difference = first_difference(wanted, found);
     pare_status status = PARE_OK;
-    if (!json_equal(wanted, found))
+    if (difference)
         status = pri_fail(PARE_ERROR_ARGUMENT,
                           "%s: holds a run of other settings ('%s' differs); remove it or choose "
                           "another output directory",
-                          directory, first_difference(wanted, found));
+                          directory, difference);
     json_decref(found);
     return status;
 }

@@ -175,6 +175,16 @@ static void other_settings_are_refused(void **state)
     assert_non_null(strstr(pare_error_message(), "feed_forward"));
     pare_recipe_free(&recipe);
 
+    load(f, "training.rate=0.02", &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "'rate'"));
+    pare_recipe_free(&recipe);
+
+    load(f, "evaluation.memory=4", &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "evaluation.memory"));
+    pare_recipe_free(&recipe);
+
     load(f, "sweep.scope=head", &recipe);
     assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_ERROR_ARGUMENT);
     assert_non_null(strstr(pare_error_message(), "another mask"));
