@@ -31,9 +31,9 @@ typedef struct sweep {
     pare_average *average;
 } sweep;
 
-/* ---- One process per output directory ---- */
+/* ---- One process per directory ---- */
 
-static pare_status lock_output(const char *directory, int *descriptor)
+static pare_status lock_directory(const char *directory, int *descriptor)
 {
     *descriptor = -1;
     PRI_TRY(pri_make_directories(directory));
@@ -48,7 +48,7 @@ static pare_status lock_output(const char *directory, int *descriptor)
     if (flock(opened, LOCK_EX | LOCK_NB)) {
         status = pri_fail(PARE_ERROR_FILE,
                           "%s: another process is working in this directory; wait for it or choose "
-                          "another output",
+                          "another one",
                           directory);
         close(opened);
         return status;
@@ -154,6 +154,27 @@ static pare_status observe_dense(sweep *state)
     return status;
 }
 
+/* The dense run may belong to several sweeps at once: while there is something to make, only one of
+ * them works on it. */
+static pare_status make_dense(sweep *state)
+{
+    char *result_path = pri_path_join(state->dense_directory, "result.json");
+    if (!result_path)
+        return PARE_ERROR_MEMORY;
+    int lock = -1;
+    pare_status status = PARE_OK;
+    if (!pri_path_exists(result_path) || !pri_path_exists(state->average_path))
+        status = lock_directory(state->dense_directory, &lock);
+    pri_free(result_path);
+    if (status == PARE_OK)
+        status = run_dense(state);
+    if (status == PARE_OK)
+        status = observe_dense(state);
+    if (lock >= 0)
+        close(lock);
+    return status;
+}
+
 static void name_run(pri_run *run, double percent, uint64_t seed)
 {
     const char *suffix[] = {[PARE_START_RESTART] = "",
@@ -199,8 +220,7 @@ static pare_status run_pruned(sweep *state, pare_method method, double percent, 
 static pare_status run_all(sweep *state)
 {
     const pare_recipe *recipe = state->setting.recipe;
-    PRI_TRY(run_dense(state));
-    PRI_TRY(observe_dense(state));
+    PRI_TRY(make_dense(state));
     relative_path(state->options->output, state->average_path, state->results->average_path,
                   sizeof state->results->average_path);
     for (size_t i = 0; i < recipe->percent_count; i++)
@@ -240,7 +260,7 @@ pare_status pare_sweep(pare_context *context, const pare_recipe *recipe,
 {
     *results = (pare_results){.count = 0};
     int lock;
-    PRI_TRY(lock_output(options->output, &lock));
+    PRI_TRY(lock_directory(options->output, &lock));
     pare_status status = sweep_in_locked_output(context, recipe, options, results);
     close(lock);
     if (status != PARE_OK)
@@ -277,7 +297,7 @@ pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
                              pare_result_row *row)
 {
     int lock;
-    PRI_TRY(lock_output(options->output, &lock));
+    PRI_TRY(lock_directory(options->output, &lock));
     pare_mask *mask = NULL;
     pri_run_setting setting = {0};
     pare_status status = mask_path ? pare_mask_load(mask_path, &mask) : PARE_OK;
