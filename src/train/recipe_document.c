@@ -284,8 +284,11 @@ static pare_status check_mapping(pri_recipe_document *document, yaml_document_t 
         const cyaml_schema_field_t *field = NULL;
         char path[128];
         PRI_TRY(check_key(document, key, fields, section, from, path, &field));
-        PRI_TRY(add_place(document, path, line_of(key), from));
-        if (field->value.type == CYAML_MAPPING)
+        bool is_section = field->value.type == CYAML_MAPPING;
+        /* An override gives a key, not its section: what that lacks is not the override's fault. */
+        if (!is_section || !from.override)
+            PRI_TRY(add_place(document, path, line_of(key), from));
+        if (is_section)
             PRI_TRY(check_mapping(document, tree, value, field->value.mapping.fields, path, from));
         else if (field->value.type == CYAML_SEQUENCE)
             PRI_TRY(check_list(document, tree, value, &field->value, path, from));
