@@ -43,7 +43,7 @@ static json_t *evaluation_to_json(const cli_session *session, const pare_evaluat
 int command_eval(int argument_count, char **argument_values)
 {
     static const char *const splits[] = {"train", "valid", "test", NULL};
-    source_options source = {0};
+    source_options source = {.evaluation_only = true};
     const char *mask = NULL;
     bool dense = false, json = false;
     int split = PARE_SPLIT_TEST;
@@ -57,7 +57,8 @@ int command_eval(int argument_count, char **argument_values)
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"batch", "N", OPTION_COUNT, &source.lanes, "lanes computed together; speed only", NULL},
         {"length", "N", OPTION_COUNT, &source.length, "tokens per segment", NULL},
-        {"memory", "N", OPTION_COUNT, &source.memory, "states of earlier tokens to look at", NULL},
+        {"memory", "N", OPTION_COUNT, &source.memory,
+         "states of earlier tokens to look at; 0: as trained", NULL},
         {"threads", "N", OPTION_COUNT, &source.threads, "default: all cores", NULL},
         {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
         {0}};
@@ -66,8 +67,10 @@ int command_eval(int argument_count, char **argument_values)
     if (!parse_arguments(&eval_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    if (!source.recipe == !source.text)
-        return fail_usage("eval", "give either --recipe or --text");
+    if ((exit_code = check_source("eval", &source)))
+        return exit_code;
+    if (mask && dense)
+        return fail_usage("eval", "give either --mask or --dense");
 
     cli_session session = {0};
     pare_evaluation evaluation;

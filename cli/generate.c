@@ -55,6 +55,8 @@ int command_generate(int argument_count, char **argument_values)
         return exit_code;
     if (temperature < 0 || top_p <= 0 || top_p > 1)
         return fail_usage("generate", "--temperature must be 0 or more and --top-p in (0, 1]");
+    if (mask && dense)
+        return fail_usage("generate", "give either --mask or --dense");
 
     json_t *pieces = json ? json_array() : NULL;
     pare_generate_options request = {.tokens = tokens,
@@ -68,8 +70,8 @@ int command_generate(int argument_count, char **argument_values)
     pare_status status = open_session(&session, parsed.positionals[0], mask, dense, threads);
     if (status == PARE_OK)
         status = pare_generate(session.model, session.tape, session.vocabulary, prompt, &request);
-    if (!json)
-        printf("\n");
+    if (!json && (status == PARE_OK || status == PARE_ERROR_INTERRUPTED))
+        printf("\n"); /* the text ends without one */
     if (status != PARE_OK)
         exit_code = fail("generate", status);
     else if (json)

@@ -1,6 +1,7 @@
 /* pare info: this machine, or what is in a model directory, a mask or an average. */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,10 +22,12 @@ const cli_command info_command = {
 static int describe_machine(const pare_context *context, bool json)
 {
     pare_level chosen = pare_context_level(context);
+    const char *asked = getenv("PARE_ISA");
     json_t *levels = json_array();
     if (!json)
-        printf("Pare %s\nCPU      %s\nthreads  %d\nkernels  %s\n", PARE_VERSION, pare_cpu_name(),
-               pare_context_threads(context), pare_level_name(chosen));
+        printf("Pare %s\nCPU      %s\nthreads  %d\nkernels  %s\n         %s\n", PARE_VERSION,
+               pare_cpu_name(), pare_context_threads(context), pare_level_name(chosen),
+               asked && *asked ? "as PARE_ISA asks" : "the best level of this CPU in this build");
     for (int i = 0; i < PARE_LEVEL_COUNT; i++) {
         pare_level level = (pare_level)i;
         if (!pare_level_supported(level))

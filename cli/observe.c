@@ -74,8 +74,8 @@ int command_observe(int argument_count, char **argument_values)
     if (!parse_arguments(&observe_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    if (!source.recipe == !source.text)
-        return fail_usage("observe", "give either --recipe or --text");
+    if ((exit_code = check_source("observe", &source)))
+        return exit_code;
 
     cli_session session = {0};
     pare_average *average = NULL;

@@ -19,6 +19,15 @@ pare_status open_context(uint64_t threads, pare_context **context)
     return pare_context_create(&options, context);
 }
 
+int check_source(const char *verb, const source_options *options)
+{
+    if (!options->recipe == !options->text)
+        return fail_usage(verb, "give either --recipe or --text");
+    if (options->text && options->set.count)
+        return fail_usage(verb, "--set overrides a key of a recipe, so it needs --recipe");
+    return 0;
+}
+
 static pare_status choose_mask(cli_session *session, const char *mask_path, bool dense)
 {
     if (dense)
@@ -71,6 +80,8 @@ pare_status open_task(cli_session *session, const source_options *options)
         data.length = data.evaluation_length = options->length;
     if (options->lanes)
         data.lanes = data.evaluation_lanes = options->lanes;
+    if (options->evaluation_only)
+        data.lanes = 1; /* evaluation has lanes of its own */
     if (options->memory)
         data.evaluation_memory = options->memory;
     return pare_language_modelling_create(&data, session->vocabulary, &session->task);

@@ -23,7 +23,11 @@ typedef struct source_options {
     string_list set;
     uint64_t lanes, length, memory; /* 0: the recipe's, or defaults */
     uint64_t threads;
+    bool evaluation_only; /* a text too short for the lanes of training will do */
 } source_options;
+
+/* Prints what is wrong with `options` and returns an exit code, 0 when they fit together. */
+int check_source(const char *verb, const source_options *options);
 
 pare_status open_context(uint64_t threads, pare_context **context);
 

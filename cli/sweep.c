@@ -137,6 +137,8 @@ int command_sweep(int argument_count, char **argument_values)
     if (!parse_arguments(&sweep_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
+    if ((request.vocabulary || request.tokens) && !request.dry_run)
+        return fail_usage("sweep", "--vocabulary and --tokens are for --dry-run");
 
     pare_recipe recipe = {0};
     pare_context *context = NULL;
@@ -148,7 +150,7 @@ int command_sweep(int argument_count, char **argument_values)
     if (status != PARE_OK) {
         exit_code = fail("sweep", status);
     } else {
-        snprintf(output, sizeof output, "runs/%s", recipe.name);
+        snprintf(output, sizeof output, "runs/%s", recipe.name ? recipe.name : "sweep");
         request.output = request.output ? request.output : output;
         exit_code = request.dry_run ? estimate(context, &recipe, &request)
                                     : run(context, &recipe, &request, command);
