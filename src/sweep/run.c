@@ -136,20 +136,27 @@ static pare_status check_identity(const char *path, const char *directory, json_
     return status;
 }
 
-/* Makes the directory this run's, or checks that it is. */
+/* Makes the directory this run's, or checks that it is. run.json is the first file of a run, so a
+ * model without one came from elsewhere and is not overwritten. */
 static pare_status claim_directory(const pri_run_setting *setting, const pri_run *run)
 {
     json_t *wanted = describe_run(setting, run);
     char *path = pri_path_join(run->directory, "run.json");
+    char *weights = pri_path_join(run->directory, "model.safetensors");
     pare_status status = PARE_OK;
-    if (!wanted || !path)
+    if (!wanted || !path || !weights)
         status = pri_fail(PARE_ERROR_MEMORY, "out of memory describing a run");
     else if (pri_path_exists(path))
         status = check_identity(path, run->directory, wanted);
+    else if (pri_path_exists(weights))
+        status = pri_fail(PARE_ERROR_ARGUMENT,
+                          "%s: holds a model that is not of a run; choose another output directory",
+                          run->directory);
     else if ((status = pri_make_directories(run->directory)) == PARE_OK)
         status = pri_json_save(wanted, path);
     json_decref(wanted);
     pri_free(path);
+    pri_free(weights);
     return status;
 }
 
