@@ -57,6 +57,15 @@ stdout_has '^perplexity [0-9.]+ '
 expect 0 "$pare" eval pruned --text text.txt --json
 stdout_has '"metric": "perplexity"'
 
+echo 'the cat' >sentence.txt # too short for the lanes of training
+expect 0 "$pare" eval dense --text sentence.txt
+stdout_has 'over 2 tokens'
+for verb in "eval dense --text text.txt" "generate dense"; do
+    # shellcheck disable=SC2086 # several words
+    expect 2 "$pare" $verb --mask mask.safetensors --dense
+    stderr_has 'either --mask or --dense'
+done
+
 expect 0 "$pare" generate pruned --prompt "the cat" --tokens 12 --seed 7
 cp .stdout first.txt
 expect 0 "$pare" generate pruned --prompt "the cat" --tokens 12 --seed 7
