@@ -1,3 +1,4 @@
+/* The configuration of a Transformer-XL: what fits together, and its config.json. */
 #ifndef PARE_SRC_MODELS_TRANSFORMER_XL_H
 #define PARE_SRC_MODELS_TRANSFORMER_XL_H
 
