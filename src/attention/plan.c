@@ -215,8 +215,10 @@ size_t pare_plan_bytes(const pare_plan *plan)
     const pare_plan_geometry *geometry = &plan->geometry;
     size_t rows = geometry->heads * geometry->queries, columns = geometry->heads * geometry->keys;
     size_t cell = sizeof *plan->columns + sizeof *plan->rows + sizeof *plan->cells;
-    return sizeof *plan + (rows + columns + 2) * sizeof *plan->row_begin + rows +
-           rows * plan->marks_per_row * sizeof *plan->marks + (size_t)pare_plan_kept(plan) * cell;
+    size_t row = sizeof *plan->uniform + plan->marks_per_row * sizeof *plan->marks +
+                 plan->words_per_row * sizeof *plan->bits;
+    return sizeof *plan + (rows + columns + 2) * sizeof *plan->row_begin + rows * row +
+           geometry->heads * sizeof *plan->share + (size_t)pare_plan_kept(plan) * cell;
 }
 
 pare_status pri_plan_geometry_check(const pare_plan_geometry *geometry, const pare_attention *call,

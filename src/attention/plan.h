@@ -74,7 +74,7 @@ static inline uint32_t pri_plan_bits(const uint64_t *row_bits, size_t column)
 }
 
 /* Those of `cells`, which are of `row`, whose columns lie in begin .. end - 1; both are multiples
- * of PRI_MARK_COLUMNS, or end is beyond the last column. */
+ * of PRI_MARK_COLUMNS and may lie beyond the last column. */
 static inline pri_plan_cells pri_plan_cells_between(const pare_plan *plan, size_t head, size_t row,
                                                     pri_plan_cells cells, size_t begin, size_t end)
 {
