@@ -419,8 +419,8 @@ static void backward_rows(const sparse_state *s, const pri_task *task, const row
 /* The first row that the window keeps from seeing key `key`, or `end_row`. */
 static size_t window_end(const sparse_state *s, size_t key, size_t end_row)
 {
-    if (!s->call->window)
-        return end_row;
+    if (!s->call->window || s->call->window >= s->sequence.keys)
+        return end_row; /* no limit; a window this wide must not overflow the sum below */
     size_t reach = key + s->call->window;
     return reach > s->sequence.memory ? smaller(end_row, reach - s->sequence.memory) : 0;
 }
