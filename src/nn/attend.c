@@ -134,6 +134,10 @@ static pare_status check(const pare_attention *layout, pare_tensor *const inputs
                          const pare_relative_tensors *relative)
 {
     size_t columns = layout->heads * layout->head_size;
+    if (layout->queries.count != layout->keys.count) /* the workspace's size looks at both */
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "attention: the layout has %zu sequences of queries but %zu of keys",
+                        layout->queries.count, layout->keys.count);
     PRI_TRY(check_tokens("the query", inputs[0], columns, &layout->queries));
     PRI_TRY(check_tokens("the key", inputs[1], columns, &layout->keys));
     PRI_TRY(check_tokens("the value", inputs[2], columns, &layout->keys));
