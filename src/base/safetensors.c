@@ -466,7 +466,11 @@ static pare_status add_tensor(pri_safetensors_writer *writer, const char *name, 
         json_array_append_new(extents, json_integer((json_int_t)shape[d]));
     }
     size_t begin = writer->bytes;
-    PRI_TRY(add_span(writer, data, bytes));
+    pare_status status = add_span(writer, data, bytes);
+    if (status != PARE_OK) {
+        json_decref(extents);
+        return status;
+    }
     json_t *description =
         json_pack("{s:s, s:o, s:[I, I]}", "dtype", pri_data_type_name(type), "shape", extents,
                   "data_offsets", (json_int_t)begin, (json_int_t)writer->bytes);

@@ -57,7 +57,7 @@ static pare_status encode(const png_job *job)
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info || setjmp(png_jmpbuf(png))) {
-        png_destroy_write_struct(&png, NULL);
+        png_destroy_write_struct(&png, &info);
         pri_free(job->output->data);
         *job->output = (pri_bytes){0};
         return pri_fail(PARE_ERROR_MEMORY, "out of memory writing a picture");
