@@ -29,7 +29,11 @@ static double cell_heat(const text_picture *picture, size_t row, size_t column)
 
 static double cell_kept(const text_picture *picture, size_t row, size_t column)
 {
-    return picture->kept.values ? picture->kept.values[row * picture->kept.columns + column] : 1;
+    if (!picture->kept.values)
+        return 1;
+    /* NaN: not admissible for the mask, though it is for the average (another window). */
+    double kept = picture->kept.values[row * picture->kept.columns + column];
+    return isnan(kept) ? 0 : kept;
 }
 
 static uint8_t mix(uint8_t dark, uint8_t light, double share)
