@@ -1,5 +1,6 @@
-/* Memory: every allocation of the library goes through here, 64-byte aligned, so that a test can
- * count them; and arenas for what lives as long as a step. */
+/* Memory: the library allocates here, 64-byte aligned, so that a test can count allocations (only
+ * strings that callers free(), base/text_buffer.h, are not); and arenas for what lives as long as a
+ * step. */
 #ifndef PARE_SRC_BASE_MEMORY_H
 #define PARE_SRC_BASE_MEMORY_H
 

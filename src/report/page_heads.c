@@ -108,7 +108,7 @@ static pare_status append_head(pri_text *text, head_drawing *drawing, size_t lay
     return PARE_OK;
 }
 
-/* What a closed layer tells: the range of its heads' entropies, and the kept range per run. */
+/* What a closed layer tells: the range of its heads' entropies. */
 static void append_layer_summary(pri_text *text, const pri_collection *collection, size_t layer)
 {
     size_t heads = collection->geometry->heads;

@@ -92,7 +92,6 @@ const char *const pri_page_style =
     "font-size:.92rem}\n"
     ".facts dt{color:var(--quiet)}.facts dd{margin:0;overflow-wrap:anywhere}\n"
     "code{font:.88em/1.5 ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans Mono\",monospace}\n"
-    "footer{color:var(--quiet);font-size:.85rem;margin-top:24px}\n"
     "@media (max-width:640px){main{padding:28px 14px 48px}section{padding:18px 16px}"
     "h1{font-size:1.6rem}.lead{font-size:1.15rem;margin:20px 0}.wide{display:none}"
     ".narrow{display:block}.legend.narrow{display:flex}th,td{padding:7px "

@@ -32,7 +32,7 @@ typedef struct pri_group {
 } pri_group;
 
 typedef struct pri_summary {
-    pri_group *groups; /* dense first, then attention pruning and random, each by rising p */
+    pri_group *groups; /* dense, attention pruning, random; each by start, then by rising p */
     size_t count;
     const pare_result_row **rows; /* in the order of the groups */
     pri_quantity quality;         /* test where any row has it, validation otherwise */

@@ -1,5 +1,5 @@
 /* The table of a sweep: one line per method and p, seeds of a random control as mean and standard
- * deviation. The cells are made once and set for a terminal, for Markdown or (html.c) for the page.
+ * deviation. The cells are made once and set for a terminal, for Markdown or (page.c) for the page.
  */
 #include "report/table.h"
 

@@ -39,9 +39,9 @@ V_INLINE v_float v_negate(v_float x)
 
 /* ---- Activations ---- */
 
-/* Cumulative normal distribution by 7.1.26 of Abramowitz and Stegun, off by at most 7.5e-8; small
- * values keep their relative accuracy because the tail is computed, not 1 - (1 - tail). `density`
- * receives exp(-x^2 / 2). */
+/* Cumulative normal distribution by 7.1.26 of Abramowitz and Stegun, off by at most 7.5e-8; the
+ * tail itself is computed, not 1 - (1 - tail), so that small values are not lost to cancellation.
+ * `density` receives exp(-x^2 / 2). */
 V_INLINE v_float normal_cumulative(v_float x, v_float *density)
 {
     v_float z = v_mul(v_max(x, v_negate(x)), v_set(0.70710678f));
