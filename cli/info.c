@@ -48,9 +48,8 @@ static int describe_machine(const pare_context *context, bool json)
 
 static json_t *geometry_to_json(const pare_geometry *g)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I}", "kind",
-                     g->kind == PARE_GEOMETRY_CELL ? "cell" : "distance", "layers",
-                     (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I}", "kind", pare_geometry_names[g->kind],
+                     "layers", (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
                      (json_int_t)g->queries, "keys", (json_int_t)g->keys, "causal", g->causal,
                      "window", (json_int_t)g->window);
 }
@@ -58,22 +57,21 @@ static json_t *geometry_to_json(const pare_geometry *g)
 static void print_geometry(const pare_geometry *g)
 {
     printf("geometry  %s, %zu layers x %zu heads, %zu queries x %zu keys%s\n",
-           g->kind == PARE_GEOMETRY_CELL ? "cell" : "distance", g->layers, g->heads, g->queries,
-           g->keys, g->causal ? ", causal" : "");
+           pare_geometry_names[g->kind], g->layers, g->heads, g->queries, g->keys,
+           g->causal ? ", causal" : "");
 }
 
 static json_t *describe_mask(const pare_mask *mask, bool json)
 {
-    static const char *const methods[] = {"attention-pruning", "random", "compat"};
     const pare_geometry *g = pare_mask_geometry(mask);
     pare_mask_report r = pare_mask_describe(mask);
     if (json)
         return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:o}", "type", "mask", "method",
-                         methods[r.method], "p_nom", r.p_nominal, "p_adm", r.p_admissible, "p_eff",
-                         r.p_effective, "kept_mass", r.kept_mass, "corpus", r.corpus, "geometry",
-                         geometry_to_json(g));
+                         pare_method_names[r.method], "p_nom", r.p_nominal, "p_adm", r.p_admissible,
+                         "p_eff", r.p_effective, "kept_mass", r.kept_mass, "corpus", r.corpus,
+                         "geometry", geometry_to_json(g));
     printf("mask      %s, p_nom %.2f  p_adm %.2f  p_eff %.2f, keeps %.2f%% of the attention\n",
-           methods[r.method], r.p_nominal, r.p_admissible, r.p_effective, r.kept_mass);
+           pare_method_names[r.method], r.p_nominal, r.p_admissible, r.p_effective, r.kept_mass);
     print_geometry(g);
     printf("corpus    %s (hash %016llx)\n", r.corpus, (unsigned long long)r.corpus_hash);
     return NULL;

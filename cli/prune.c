@@ -25,12 +25,6 @@ const cli_command prune_command = {
     .positionals_min = 1,
     .positionals_max = 1};
 
-static const char *const methods[] = {"attention-pruning", "random", "compat", NULL};
-static const char *const geometries[] = {"cell", "distance", NULL};
-static const char *const averages[] = {"valid", "mass", NULL};
-static const char *const scopes[] = {"layer", "head", "row", "model", NULL};
-static const char *const empty_rows[] = {"keep-one", "zero", "compat-uniform", NULL};
-
 typedef struct prune_request {
     const char *output, *show;
     double percent;
@@ -128,13 +122,15 @@ int command_prune(int argument_count, char **argument_values)
         {"percent", "P", OPTION_NUMBER, &request.percent, "share to prune, 0 to 100; required",
          NULL},
         {"output", "FILE", OPTION_STRING, &request.output, "default mask.safetensors", NULL},
-        {"method", "NAME", OPTION_CHOICE, &request.method, "what to prune", methods},
+        {"method", "NAME", OPTION_CHOICE, &request.method, "what to prune", pare_method_names},
         {"geometry", "NAME", OPTION_CHOICE, &request.geometry, "what one bit stands for",
-         geometries},
-        {"average", "NAME", OPTION_CHOICE, &request.average, "how rare positions count", averages},
-        {"scope", "NAME", OPTION_CHOICE, &request.scope, "where the smallest are sought", scopes},
+         pare_geometry_names},
+        {"average", "NAME", OPTION_CHOICE, &request.average, "how rare positions count",
+         pare_average_names},
+        {"scope", "NAME", OPTION_CHOICE, &request.scope, "where the smallest are sought",
+         pare_scope_names},
         {"empty-row", "NAME", OPTION_CHOICE, &request.empty_row, "rows that would lose every cell",
-         empty_rows},
+         pare_empty_row_names},
         {"seed", "N", OPTION_COUNT, &request.seed, "of --method random; default 1", NULL},
         {"not-causal", NULL, OPTION_FLAG, &request.not_causal, "the .npy array is of an encoder",
          NULL},

@@ -39,6 +39,7 @@ PARE_API pare_observer pare_average_observer(pare_average *average, size_t layer
 PARE_API void pare_average_add_examples(pare_average *average, uint64_t examples);
 PARE_API uint64_t pare_average_examples(const pare_average *average);
 /* Provenance, copied into masks. Names are cut after 63 bytes; what is not UTF-8 becomes '?'. */
+PARE_API uint64_t pare_average_corpus_hash(const pare_average *average);
 PARE_API void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash);
 /* Adds sums, counts and examples; both need the same geometry. */
 PARE_API PARE_MUST_CHECK pare_status pare_average_merge(pare_average *into,
@@ -128,6 +129,12 @@ PARE_API bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, s
                              size_t column);
 PARE_API bool pare_mask_kept_at_distance(const pare_mask *mask, size_t layer, size_t head,
                                          size_t distance); /* distance geometry only */
+
+/* The words for these choices in files and on the command line: indexed by the enumerations, NULL
+ * at the end. */
+PARE_API extern const char *const pare_geometry_names[],
+    *const pare_average_names[], *const pare_scope_names[], *const pare_empty_row_names[],
+                                                                *const pare_method_names[];
 
 /* What a mask prunes, in percent of the whole model (layers that are not pruned included), with the
  * three meanings of p kept apart. Counts are cells of the observed shape, rescued ones as kept. */

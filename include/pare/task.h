@@ -76,6 +76,8 @@ pare_language_modelling_create(const pare_language_modelling_options *options,
                                const pare_vocabulary *vocabulary, pare_task **task);
 PARE_API const pare_vocabulary *pare_language_modelling_vocabulary(const pare_task *task);
 PARE_API uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split);
+/* Of the split's tokens: what averages and runs are compared by. */
+PARE_API uint64_t pare_language_modelling_hash(const pare_task *task, pare_split split);
 
 /* Text from a language model: continues `prompt`, one token at a time, remembering as much as the
  * model's memory holds; "" begins a new line. Emits the continuation only, words after a blank and

@@ -76,6 +76,11 @@ static bool is_utf8(const char *text)
 }
 
 /* File names may be any bytes, but the name has to fit a JSON string of the file. */
+uint64_t pare_average_corpus_hash(const pare_average *average)
+{
+    return average->corpus_hash;
+}
+
 void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash)
 {
     average->corpus_hash = hash;

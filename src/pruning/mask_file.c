@@ -12,19 +12,6 @@
 
 #define FORMAT "pare-mask"
 
-static const char *const methods[] = {[PARE_METHOD_ATTENTION_PRUNING] = "attention-pruning",
-                                      [PARE_METHOD_RANDOM] = "random",
-                                      [PARE_METHOD_COMPAT] = "compat"};
-static const char *const averages[] = {
-    [PARE_AVERAGE_VALID] = "valid", [PARE_AVERAGE_MASS] = "mass"};
-static const char *const scopes[] = {[PARE_SCOPE_LAYER] = "layer",
-                                     [PARE_SCOPE_HEAD] = "head",
-                                     [PARE_SCOPE_ROW] = "row",
-                                     [PARE_SCOPE_MODEL] = "model"};
-static const char *const empty_rows[] = {[PARE_EMPTY_ROW_KEEP_ONE] = "keep-one",
-                                         [PARE_EMPTY_ROW_ZERO] = "zero",
-                                         [PARE_EMPTY_ROW_UNIFORM] = "compat-uniform"};
-
 /* ---- Writing ---- */
 
 /* The tensor's shape; returns its dimensions. */
@@ -41,10 +28,10 @@ static size_t bits_shape(const pare_geometry *g, size_t row_bytes, size_t shape[
 
 static void write_options(pri_safetensors_writer *writer, const pare_prune_options *options)
 {
-    pri_safetensors_writer_metadata(writer, "method", methods[options->method]);
-    pri_safetensors_writer_metadata(writer, "average", averages[options->average]);
-    pri_safetensors_writer_metadata(writer, "scope", scopes[options->scope]);
-    pri_safetensors_writer_metadata(writer, "empty_row", empty_rows[options->empty_row]);
+    pri_safetensors_writer_metadata(writer, "method", pare_method_names[options->method]);
+    pri_safetensors_writer_metadata(writer, "average", pare_average_names[options->average]);
+    pri_safetensors_writer_metadata(writer, "scope", pare_scope_names[options->scope]);
+    pri_safetensors_writer_metadata(writer, "empty_row", pare_empty_row_names[options->empty_row]);
     pri_metadata_set_number(writer, "percent", options->percent);
     pri_metadata_set_integer(writer, "seed", options->seed);
 }
@@ -86,10 +73,10 @@ static pare_status read_options(const pri_safetensors *file, const pare_geometry
                                 pare_prune_options *options)
 {
     unsigned method = 0, average = 0, scope = 0, empty_row = 0;
-    PRI_TRY(pri_metadata_choice(file, "method", methods, 3, &method));
-    PRI_TRY(pri_metadata_choice(file, "average", averages, 2, &average));
-    PRI_TRY(pri_metadata_choice(file, "scope", scopes, 4, &scope));
-    PRI_TRY(pri_metadata_choice(file, "empty_row", empty_rows, 3, &empty_row));
+    PRI_TRY(pri_metadata_choice(file, "method", pare_method_names, 3, &method));
+    PRI_TRY(pri_metadata_choice(file, "average", pare_average_names, 2, &average));
+    PRI_TRY(pri_metadata_choice(file, "scope", pare_scope_names, 4, &scope));
+    PRI_TRY(pri_metadata_choice(file, "empty_row", pare_empty_row_names, 3, &empty_row));
     *options = (pare_prune_options){.method = (pare_method)method,
                                     .geometry = geometry->kind,
                                     .average = (pare_average_kind)average,

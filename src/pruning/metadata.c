@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const geometry_kinds[] = {
-    [PARE_GEOMETRY_CELL] = "cell", [PARE_GEOMETRY_DISTANCE] = "distance"};
-
 pare_status pri_metadata_text(const pri_safetensors *file, const char *key, const char **value)
 {
     *value = pri_safetensors_metadata(file, key);
@@ -124,7 +121,7 @@ pare_status pri_metadata_geometry(const pri_safetensors *file, pare_geometry *ge
 {
     unsigned kind = 0;
     uint64_t causal = 0;
-    PRI_TRY(pri_metadata_choice(file, "geometry", geometry_kinds, 2, &kind));
+    PRI_TRY(pri_metadata_choice(file, "geometry", pare_geometry_names, 2, &kind));
     geometry->kind = (pare_geometry_kind)kind;
     PRI_TRY(read_size(file, "layers", &geometry->layers));
     PRI_TRY(read_size(file, "heads", &geometry->heads));
@@ -167,7 +164,7 @@ void pri_metadata_set_number(pri_safetensors_writer *writer, const char *key, do
 
 void pri_metadata_set_geometry(pri_safetensors_writer *writer, const pare_geometry *geometry)
 {
-    pri_safetensors_writer_metadata(writer, "geometry", geometry_kinds[geometry->kind]);
+    pri_safetensors_writer_metadata(writer, "geometry", pare_geometry_names[geometry->kind]);
     pri_metadata_set_integer(writer, "layers", geometry->layers);
     pri_metadata_set_integer(writer, "heads", geometry->heads);
     pri_metadata_set_integer(writer, "queries", geometry->queries);

@@ -79,15 +79,17 @@ static json_t *describe_evaluation(const pare_language_modelling_options *data)
 static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
 {
     const pare_recipe *recipe = setting->recipe;
-    json_t *tokens = json_array();
+    json_t *tokens = json_array(), *texts = json_array();
     for (int split = 0; split < PARE_SPLIT_COUNT; split++) {
         uint64_t count = pare_language_modelling_tokens(setting->task, (pare_split)split);
+        uint64_t hash = pare_language_modelling_hash(setting->task, (pare_split)split);
         json_array_append_new(tokens, json_integer((json_int_t)count));
+        json_array_append_new(texts, json_sprintf("%016llx", (unsigned long long)hash));
     }
     json_t *description = json_pack(
-        "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o}", "method", run->method, "start",
+        "{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:o, s:o}", "method", run->method, "start",
         run->mask ? start_names[run->start] : "", "seed", (json_int_t)recipe->training.seed,
-        "tokens", tokens, "batch", (json_int_t)recipe->data.lanes, "length",
+        "tokens", tokens, "texts", texts, "batch", (json_int_t)recipe->data.lanes, "length",
         (json_int_t)recipe->data.length, "model", describe_model(&setting->model), "evaluation",
         describe_evaluation(&recipe->data));
     /* Pruned runs that begin at the weights of another sweep's dense run may train differently. */

@@ -14,15 +14,6 @@
 #include "base/memory.h"
 #include "sweep/run.h"
 
-static const char *const geometry_names[] = {
-    [PARE_GEOMETRY_CELL] = "cell", [PARE_GEOMETRY_DISTANCE] = "distance"};
-static const char *const scope_names[] = {[PARE_SCOPE_LAYER] = "layer",
-                                          [PARE_SCOPE_HEAD] = "head",
-                                          [PARE_SCOPE_ROW] = "row",
-                                          [PARE_SCOPE_MODEL] = "model"};
-static const char *const average_names[] = {
-    [PARE_AVERAGE_VALID] = "valid", [PARE_AVERAGE_MASS] = "mass"};
-
 typedef struct sweep {
     pri_run_setting setting;
     const pare_sweep_options *options;
@@ -101,9 +92,10 @@ static void describe_sweep(sweep *state)
     snprintf(results->command, sizeof results->command, "%s",
              state->options->command ? state->options->command : "");
     snprintf(results->geometry, sizeof results->geometry, "%s",
-             geometry_names[recipe->prune.geometry]);
-    snprintf(results->scope, sizeof results->scope, "%s", scope_names[recipe->prune.scope]);
-    snprintf(results->average, sizeof results->average, "%s", average_names[recipe->prune.average]);
+             pare_geometry_names[recipe->prune.geometry]);
+    snprintf(results->scope, sizeof results->scope, "%s", pare_scope_names[recipe->prune.scope]);
+    snprintf(results->average, sizeof results->average, "%s",
+             pare_average_names[recipe->prune.average]);
 }
 
 /* results.json is complete after every row: an unfinished sweep can be looked at. */
@@ -135,10 +127,22 @@ static pare_status run_dense(sweep *state)
     return add_row(state, &row, run.directory, fresh);
 }
 
+static pare_status load_average(sweep *state)
+{
+    PRI_TRY(pare_average_load(state->average_path, &state->average));
+    uint64_t hash = pare_language_modelling_hash(state->setting.task, PARE_SPLIT_TRAIN);
+    if (pare_average_corpus_hash(state->average) == hash)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "%s: averages attention over another text than the recipe's training text; "
+                    "remove it to average again",
+                    state->average_path);
+}
+
 static pare_status observe_dense(sweep *state)
 {
     if (pri_path_exists(state->average_path))
-        return pare_average_load(state->average_path, &state->average);
+        return load_average(state);
     pare_model *model = NULL;
     pare_tape *tape = NULL;
     pare_status status = pare_tape_create(state->setting.context, &tape);
@@ -194,7 +198,7 @@ static pare_status run_pruned(sweep *state, pare_method method, double percent, 
     prune.method = method;
     prune.percent = percent;
     prune.seed = seed;
-    pri_run run = {.method = method == PARE_METHOD_RANDOM ? "random" : "attention-pruning",
+    pri_run run = {.method = pare_method_names[method],
                    .start = recipe->start,
                    .dense = state->dense_directory};
     name_run(&run, percent, seed);

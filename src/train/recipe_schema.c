@@ -26,7 +26,7 @@ static const cyaml_strval_t scope_words[] = {{"layer", PARE_SCOPE_LAYER},
                                              {"model", PARE_SCOPE_MODEL}};
 static const cyaml_strval_t empty_row_words[] = {{"keep-one", PARE_EMPTY_ROW_KEEP_ONE},
                                                  {"zero", PARE_EMPTY_ROW_ZERO},
-                                                 {"uniform", PARE_EMPTY_ROW_UNIFORM}};
+                                                 {"compat-uniform", PARE_EMPTY_ROW_UNIFORM}};
 
 static const cyaml_schema_value_t integer_entry = {CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int64_t)};
 static const cyaml_schema_value_t number_entry = {CYAML_VALUE_FLOAT(CYAML_FLAG_STRICT, double)};

@@ -96,7 +96,7 @@ static void every_key_arrives(void **state)
         "evaluation: {batch: 3, length: 8, memory: 24}\n"
         "sweep: {percents: [20, 87.5], random_percents: [50], random_seeds: [1, 2, 3],\n"
         "        start: zero-shot, geometry: cell, average: mass, scope: row,\n"
-        "        empty_row: uniform, dense: '${PARE_DATA}'}\n");
+        "        empty_row: compat-uniform, dense: '${PARE_DATA}'}\n");
     assert_string_equal(recipe.description, "every key");
     assert_string_equal(recipe.data.train, "/data/a");
     assert_string_equal(recipe.data.valid, "b//data");

@@ -110,3 +110,8 @@ uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split)
 {
     return ((const pri_language_modelling *)task)->corpus.splits[split].count;
 }
+
+uint64_t pare_language_modelling_hash(const pare_task *task, pare_split split)
+{
+    return ((const pri_language_modelling *)task)->corpus.splits[split].hash;
+}
