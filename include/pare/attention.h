@@ -75,7 +75,8 @@ typedef struct pare_attention_gradient {
     pare_view_mutable table;
 } pare_attention_gradient;
 
-/* Bytes of scratch the two calls need for these shapes at the context's thread count. */
+/* Bytes of scratch the two calls need for these shapes at the context's thread count. Reads the
+ * offsets, which must be those of a valid call. */
 PARE_API size_t pare_attention_workspace(const pare_context *context, const pare_attention *call);
 
 /* `workspace` must be 64-byte aligned. Both calls are bitwise reproducible for any number of

@@ -36,6 +36,10 @@ static pare_status read_average(pri_collection *collection, const char *director
     return PARE_OK;
 }
 
+/* Cells of one head. Drawing visits them all, and a small file of distances can claim any number.
+ */
+#define LARGEST_MAP ((size_t)1 << 26)
+
 static bool same_shape(const pare_geometry *a, const pare_geometry *b)
 {
     return a->layers == b->layers && a->heads == b->heads && a->queries == b->queries &&
@@ -55,8 +59,11 @@ static void name_run(pri_mask_run *run)
                           random ? "random" : "attention-pruning", share);
     /* The usual start goes without saying. */
     const char *start = run->group->rows[0]->start;
-    if (start[0] && strcmp(start, "restart"))
+    if (start[0] && strcmp(start, "restart")) {
+        size_t used = strlen(run->label);
+        snprintf(run->label + used, sizeof run->label - used, ", %s", start);
         snprintf(run->slug + length, sizeof run->slug - (size_t)length, "-%s", start);
+    }
 }
 
 /* Adds the mask to the runs when it can be shown; leaves a note when not. */
@@ -76,6 +83,15 @@ static void add_mask(pri_collection *collection, const pri_group *group, const c
                         "queries x %zu keys are not the shape of the others.\n",
                         run.label, geometry->layers, geometry->heads, geometry->queries,
                         geometry->keys);
+        pare_mask_destroy(run.mask);
+        return;
+    }
+    if (geometry->queries > LARGEST_MAP / geometry->keys) {
+        pri_text_append(
+            &collection->notes,
+            "The mask of \"%s\" is not shown: %zu queries x %zu keys are too many for a "
+            "picture.\n",
+            run.label, geometry->queries, geometry->keys);
         pare_mask_destroy(run.mask);
         return;
     }

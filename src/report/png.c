@@ -48,13 +48,26 @@ static void set_palette(png_structp png, png_infop info, const png_job *job)
     png_set_tRNS(png, info, alpha, (int)job->colours, NULL);
 }
 
+/* libpng's own handlers print. */
+static void stop(png_structp png, png_const_charp message)
+{
+    (void)message;
+    png_longjmp(png, 1);
+}
+
+static void ignore(png_structp png, png_const_charp message)
+{
+    (void)png;
+    (void)message;
+}
+
 static pare_status encode(const png_job *job)
 {
     *job->output = (pri_bytes){0};
     if (job->width == 0 || job->height == 0 || job->width > 65535 || job->height > 65535)
         return pri_fail(PARE_ERROR_ARGUMENT, "a picture of %zu x %zu pixels cannot be written",
                         job->width, job->height);
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, stop, ignore);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info || setjmp(png_jmpbuf(png))) {
         png_destroy_write_struct(&png, &info);
