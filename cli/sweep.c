@@ -144,6 +144,9 @@ int command_sweep(int argument_count, char **argument_values)
     pare_context *context = NULL;
     char output[PATH_MAX], command[512];
     join_command(argument_count, argument_values, command, sizeof command);
+    /* An estimate from given sizes opens no data, wherever the recipe says they are. */
+    if (request.dry_run && request.vocabulary && request.tokens)
+        setenv("PARE_DATA", ".", 0);
     pare_status status = load_recipe(parsed.positionals[0], &request.set, &recipe);
     if (status == PARE_OK)
         status = open_context(request.threads, &context);
