@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "command.h"
 
@@ -33,6 +36,16 @@ static void limit_spinning(char **argument_values)
         return;
     if (setenv("GOMP_SPINCOUNT", "3000", 1) == 0)
         execv("/proc/self/exe", argument_values);
+}
+
+/* Weights and activations go back to the system when they are freed. By default the C library
+ * begins to keep blocks of their size, and the peak memory of a sweep's later runs would include
+ * them. */
+static void return_large_blocks(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
 }
 
 static void on_interrupt(int signal_number)
@@ -86,6 +99,7 @@ static int run_verb(int argument_count, char **argument_values)
         if (strcmp(name, verbs[i].command->name))
             continue;
         limit_spinning(argument_values);
+        return_large_blocks();
         install_signal_handlers();
         return verbs[i].run(argument_count - 1, argument_values + 1);
     }
