@@ -10,6 +10,7 @@
 #include "attention/check.h"
 #include "attention/kernels.h"
 #include "attention/plan.h"
+#include "base/arithmetic.h"
 #include "base/status.h"
 
 /* Enough tasks for a good balance on many cores, few enough that their buffers stay small. */
@@ -73,38 +74,18 @@ static const pri_attention_kernels *kernels_for(const pare_context *context,
     return is_sparse ? sparse : level_kernels[level].dense;
 }
 
-static size_t divide_up(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static size_t round_up(size_t count, size_t unit)
-{
-    return divide_up(count, unit) * unit;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static pri_shape shape_of(const pare_attention *call, bool backward)
 {
     pri_shape shape = {
         .head_size = call->head_size,
-        .stride = round_up(call->head_size, PRI_PADDING),
+        .stride = pri_round_up(call->head_size, PRI_PADDING),
         .relative = call->relative != NULL,
         .backward = backward,
     };
     for (size_t n = 0; n < call->queries.count; n++) {
         pri_sequence sequence = pri_sequence_at(call, n);
-        shape.longest_queries = larger(shape.longest_queries, sequence.queries);
-        shape.longest = larger(shape.longest, sequence.keys);
+        shape.longest_queries = pri_larger(shape.longest_queries, sequence.queries);
+        shape.longest = pri_larger(shape.longest, sequence.keys);
     }
     shape.longest_row = call->plan ? call->plan->longest_row : shape.longest;
     return shape;
@@ -118,9 +99,9 @@ typedef struct partition {
 static partition cut_rows(const pare_attention *call, const pri_shape *shape, size_t tasks)
 {
     size_t sequences = call->queries.count, heads = call->heads;
-    size_t parts = divide_up(tasks, larger(1, heads * sequences));
-    size_t rows = larger(TASK_ROWS_LEAST, divide_up(shape->longest_queries, parts));
-    return (partition){sequences, larger(1, divide_up(shape->longest_queries, rows)), rows};
+    size_t parts = pri_divide_up(tasks, pri_larger(1, heads * sequences));
+    size_t rows = pri_larger(TASK_ROWS_LEAST, pri_divide_up(shape->longest_queries, parts));
+    return (partition){sequences, pri_larger(1, pri_divide_up(shape->longest_queries, rows)), rows};
 }
 
 /* Backward cuts rows only when heads and sequences are few, because each part then has its own
@@ -130,8 +111,8 @@ static partition cut_backward(const pare_attention *call, const pri_shape *shape
 {
     size_t sequences = call->queries.count, heads = call->heads;
     if (heads * sequences >= BACKWARD_TASKS_WANTED)
-        return (partition){smaller(sequences, divide_up(TASKS_WANTED, heads)), 1,
-                           larger(1, shape->longest_queries)};
+        return (partition){pri_smaller(sequences, pri_divide_up(TASKS_WANTED, heads)), 1,
+                           pri_larger(1, shape->longest_queries)};
     return cut_rows(call, shape, BACKWARD_TASKS_WANTED);
 }
 
@@ -152,9 +133,9 @@ static workspace_layout lay_out(const pare_context *context, const pare_attentio
     pare_level level = pare_context_level(context);
     size_t scratch = level_kernels[level].dense->scratch_floats(shape);
     if (call->plan)
-        scratch = larger(scratch, level_kernels[level].sparse->scratch_floats(shape));
+        scratch = pri_larger(scratch, level_kernels[level].sparse->scratch_floats(shape));
     /* One page more than needed keeps threads off each other's cache sets and lines. */
-    layout.thread = round_up(scratch, PRI_PADDING) + 1024;
+    layout.thread = pri_round_up(scratch, PRI_PADDING) + 1024;
     layout.threads = layout.thread * threads;
     layout.total = layout.threads;
     if (shape->backward) {
@@ -168,7 +149,8 @@ static workspace_layout lay_out(const pare_context *context, const pare_attentio
         }
         layout.total += layout.sums + layout.relative;
     } else if (call->observer && !call->logsumexp) {
-        layout.logsumexp = round_up(call->queries.offsets[sequences] * call->heads, PRI_PADDING);
+        layout.logsumexp =
+            pri_round_up(call->queries.offsets[sequences] * call->heads, PRI_PADDING);
         layout.total += layout.logsumexp;
     }
     return layout;
@@ -178,7 +160,7 @@ size_t pare_attention_workspace(const pare_context *context, const pare_attentio
 {
     pri_shape forward = shape_of(call, false), backward = shape_of(call, true);
     size_t floats = lay_out(context, call, &forward).total;
-    return larger(floats, lay_out(context, call, &backward).total) * sizeof(float);
+    return pri_larger(floats, lay_out(context, call, &backward).total) * sizeof(float);
 }
 
 /* ---- Forward ---- */
@@ -201,7 +183,7 @@ static void run_forward(const pare_context *context, const pare_attention *call,
                              .sequence = i / cut.parts % cut.groups,
                              .first_row = i % cut.parts * cut.rows};
             size_t queries = pri_sequence_at(call, task.sequence).queries;
-            task.end_row = smaller(queries, task.first_row + cut.rows);
+            task.end_row = pri_smaller(queries, task.first_row + cut.rows);
             if (task.first_row < task.end_row)
                 kernels_for(context, call, task.head)->forward(&task, &thread);
         }
@@ -228,7 +210,7 @@ static void count_cells(const pare_attention *call)
 static void run_observe(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
-    size_t parts = divide_up(shape->longest_queries, OBSERVE_ROWS), tasks = call->heads * parts;
+    size_t parts = pri_divide_up(shape->longest_queries, OBSERVE_ROWS), tasks = call->heads * parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
     {
@@ -242,7 +224,7 @@ static void run_observe(const pare_context *context, const pare_attention *call,
                              .first_row = i % parts * OBSERVE_ROWS};
             for (; task.sequence < call->queries.count; task.sequence++) {
                 size_t queries = pri_sequence_at(call, task.sequence).queries;
-                task.end_row = smaller(queries, task.first_row + OBSERVE_ROWS);
+                task.end_row = pri_smaller(queries, task.first_row + OBSERVE_ROWS);
                 if (task.first_row < task.end_row)
                     kernels_for(context, call, task.head)->observe(&task, &thread);
             }
@@ -349,7 +331,7 @@ static void run_backward_task(const backward_run *run, size_t index, int thread_
         memset(task.key_sum, 0, sequence.keys * shape->stride * sizeof(float));
         memset(task.value_sum, 0, sequence.keys * shape->stride * sizeof(float));
         task.first_row = part * run->cut.rows;
-        task.end_row = smaller(sequence.queries, task.first_row + run->cut.rows);
+        task.end_row = pri_smaller(sequence.queries, task.first_row + run->cut.rows);
         if (task.first_row < task.end_row)
             kernels_for(run->context, call, head)->backward(&task, thread);
         if (parts == 1)
@@ -389,7 +371,7 @@ static void add_relative_gradients(const backward_run *run, int threads)
     }
     if (!gradient->table.data)
         return;
-    size_t distances = smaller(call->relative->distances, run->shape->longest);
+    size_t distances = pri_smaller(call->relative->distances, run->shape->longest);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < call->heads * distances; i++)
         add_table_gradient(run, i / distances, i % distances);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/memory.h"
 #include "nn/tape.h"
 
@@ -150,20 +151,15 @@ static pare_status prepare_sinusoids(transformer_xl *model, size_t rows)
     return PARE_OK;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Distances that can differ among `keys` keys: all beyond clamp_length are one, and a window admits
  * no distance of its size or more. */
 static size_t distinct_distances(const pare_transformer_xl_config *config, size_t keys)
 {
     size_t distances = keys;
     if (config->clamp_length)
-        distances = smaller(distances, config->clamp_length + 1);
+        distances = pri_smaller(distances, config->clamp_length + 1);
     if (config->same_length)
-        distances = smaller(distances, config->memory);
+        distances = pri_smaller(distances, config->memory);
     return distances;
 }
 

@@ -17,6 +17,7 @@
 #include <dnnl.h>
 #include <omp.h>
 
+#include "base/arithmetic.h"
 #include "base/clock.h"
 #include "base/context.h"
 #include "base/status.h"
@@ -47,16 +48,6 @@ typedef struct tiling {
     size_t across, count; /* tiles in a row of tiles, tiles in all */
 } tiling;
 
-static size_t divide_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Halves the longer side until there are enough tiles, in whole multiples of the smallest tile. */
 static tiling choose_tiling(size_t m, size_t n)
 {
@@ -65,7 +56,7 @@ static tiling choose_tiling(size_t m, size_t n)
         rows /= 2;
     while (columns / 2 >= n && columns > TILE_COLUMNS_SMALLEST)
         columns /= 2;
-    while (divide_up(m, rows) * divide_up(n, columns) < TILES_WANTED) {
+    while (pri_divide_up(m, rows) * pri_divide_up(n, columns) < TILES_WANTED) {
         bool rows_can = rows > TILE_ROWS_SMALLEST, columns_can = columns > TILE_COLUMNS_SMALLEST;
         if (rows_can && (rows >= columns || !columns_can))
             rows /= 2;
@@ -74,16 +65,16 @@ static tiling choose_tiling(size_t m, size_t n)
         else
             break;
     }
-    size_t across = divide_up(n, columns);
-    return (tiling){rows, columns, across, divide_up(m, rows) * across};
+    size_t across = pri_divide_up(n, columns);
+    return (tiling){rows, columns, across, pri_divide_up(m, rows) * across};
 }
 
 static dnnl_status_t compute_tile(const product *p, const tiling *tiles, size_t index)
 {
     size_t row = index / tiles->across * tiles->rows;
     size_t column = index % tiles->across * tiles->columns;
-    size_t rows = smaller(p->m - row, tiles->rows);
-    size_t columns = smaller(p->n - column, tiles->columns);
+    size_t rows = pri_smaller(p->m - row, tiles->rows);
+    size_t columns = pri_smaller(p->n - column, tiles->columns);
     const float *a = p->a + (p->transpose_a ? row : row * p->lda);
     const float *b = p->b + (p->transpose_b ? column * p->ldb : column);
     return dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', (dnnl_dim_t)rows,

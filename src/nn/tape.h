@@ -3,6 +3,7 @@
 #ifndef PARE_SRC_NN_TAPE_H
 #define PARE_SRC_NN_TAPE_H
 
+#include "base/arithmetic.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "nn/kernels.h"
@@ -67,16 +68,6 @@ static inline size_t pri_block_rows(size_t columns)
 {
     const size_t floats = 8192;
     return columns && columns < floats ? floats / columns : 1;
-}
-
-static inline size_t pri_divide_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static inline size_t pri_smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Threads for `pieces` pieces of work. */
