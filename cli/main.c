@@ -40,11 +40,13 @@ static void limit_spinning(char **argument_values)
 
 /* Weights and activations go back to the system when they are freed. By default the C library
  * begins to keep blocks of their size, and the peak memory of a sweep's later runs would include
- * them. */
+ * them. Smaller blocks stay: a matrix product packs its operands into some of a few hundred
+ * kilobytes, and page faults on fresh ones in each product made a training step 9% slower. */
 static void return_large_blocks(void)
 {
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
 #endif
 }
 
