@@ -1,4 +1,5 @@
-/* pare bench model: whole training steps of a Transformer-XL on random tokens. */
+/* pare bench model: whole training steps of a Transformer-XL on random tokens. The shape is that of
+ * options, or of a recipe. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,19 @@ static const cli_command bench_model_command = {
     .arguments = "[options]",
     .summary = "measure whole training steps of a Transformer-XL",
     .details =
-        "Forward, backward, gradient norm and Adam on random tokens, with a full memory. The\n"
-        "step of median time is shown and where its time went.",
-    .example = "  pare bench model --layers 4 --heads 4 --size 128 --percent 90"};
+        "Forward, backward, gradient norm and Adam on random tokens, as frequent as words of text\n"
+        "are, with a full memory. The step of median time is shown and where its time went. With "
+        "a\n"
+        "recipe the defaults are its model and batch; its data are read for the vocabulary's size\n"
+        "alone, and not when --vocabulary is given.",
+    .example = "  pare bench model --layers 4 --heads 4 --size 128 --percent 90\n"
+               "  pare bench model --recipe recipes/lm-wikitext2-small.yaml --vocabulary 33278"};
+
+#define VOCABULARY_DEFAULT 33278
 
 typedef struct bench_settings {
+    const char *recipe;
+    string_list set;
     uint64_t layers, heads, head_size, size, feed_forward, vocabulary;
     uint64_t lanes, length, memory, steps, threads;
     const char *cutoffs;
@@ -24,8 +33,48 @@ typedef struct bench_settings {
     bool json;
 } bench_settings;
 
+/* Takes the shape that the recipe gives, for options to override. */
+static pare_status open_recipe(bench_settings *settings, pare_recipe *recipe)
+{
+    if (settings->vocabulary) /* then no data are opened, wherever the recipe says they are */
+        setenv("PARE_DATA", ".", 0);
+    pare_status status = load_recipe(settings->recipe, &settings->set, recipe);
+    if (status != PARE_OK)
+        return status;
+    const pare_transformer_xl_config *model = &recipe->model;
+    bool usual = model->heads * model->head_size == model->size;
+    settings->layers = model->layers;
+    settings->heads = model->heads;
+    settings->head_size = usual ? 0 : model->head_size;
+    settings->size = model->size;
+    settings->feed_forward = model->feed_forward;
+    settings->memory = model->memory;
+    settings->dropout = (double)model->dropout;
+    settings->lanes = recipe->data.lanes;
+    settings->length = recipe->data.length;
+    return PARE_OK;
+}
+
+/* Of the recipe's data, or WikiText-2's. */
+static pare_status count_words(bench_settings *settings, const pare_recipe *recipe)
+{
+    settings->vocabulary = VOCABULARY_DEFAULT;
+    if (!settings->recipe)
+        return PARE_OK;
+    pare_task *task;
+    pare_status status = pare_language_modelling_create(&recipe->data, NULL, &task);
+    if (status != PARE_OK)
+        return status;
+    settings->vocabulary = pare_vocabulary_size(pare_language_modelling_vocabulary(task));
+    pare_task_destroy(task);
+    return PARE_OK;
+}
+
+/* NULL leaves them alone. */
 static bool parse_cutoffs(const char *text, pare_transformer_xl_config *config)
 {
+    if (text)
+        config->cluster_count = 0;
     while (text && *text) {
         char *end;
         if (config->cluster_count == PARE_CLUSTERS_MAX || *text < '0' || *text > '9')
@@ -38,9 +87,10 @@ static bool parse_cutoffs(const char *text, pare_transformer_xl_config *config)
     return true;
 }
 
-static pare_transformer_xl_config config_of(const bench_settings *settings)
+/* `config` is the default, or the recipe's. */
+static pare_transformer_xl_config config_of(const bench_settings *settings,
+                                            pare_transformer_xl_config config)
 {
-    pare_transformer_xl_config config = pare_transformer_xl_config_default();
     config.vocabulary = settings->vocabulary;
     config.layers = settings->layers;
     config.heads = settings->heads;
@@ -139,25 +189,47 @@ static json_t *as_json(const pare_context *context, const bench_settings *settin
                      (json_int_t)m->peak_bytes);
 }
 
+static int run(const bench_settings *settings, const pare_transformer_xl_config *config)
+{
+    pare_context *context;
+    pare_status status = open_context(settings->threads, &context);
+    if (status != PARE_OK)
+        return fail("bench model", status);
+    pare_step_measurement measurement;
+    uint64_t parameters = 0;
+    int exit_code = 0;
+    status = measure(context, config, settings, &measurement, &parameters);
+    if (status != PARE_OK)
+        exit_code = fail("bench model", status);
+    else if (settings->json)
+        exit_code = print_json(as_json(context, settings, &measurement, parameters));
+    else
+        print_table(settings, &measurement, parameters);
+    pare_context_destroy(context);
+    return exit_code;
+}
+
 int bench_model(int argument_count, char **argument_values)
 {
     bench_settings s = {.layers = 4,
                         .heads = 4,
                         .size = 128,
                         .feed_forward = 512,
-                        .vocabulary = 33278,
                         .lanes = 16,
                         .length = 128,
                         .memory = 128,
                         .steps = 5,
                         .dropout = 0.1};
     const cli_option options[] = {
+        {"recipe", "FILE", OPTION_STRING, &s.recipe, "take defaults from this recipe", NULL},
+        {"set", "KEY=VALUE", OPTION_LIST, &s.set, "override a key of the recipe", NULL},
         {"layers", "N", OPTION_COUNT, &s.layers, "default: 4", NULL},
         {"heads", "N", OPTION_COUNT, &s.heads, "default: 4", NULL},
         {"head-size", "N", OPTION_COUNT, &s.head_size, "default: size / heads", NULL},
         {"size", "N", OPTION_COUNT, &s.size, "columns of hidden states; default: 128", NULL},
         {"feed-forward", "N", OPTION_COUNT, &s.feed_forward, "default: 512", NULL},
-        {"vocabulary", "N", OPTION_COUNT, &s.vocabulary, "default: 33278", NULL},
+        {"vocabulary", "N", OPTION_COUNT, &s.vocabulary, "default: 33278, or of the recipe's data",
+         NULL},
         {"cutoffs", "N,N,...", OPTION_STRING, &s.cutoffs, "adaptive softmax; default: a plain one",
          NULL},
         {"lanes", "N", OPTION_COUNT, &s.lanes, "default: 16", NULL},
@@ -174,23 +246,26 @@ int bench_model(int argument_count, char **argument_values)
     if (!parse_arguments(&bench_model_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    pare_transformer_xl_config config = config_of(&s);
-    if (!parse_cutoffs(s.cutoffs, &config))
-        return fail_usage("bench model", "--cutoffs needs at most %d whole numbers like 4000,16000",
-                          PARE_CLUSTERS_MAX - 1);
-    pare_context *context;
-    pare_status status = open_context(s.threads, &context);
-    if (status != PARE_OK)
-        return fail("bench model", status);
-    pare_step_measurement measurement;
-    uint64_t parameters = 0;
-    status = measure(context, &config, &s, &measurement, &parameters);
+    if (s.set.count && !s.recipe)
+        return fail_usage("bench model", "--set overrides a key of a recipe, so it needs --recipe");
+    pare_recipe recipe = {.model = pare_transformer_xl_config_default()};
+    pare_status status = s.recipe ? open_recipe(&s, &recipe) : PARE_OK;
+    if (s.recipe) { /* once more, so that what the user typed overrides the recipe */
+        s.set.count = 0;
+        parse_arguments(&bench_model_command, options, argument_count, argument_values, &parsed,
+                        &exit_code);
+    }
+    if (status == PARE_OK && !s.vocabulary)
+        status = count_words(&s, &recipe);
+    pare_transformer_xl_config config = config_of(&s, recipe.model);
     if (status != PARE_OK)
         exit_code = fail("bench model", status);
-    else if (s.json)
-        exit_code = print_json(as_json(context, &s, &measurement, parameters));
+    else if (!parse_cutoffs(s.cutoffs, &config))
+        exit_code =
+            fail_usage("bench model", "--cutoffs needs at most %d whole numbers like 4000,16000",
+                       PARE_CLUSTERS_MAX - 1);
     else
-        print_table(&s, &measurement, parameters);
-    pare_context_destroy(context);
+        exit_code = run(&s, &config);
+    pare_recipe_free(&recipe);
     return exit_code;
 }

@@ -3,13 +3,15 @@
     python bench/peers/transformer_xl.py --pare build/pare [--cutoffs 4000,16000] [--pairs 5]
 
 The peer is TransfoXLLMHeadModel of transformers 4.30.2 with Adam. Both sides take whole steps
-(forward, backward, gradient norm, update) on random tokens with a full memory and dropout on. The
-machine's speed changes from second to second, so each round runs every side once, one after the
-other and each in a process of its own, and what counts is the median over rounds of their ratio.
+(forward, backward, gradient norm, update) on random tokens, as frequent as words of text are, with
+a full memory and dropout on. The machine's speed changes from second to second, so each round runs
+every side once, one after the other and each in a process of its own, and what counts is the median
+over rounds of their ratio.
 """
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -69,6 +71,14 @@ def torch_step(model, optimizer, inputs, targets, memory):
     return output.mems
 
 
+def draw_words(vocabulary, shape):
+    """Zipf's law, as on the other side: word r has a share proportional to 1 / (r + 1)."""
+    import torch
+
+    ranks = torch.exp(torch.rand(shape, dtype=torch.float64) * math.log(vocabulary + 1)) - 1
+    return ranks.long().clamp(max=vocabulary - 1)
+
+
 def run_worker(options):
     warnings.filterwarnings("ignore")
     import torch
@@ -78,8 +88,8 @@ def run_worker(options):
     model = create_model(options).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=2.5e-4)
     shape = (options.lanes, options.length)
-    inputs = torch.randint(0, options.vocabulary, shape)
-    targets = torch.randint(0, options.vocabulary, shape)
+    inputs = draw_words(options.vocabulary, shape)
+    targets = draw_words(options.vocabulary, shape)
     memory, times = None, []
     warm_up = 2  # the library's memory is full from the start
     for step in range(warm_up + options.steps):

@@ -64,8 +64,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_train(pare_model *model, pare_task *ta
                                                 pare_training_result *result);
 
 /* ---- Measuring --------------------------------------------------------------------------------
- * Training steps of a language model on random tokens: forward, backward, gradient norm and Adam,
- * as pare_train does them. */
+ * Training steps of a language model on random tokens, as frequent as words of text are: forward,
+ * backward, gradient norm and Adam, as pare_train does them. */
 typedef struct pare_step_options {
     size_t lanes, length, memory; /* of the segments; memory is full in every measured step */
     uint64_t steps;               /* measured; 0: 5 */
