@@ -83,6 +83,9 @@ PARE_API pare_tensor *pare_layer_norm(pare_tape *tape, pare_tensor *input, pare_
 /* In evaluation, or with probability 0, returns its input. */
 PARE_API pare_tensor *pare_dropout(pare_tape *tape, pare_tensor *input, float probability);
 PARE_API pare_tensor *pare_add(pare_tape *tape, pare_tensor *a, pare_tensor *b);
+/* residual + pare_dropout(input), in one pass. */
+PARE_API pare_tensor *pare_add_dropped(pare_tape *tape, pare_tensor *residual, pare_tensor *input,
+                                       float probability);
 /* For each of `groups` equal groups of rows: a's rows of the group, then b's. a and b may differ in
  * rows per group. (Transformer-XL's [memory ; segment] per lane.) */
 PARE_API pare_tensor *pare_concatenate_groups(pare_tape *tape, pare_tensor *a, pare_tensor *b,

@@ -103,21 +103,23 @@ static size_t filled_after(const pare_memory *memory, size_t length)
     return all < memory->capacity ? all : memory->capacity;
 }
 
-void pri_memory_append(pare_memory *memory, size_t state, const pare_tensor *hidden, size_t length)
+void pri_memory_append(pare_memory *memory, const pare_tape *tape, size_t state,
+                       const pare_tensor *hidden, size_t length)
 {
     if (!memory || !hidden)
         return;
     size_t filled = filled_after(memory, length), size = memory->size;
     size_t fresh = length < filled ? length : filled, kept = filled - fresh;
-    float *to = memory->back + state * memory->lanes * filled * size;
+    size_t skipped_past = memory->filled - kept, skipped = length - fresh;
+    float *back = memory->back + state * memory->lanes * filled * size;
     const float *past = pare_memory_state(memory, state);
+#pragma omp parallel for num_threads(pri_threads(tape->context, memory->lanes)) schedule(static)
     for (size_t lane = 0; lane < memory->lanes; lane++) {
-        size_t skipped_past = memory->filled - kept, skipped = length - fresh;
+        float *to = back + lane * filled * size;
         memcpy(to, past + (lane * memory->filled + skipped_past) * size,
                kept * size * sizeof(float));
         memcpy(to + kept * size, hidden->value + (lane * length + skipped) * size,
                fresh * size * sizeof(float));
-        to += filled * size;
     }
 }
 

@@ -123,7 +123,8 @@ struct pare_memory {
 /* State `state` as (lanes * filled, size) without a gradient; NULL when there is none. */
 pare_tensor *pri_memory_past(const pare_memory *memory, pare_tape *tape, size_t state);
 /* Appends `hidden` (lanes * length, size) to what state `state` will hold after advancing. */
-void pri_memory_append(pare_memory *memory, size_t state, const pare_tensor *hidden, size_t length);
+void pri_memory_append(pare_memory *memory, const pare_tape *tape, size_t state,
+                       const pare_tensor *hidden, size_t length);
 void pri_memory_advance(pare_memory *memory, size_t length);
 
 #endif

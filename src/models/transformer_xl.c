@@ -79,6 +79,11 @@ static pare_tensor *drop(const forward_pass *pass, pare_tensor *h)
     return pare_dropout(pass->tape, h, pass->model->config.dropout);
 }
 
+static pare_tensor *add_dropped(const forward_pass *pass, pare_tensor *h, pare_tensor *change)
+{
+    return pare_add_dropped(pass->tape, h, change, pass->model->config.dropout);
+}
+
 static pare_tensor *attend(const forward_pass *pass, size_t index, pare_tensor *input,
                            pare_tensor *context)
 {
@@ -110,8 +115,7 @@ static pare_tensor *attention_block(const forward_pass *pass, size_t index, pare
         pare_tensor *seen = pre_norm ? normalise(pass, past, gain, bias) : past;
         context = pare_concatenate_groups(pass->tape, seen, input, pass->lanes);
     }
-    pare_tensor *change = drop(pass, attend(pass, index, input, context));
-    pare_tensor *sum = pare_add(pass->tape, h, change);
+    pare_tensor *sum = add_dropped(pass, h, attend(pass, index, input, context));
     return pre_norm ? sum : normalise(pass, sum, gain, bias);
 }
 
@@ -123,9 +127,9 @@ static pare_tensor *feed_forward_block(const forward_pass *pass, size_t index, p
     pare_tensor *input = pre_norm ? normalise(pass, h, gain, bias) : h;
     pare_tensor *inner = drop(pass, pare_linear(pass->tape, input, layer->inner_weight,
                                                 layer->inner_bias, PARE_ACTIVATION_RELU));
-    pare_tensor *change = drop(pass, pare_linear(pass->tape, inner, layer->outer_weight,
-                                                 layer->outer_bias, PARE_ACTIVATION_NONE));
-    pare_tensor *sum = pare_add(pass->tape, h, change);
+    pare_tensor *sum = add_dropped(pass, h,
+                                   pare_linear(pass->tape, inner, layer->outer_weight,
+                                               layer->outer_bias, PARE_ACTIVATION_NONE));
     return pre_norm ? sum : normalise(pass, sum, gain, bias);
 }
 
@@ -227,7 +231,7 @@ static pare_tensor *transformer_xl_hidden(pare_model *base, pare_tape *tape, par
                                                          tokens, sqrtf((float)base->size)));
     pass.positions = positions(&pass);
     for (size_t layer = 0; layer < base->layers; layer++) {
-        pri_memory_append(memory, layer, h, segment->length);
+        pri_memory_append(memory, tape, layer, h, segment->length);
         h = attention_block(&pass, layer, h);
         h = feed_forward_block(&pass, layer, h);
     }

@@ -47,28 +47,38 @@ static bool is_differentiated(const softmax_task *task)
     return task->hidden_gradient || task->weight_gradient || task->bias_gradient;
 }
 
-/* Losses of a block; turns logits into their gradient when that is wanted. */
+/* Rows whose sums for the bias gradient are kept apart, so that they do not depend on threads. */
+#define GROUP_ROWS ((size_t)16)
+
+/* Losses of a block; turns logits into their gradient when that is wanted. `sums` (groups, columns)
+ * or NULL receives its sums over the rows of each group. */
 static void compute_block_losses(const pare_tape *tape, const softmax_task *task, size_t begin,
-                                 size_t rows, float *logits)
+                                 size_t rows, float *logits, float *sums)
 {
     const pri_nn_kernels *kernels = tape->kernels;
     size_t columns = task->columns, stride = logits_stride(columns);
+    size_t groups = pri_divide_up(rows, GROUP_ROWS);
     bool differentiate = is_differentiated(task);
-#pragma omp parallel for num_threads(pri_threads(tape->context, rows)) schedule(static)
-    for (size_t i = 0; i < rows; i++) {
-        float *row = logits + i * stride;
-        uint32_t target = task->targets[begin + i];
-        task->losses[begin + i] = 0.0f;
-        if (target == PARE_IGNORE) {
-            memset(row, 0, columns * sizeof(float));
-            continue;
+#pragma omp parallel for num_threads(pri_threads(tape->context, groups)) schedule(static)
+    for (size_t group = 0; group < groups; group++) {
+        float *group_sums = sums ? sums + group * columns : NULL;
+        if (sums)
+            memset(group_sums, 0, columns * sizeof(float));
+        size_t end = group * GROUP_ROWS + pri_smaller(rows - group * GROUP_ROWS, GROUP_ROWS);
+        for (size_t i = group * GROUP_ROWS; i < end; i++) {
+            float *row = logits + i * stride, *loss = &task->losses[begin + i];
+            uint32_t target = task->targets[begin + i];
+            if (target == PARE_IGNORE) {
+                *loss = 0.0f;
+                memset(row, 0, columns * sizeof(float));
+            } else if (differentiate) {
+                *loss =
+                    kernels->softmax_cross_entropy(columns, task->bias, target, row, group_sums);
+            } else {
+                float log_sum = kernels->log_sum_exp(columns, task->bias, row);
+                *loss = log_sum - row[target];
+            }
         }
-        float log_sum = kernels->log_sum_exp(columns, task->bias, row);
-        task->losses[begin + i] = log_sum - row[target];
-        if (!differentiate)
-            continue;
-        kernels->softmax_gradient(columns, row, log_sum, 1.0f, 0.0f, 0.0f, row);
-        row[target] -= 1.0f;
     }
 }
 
@@ -92,31 +102,29 @@ static pare_status differentiate_block(const pare_tape *tape, const softmax_task
         PRI_TRY(pare_matrix_product(tape->context, true, false, columns, size, rows, 1.0f, gradient,
                                     stride, task->hidden + begin * size, size, begin ? 1.0f : 0.0f,
                                     task->weight_gradient, size));
-    if (task->bias_gradient)
-        pri_add_column_sums(tape, rows, columns, gradient, stride, task->bias_gradient);
     return PARE_OK;
-}
-
-static float *allocate_logits(pare_tape *tape, size_t rows, size_t columns)
-{
-    size_t block = pri_smaller(rows, block_rows(columns));
-    return pri_tape_scratch(tape, block * logits_stride(columns) * sizeof(float));
 }
 
 static pare_status softmax_run(pare_tape *tape, const softmax_task *task)
 {
-    float *logits = allocate_logits(tape, task->rows, task->columns);
+    size_t columns = task->columns, block = pri_smaller(task->rows, block_rows(columns));
+    size_t logits_floats = block * logits_stride(columns);
+    size_t sums_floats = task->bias_gradient ? pri_divide_up(block, GROUP_ROWS) * columns : 0;
+    float *logits = pri_tape_scratch(tape, (logits_floats + sums_floats) * sizeof *logits);
     if (!logits)
         return tape->status;
+    float *sums = task->bias_gradient ? logits + logits_floats : NULL;
     if (task->bias_gradient)
-        memset(task->bias_gradient, 0, task->columns * sizeof(float));
-    size_t block = block_rows(task->columns);
+        memset(task->bias_gradient, 0, columns * sizeof(float));
     for (size_t begin = 0; begin < task->rows; begin += block) {
         size_t rows = pri_smaller(task->rows - begin, block);
         PRI_TRY(compute_block_logits(tape, task, begin, rows, logits));
-        compute_block_losses(tape, task, begin, rows, logits);
+        compute_block_losses(tape, task, begin, rows, logits, sums);
         if (is_differentiated(task))
             PRI_TRY(differentiate_block(tape, task, begin, rows, logits));
+        if (sums)
+            pri_add_column_sums(tape, pri_divide_up(rows, GROUP_ROWS), columns, sums, columns,
+                                task->bias_gradient);
     }
     return PARE_OK;
 }
@@ -305,6 +313,14 @@ static float *gradient_room(const loss_call *call, bool wanted, size_t count)
     return wanted && call->training ? pri_tape_allocate(call->tape, count, sizeof(float)) : NULL;
 }
 
+/* For the gradient of a cluster's hidden rows; the head's are those of the call. */
+static float *wide_room(const loss_call *call, const cluster_rows *rows)
+{
+    if (!rows->positions)
+        return call->hidden_gradient;
+    return gradient_room(call, call->hidden_gradient, rows->count * call->hidden->columns);
+}
+
 static void copy_rows(const pare_tape *tape, const float *from, const uint32_t *positions,
                       size_t count, size_t columns, float *to)
 {
@@ -365,7 +381,7 @@ static pare_status return_gradient(const loss_call *call, const cluster_rows *ro
     if (projection) {
         size_t size = projection->columns;
         float *projection_gradient = gradient_room(call, pri_wants_gradient(projection), d * size);
-        float *wide = gradient_room(call, call->hidden_gradient, count * d);
+        float *wide = wide_room(call, rows);
         PRI_TRY(tape->status);
         if (projection_gradient)
             PRI_TRY(pare_matrix_product(tape->context, true, false, d, size, count, 1.0f,
@@ -382,8 +398,6 @@ static pare_status return_gradient(const loss_call *call, const cluster_rows *ro
         return PARE_OK;
     if (rows->positions)
         add_rows(tape, wide_gradient, rows->positions, count, d, call->hidden_gradient);
-    else
-        memcpy(call->hidden_gradient, wide_gradient, count * d * sizeof(float));
     return PARE_OK;
 }
 
@@ -428,7 +442,8 @@ static pare_status run_cluster(const loss_call *call, size_t cluster, const clus
         .bias = weights.bias,
         .targets = rows->targets,
         .losses = losses,
-        .hidden_gradient = gradient_room(call, input_wanted, rows->count * size),
+        .hidden_gradient = projection ? gradient_room(call, input_wanted, rows->count * size)
+                                      : wide_room(call, rows),
         .weight_gradient = gradient_room(call, weight_wanted, columns * size),
         .bias_gradient = gradient_room(call, bias_wanted, columns),
     };

@@ -6,54 +6,88 @@
 
 typedef struct dropout_record {
     pri_record base;
-    pare_tensor *input;
+    pare_tensor *input, *residual; /* residual NULL: none */
     float probability;
     uint64_t key;
 } dropout_record;
 
-/* y = dropped x + beta * y */
-static void draw(const pare_tape *tape, const dropout_record *record, const float *x, float beta,
-                 float *y)
+/* y = dropped x + added, which may be y, or NULL for none */
+static void draw(const pare_tape *tape, const dropout_record *record, const float *x,
+                 const float *added, float *y)
 {
     size_t all_rows = record->input->rows, columns = record->input->columns;
     size_t rows = pri_block_rows(columns), blocks = pri_divide_up(all_rows, rows);
 #pragma omp parallel for num_threads(pri_threads(tape->context, blocks)) schedule(static)
     for (size_t i = 0; i < blocks; i++) {
         size_t end = i * rows + pri_smaller(all_rows - i * rows, rows);
-        for (size_t row = i * rows; row < end; row++)
+        for (size_t row = i * rows; row < end; row++) {
+            size_t offset = row * columns;
             tape->kernels->dropout(columns, pri_random_bits(record->key, row), record->probability,
-                                   x + row * columns, beta, y + row * columns);
+                                   x + offset, added ? added + offset : NULL, y + offset);
+        }
     }
 }
 
 static pare_status dropout_backward(pare_tape *tape, pri_record *base)
 {
     dropout_record *record = (dropout_record *)base;
-    float beta;
-    PRI_TRY(pri_gradient_begin(tape, record->input, &beta));
-    draw(tape, record, base->output->gradient, beta, record->input->gradient);
+    pare_tensor *input = record->input;
+    if (pri_wants_gradient(input)) {
+        float beta;
+        PRI_TRY(pri_gradient_begin(tape, input, &beta));
+        draw(tape, record, base->output->gradient, beta == 0.0f ? NULL : input->gradient,
+             input->gradient);
+    }
+    if (record->residual)
+        pri_gradient_hand_over(tape, base->output, record->residual);
     return PARE_OK;
+}
+
+static pare_status check(float probability)
+{
+    if (probability >= 0.0f && probability < 1.0f)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "dropout: the probability must be at least 0 and less than 1, not %g",
+                    (double)probability);
+}
+
+static pare_tensor *drop(pare_tape *tape, pare_tensor *residual, pare_tensor *input,
+                         float probability)
+{
+    bool wants_gradient = pri_wants_gradient(input) || pri_wants_gradient(residual);
+    pare_tensor *output = pri_tape_result(tape, input->rows, input->columns, wants_gradient);
+    dropout_record *record = pri_tape_record(tape, dropout_backward, output, sizeof *record);
+    if (!record)
+        return NULL;
+    record->input = input;
+    record->residual = residual;
+    record->probability = probability;
+    record->key = pri_tape_draw_key(tape);
+    draw(tape, record, input->value, residual ? residual->value : NULL, output->value);
+    return output;
 }
 
 pare_tensor *pare_dropout(pare_tape *tape, pare_tensor *input, float probability)
 {
     if (!pri_tape_ready(tape, input))
         return NULL;
-    if (!(probability >= 0.0f && probability < 1.0f))
-        return pri_tape_fail(tape, pri_fail(PARE_ERROR_ARGUMENT,
-                                            "dropout: the probability must be at least 0 and less "
-                                            "than 1, not %g",
-                                            (double)probability));
-    if (!tape->training || probability == 0.0f)
-        return input;
-    pare_tensor *output =
-        pri_tape_result(tape, input->rows, input->columns, pri_wants_gradient(input));
-    dropout_record *record = pri_tape_record(tape, dropout_backward, output, sizeof *record);
-    if (!record)
+    pare_status status = check(probability);
+    if (status != PARE_OK)
+        return pri_tape_fail(tape, status);
+    return tape->training && probability > 0.0f ? drop(tape, NULL, input, probability) : input;
+}
+
+pare_tensor *pare_add_dropped(pare_tape *tape, pare_tensor *residual, pare_tensor *input,
+                              float probability)
+{
+    if (!pri_tape_ready(tape, residual && input))
         return NULL;
-    record->input = input;
-    record->probability = probability;
-    record->key = pri_tape_draw_key(tape);
-    draw(tape, record, input->value, 0.0f, output->value);
-    return output;
+    pare_status status = check(probability);
+    if (status == PARE_OK)
+        status = pri_check_same_shape(residual, input);
+    if (status != PARE_OK)
+        return pri_tape_fail(tape, status);
+    return tape->training && probability > 0.0f ? drop(tape, residual, input, probability)
+                                                : pare_add(tape, residual, input);
 }

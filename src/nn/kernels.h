@@ -24,9 +24,10 @@ typedef struct pri_nn_kernels {
     void (*layer_norm_gradient)(size_t rows, size_t columns, const float *x, const float *gain,
                                 const float *mean, const float *inverse_deviation, const float *dy,
                                 float beta, float *dx, float *gain_sums, float *bias_sums);
-    /* y = x / (1 - probability) where kept, else 0, plus beta * y. `row_key` is the row's own. */
-    void (*dropout)(size_t columns, uint64_t row_key, float probability, const float *x, float beta,
-                    float *y);
+    /* y = x / (1 - probability) where kept, else 0, plus `added`, which may be y, or NULL for none.
+     * `row_key` is the row's own. */
+    void (*dropout)(size_t columns, uint64_t row_key, float probability, const float *x,
+                    const float *added, float *y);
     void (*add)(size_t count, const float *a, const float *b, float *sum);
     /* y = factor * x + beta * y */
     void (*add_scaled)(size_t count, float factor, const float *x, float beta, float *y);
@@ -34,6 +35,10 @@ typedef struct pri_nn_kernels {
     void (*add_column_sums)(size_t rows, size_t columns, const float *x, size_t stride, float *out);
     /* logits += bias (NULL: none); returns the logarithm of the sum of exponentials. */
     float (*log_sum_exp)(size_t columns, const float *bias, float *logits);
+    /* Adds bias (NULL: none), returns -log softmax(logits)[target], and turns logits into the
+     * gradient of that, which is added to column_sums (NULL: not). */
+    float (*softmax_cross_entropy)(size_t columns, const float *bias, size_t target, float *logits,
+                                   float *column_sums);
     /* out = factor * (exp(logits - log_sum) - share) + beta * out; out may be logits itself. */
     void (*softmax_gradient)(size_t columns, const float *logits, float log_sum, float factor,
                              float share, float beta, float *out);

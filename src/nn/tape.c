@@ -206,6 +206,17 @@ pare_status pri_gradient_begin_zero(pare_tape *tape, pare_tensor *tensor)
     return PARE_OK;
 }
 
+void pri_gradient_hand_over(const pare_tape *tape, pare_tensor *output, pare_tensor *input)
+{
+    if (input->gradient_pending) {
+        input->gradient = output->gradient;
+        input->gradient_pending = false;
+        output->gradient = NULL;
+    } else if (input->gradient) {
+        pri_add_scaled(tape, count_of(input), 1.0f, output->gradient, 1.0f, input->gradient);
+    }
+}
+
 /* ---- Tensors ---- */
 
 pare_tensor *pare_tape_tensor(pare_tape *tape, size_t rows, size_t columns)

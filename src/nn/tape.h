@@ -60,6 +60,10 @@ static inline bool pri_wants_gradient(const pare_tensor *tensor)
 pare_status pri_gradient_begin(pare_tape *tape, pare_tensor *tensor, float *beta);
 /* For writers that only know how to add. */
 pare_status pri_gradient_begin_zero(pare_tape *tape, pare_tensor *tensor);
+/* For operators of sums: adds the gradient of `output` to that of an input of the same shape, which
+ * may take it over. Nobody reads the output's afterwards. */
+void pri_gradient_hand_over(const pare_tape *tape, pare_tensor *output, pare_tensor *input);
+pare_status pri_check_same_shape(const pare_tensor *a, const pare_tensor *b);
 
 /* ---- Sharing work: partitions depend on shapes only ---- */
 

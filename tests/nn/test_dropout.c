@@ -147,12 +147,94 @@ static void test_passes_through(void **state)
     pare_context_destroy(context);
 }
 
+enum { SUM_ROWS = 90, SUM_COLUMNS = 37, SUM_COUNT = SUM_ROWS * SUM_COLUMNS };
+
+typedef struct dropped_sum {
+    float value[SUM_COUNT], residual[SUM_COUNT], input[SUM_COUNT]; /* the last two are gradients */
+} dropped_sum;
+
+/* `pending`: the residual is a result, whose gradient may be taken over. */
+static void add_dropped(int threads, bool fused, bool pending, dropped_sum *result)
+{
+    float a[SUM_COUNT], b[SUM_COUNT];
+    for (size_t i = 0; i < SUM_COUNT; i++) {
+        a[i] = check_random(1, i);
+        b[i] = check_random(2, i);
+    }
+    memset(result, 0, sizeof *result);
+    pare_tensor residual = {
+        .rows = SUM_ROWS, .columns = SUM_COLUMNS, .value = a, .gradient = result->residual};
+    pare_tensor input = residual;
+    input.value = b;
+    input.gradient = result->input;
+    pare_context *context = check_best_context(threads);
+    pare_tape *tape;
+    assert_int_equal(pare_tape_create(context, &tape), PARE_OK);
+    pare_tape_begin(tape, true, 3);
+    pare_tensor *first = pending ? pare_add(tape, &residual, &residual) : &residual;
+    pare_tensor *sum = fused ? pare_add_dropped(tape, first, &input, 0.4f)
+                             : pare_add(tape, first, pare_dropout(tape, &input, 0.4f));
+    assert_non_null(sum);
+    memcpy(result->value, sum->value, sizeof result->value);
+    assert_int_equal(pare_tape_backward(tape, check_weighted_sum(tape, sum, 5), 1.0f), PARE_OK);
+    pare_tape_destroy(tape);
+    pare_context_destroy(context);
+}
+
+static void assert_close(const dropped_sum *a, const dropped_sum *b)
+{
+    for (size_t i = 0; i < SUM_COUNT; i++) {
+        assert_true(fabsf(a->value[i] - b->value[i]) < 1e-5f);
+        assert_true(fabsf(a->residual[i] - b->residual[i]) < 1e-5f);
+        assert_true(fabsf(a->input[i] - b->input[i]) < 1e-5f);
+    }
+}
+
+static void test_add_dropped(void **state)
+{
+    (void)state;
+    static dropped_sum one, other;
+    for (int pending = 0; pending < 2; pending++) {
+        add_dropped(1, false, pending, &other);
+        add_dropped(1, true, pending, &one);
+        assert_close(&one, &other);
+        for (int threads = 2; threads <= CHECK_THREADS_MAX; threads++) {
+            add_dropped(threads, true, pending, &other);
+            assert_memory_equal(&one, &other, sizeof one);
+        }
+    }
+}
+
+static void test_add_dropped_without_dropping(void **state)
+{
+    (void)state;
+    float value[4] = {1, 2, 3, 4};
+    pare_tensor input = {.rows = 2, .columns = 2, .value = value};
+    pare_tensor narrow = {.rows = 2, .columns = 1, .value = value};
+    pare_context *context = check_best_context(1);
+    pare_tape *tape;
+    assert_int_equal(pare_tape_create(context, &tape), PARE_OK);
+    pare_tape_begin(tape, false, 0);
+    pare_tensor *sum = pare_add_dropped(tape, &input, &input, 0.5f);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(sum->value[i] == 2 * value[i]);
+    assert_null(pare_add_dropped(tape, &input, &narrow, 0.5f));
+    assert_int_equal(pare_tape_status(tape), PARE_ERROR_ARGUMENT);
+    pare_tape_begin(tape, true, 0);
+    assert_null(pare_add_dropped(tape, &input, &input, 1.0f));
+    assert_int_equal(pare_tape_status(tape), PARE_ERROR_ARGUMENT);
+    pare_tape_destroy(tape);
+    pare_context_destroy(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backward_agrees),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_passes_through),
+        cmocka_unit_test(test_add_dropped),
+        cmocka_unit_test(test_add_dropped_without_dropping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -391,8 +391,9 @@ static void test_cross_entropy(void **state)
 
 /* The adaptive softmax over the vocabulary and widths above. Parameters: hidden (ROWS, 6), three
  * weights, three biases, three projections, cluster weight, cluster bias. */
-enum { ROWS = 9 };
-static const uint32_t words[ROWS] = {3, 12, 4, 0, 5, PARE_IGNORE, 9, 8, 12};
+enum { ROWS = 21 }; /* more than one group of rows in the sums for the bias gradient */
+static const uint32_t words[ROWS] = {3, 12, 4, 0, 5,  PARE_IGNORE, 9, 8, 12, 1, 1,
+                                     0, 2,  7, 6, 11, 10,          2, 3, 3,  0};
 
 typedef struct adaptive_settings {
     bool first_projected;

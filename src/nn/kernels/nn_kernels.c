@@ -233,20 +233,21 @@ static inline uint32_t column_bits(uint32_t column, uint32_t low, uint32_t high)
 }
 
 static void dropout(size_t columns, uint64_t row_key, float probability, const float *restrict x,
-                    float beta, float *restrict y)
+                    const float *added, float *y)
 {
     uint32_t low = (uint32_t)row_key, high = (uint32_t)(row_key >> 32);
     uint32_t threshold = (uint32_t)((double)probability * 0x1p32);
     float scale = 1.0f / (1.0f - probability);
     int count = (int)columns; /* a signed counter, which may not wrap, lets compilers use vectors */
-    if (beta == 0.0f) {
+    if (added) {
 #pragma omp simd
         for (int j = 0; j < count; j++)
-            y[j] = column_bits((uint32_t)j, low, high) >= threshold ? x[j] * scale : 0.0f;
+            y[j] =
+                added[j] + (column_bits((uint32_t)j, low, high) >= threshold ? x[j] * scale : 0.0f);
     } else {
 #pragma omp simd
         for (int j = 0; j < count; j++)
-            y[j] += column_bits((uint32_t)j, low, high) >= threshold ? x[j] * scale : 0.0f;
+            y[j] = column_bits((uint32_t)j, low, high) >= threshold ? x[j] * scale : 0.0f;
     }
 }
 
@@ -312,18 +313,53 @@ V_INLINE v_float load_or_least(const float *p, size_t left)
     return v_select(v_first_lanes(left), v_load_partial(p, left), v_set(-INFINITY));
 }
 
-/* A NaN logit never becomes the maximum, but it makes the sum NaN. */
+/* Adds the bias where there is one. A NaN logit never becomes the maximum. */
+static float add_bias_find_largest(size_t columns, const float *bias, float *logits)
+{
+    v_float maxima = v_set(-INFINITY);
+    for (size_t j = 0; j < columns; j += V_WIDTH) {
+        size_t left = columns - j;
+        v_float logit = load_or_least(logits + j, left);
+        if (bias) {
+            logit = v_add(logit, load(bias + j, left));
+            store(logits + j, logit, left);
+        }
+        maxima = v_max(logit, maxima);
+    }
+    return v_reduce_max(maxima);
+}
+
+/* A NaN logit makes the sum NaN. */
 static float log_sum_exp(size_t columns, const float *bias, float *logits)
 {
-    if (bias)
-        add_bias(1, columns, bias, logits);
-    v_float maxima = v_set(-INFINITY), sums = v_zero();
-    for (size_t j = 0; j < columns; j += V_WIDTH)
-        maxima = v_max(load_or_least(logits + j, columns - j), maxima);
-    float largest = v_reduce_max(maxima);
+    float largest = add_bias_find_largest(columns, bias, logits);
+    v_float sums = v_zero();
     for (size_t j = 0; j < columns; j += V_WIDTH)
         sums = v_add(sums, v_exp(v_sub(load_or_least(logits + j, columns - j), v_set(largest))));
     return largest + logf(v_reduce_add(sums));
+}
+
+static float softmax_cross_entropy(size_t columns, const float *bias, size_t target, float *logits,
+                                   float *column_sums)
+{
+    float largest = add_bias_find_largest(columns, bias, logits), logit = logits[target];
+    v_float sums = v_zero();
+    for (size_t j = 0; j < columns; j += V_WIDTH) {
+        v_float e = v_exp(v_sub(load_or_least(logits + j, columns - j), v_set(largest)));
+        sums = v_add(sums, e);
+        store(logits + j, e, columns - j);
+    }
+    float sum = v_reduce_add(sums);
+    v_float inverse = v_set(1.0f / sum);
+    logits[target] -= sum;
+    for (size_t j = 0; j < columns; j += V_WIDTH) {
+        size_t left = columns - j;
+        v_float gradient = v_mul(load(logits + j, left), inverse);
+        store(logits + j, gradient, left);
+        if (column_sums)
+            store(column_sums + j, v_add(load(column_sums + j, left), gradient), left);
+    }
+    return largest + logf(sum) - logit;
 }
 
 static void softmax_gradient(size_t columns, const float *logits, float log_sum, float factor,
@@ -372,6 +408,7 @@ const pri_nn_kernels TABLE_NAME(PARE_LEVEL) = {
     .add_scaled = add_scaled,
     .add_column_sums = add_column_sums,
     .log_sum_exp = log_sum_exp,
+    .softmax_cross_entropy = softmax_cross_entropy,
     .softmax_gradient = softmax_gradient,
     .sum = sum,
     .sum_of_squares = sum_of_squares,
