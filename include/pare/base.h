@@ -68,6 +68,9 @@ PARE_API pare_level pare_context_level(const pare_context *context);
 PARE_API const char *pare_level_name(pare_level level); /* "x86-64-v3" */
 PARE_API bool pare_level_supported(pare_level level);   /* built in, and the CPU has it */
 PARE_API const char *pare_cpu_name(void);               /* "AMD EPYC 9B45", or "unknown CPU" */
+/* What arithmetic alone allows: fp32 operations per second (a multiply-add is two) of the context's
+ * threads at its level, measured for some 50 ms on numbers that stay in registers. */
+PARE_API double pare_measure_peak(const pare_context *context);
 
 /* ---- Interruption -----------------------------------------------------------------------------
  * Long calls look at one flag at safe points and return PARE_ERROR_INTERRUPTED with everything on

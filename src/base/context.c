@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/levels.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -18,24 +19,8 @@ static const char *const level_names[PARE_LEVEL_COUNT] = {
     [PARE_LEVEL_X86_64_V4] = "x86-64-v4",
 };
 
-/* The build defines one macro per level whose kernels it compiles (cmake/rooms.cmake). */
-static const bool level_built[PARE_LEVEL_COUNT] = {
-#ifdef PARE_WITH_portable
-    [PARE_LEVEL_PORTABLE] = true,
-#endif
-#ifdef PARE_WITH_neon
-    [PARE_LEVEL_NEON] = true,
-#endif
-#ifdef PARE_WITH_x86_64_v2
-    [PARE_LEVEL_X86_64_V2] = true,
-#endif
-#ifdef PARE_WITH_x86_64_v3
-    [PARE_LEVEL_X86_64_V3] = true,
-#endif
-#ifdef PARE_WITH_x86_64_v4
-    [PARE_LEVEL_X86_64_V4] = true,
-#endif
-};
+#define IS_BUILT(name, level) [level] = true,
+static const bool level_built[PARE_LEVEL_COUNT] = {PRI_EACH_LEVEL(IS_BUILT)};
 
 const char *pare_level_name(pare_level level)
 {
