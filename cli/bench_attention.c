@@ -1,79 +1,54 @@
-/* pare bench attention: dense against pruned attention on random data, forward and both passes,
- * over lengths and densities. Machines change speed within seconds, so dense and pruned calls take
- * turns and what counts is the median of their ratios. */
-#include <math.h>
+/* pare bench attention: dense against pruned attention on random data. Options and the run; see
+ * bench_attention.h for the parts. */
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "bench.h"
+#include "bench_attention.h"
 #include "command.h"
+#include "progress.h"
 
 static const cli_command description = {
     .name = "bench attention",
     .arguments = "[options]",
     .summary = "measure dense and pruned attention on this machine",
-    .details = "  Dense and pruned calls take turns; times are medians, ratios are medians of\n"
-               "  ratios (dense time / pruned time: above 1 pruning pays). GFLOP/s count the work\n"
-               "  on kept cells only. The break-even density is where pruned and dense calls\n"
-               "  take equally long.",
-    .example = "  pare bench attention --length 512,1024 --density 10,30 --threads 2",
-};
+    .details =
+        "  Dense and pruned calls take turns. Times are medians of one call with their\n"
+        "  quartiles, the ratio is the median of ratios (dense time / pruned time: above 1\n"
+        "  pruning pays). GFLOP/s count the work on kept cells only; `peak` is their share of\n"
+        "  what multiply-adds in registers reach. A plan has paid after as many calls as make\n"
+        "  up for the time it took to build. At the break-even density pruned and dense calls\n"
+        "  take equally long.\n\n"
+        "  Without options that choose points, a selection is measured in less than a minute.\n"
+        "  Options that take a LIST choose every combination instead. Learned masks bring their\n"
+        "  own heads, queries and density; --length chooses among them by their keys.",
+    .example = "  pare bench attention\n"
+               "  pare bench attention --family random,block --length 512,1024 --density 10,30"};
 
-static const char *const family_names[] = {"random", "band", NULL};
+#define VERB "bench attention"
 
-#define LIST_MAX 32
 typedef struct bench_options {
-    uint64_t heads, head_size, threads, repeat;
-    const char *lengths, *densities, *json;
-    int family;
-    bool relative;
+    uint64_t heads, repeat;
+    const char *families, *densities, *lengths, *head_sizes, *threads, *levels; /* NULL: default */
+    const char *masks, *json;
+    bool causal, relative, full;
 } bench_options;
 
-/* One shape with its data. Queries and keys number `length`; relative attention is causal, with
- * the first half of the keys as memory. */
-typedef struct bench_case {
-    const bench_options *options;
-    size_t queries, keys;
-    size_t query_offsets[2], key_offsets[2];
-    float *data, *logsumexp, *gradient_sums;
-    void *workspace;
-    pare_relative relative;
-    pare_attention call;
-    pare_attention_gradient gradient;
-} bench_case;
+/* ---- Lists ---- */
 
-typedef struct bench_row {
-    double density, kept_cells;
-    double seconds[2], dense_seconds[2], ratio[2]; /* forward; forward and backward */
-} bench_row;
-
-static double now(void)
+static bool parse_list(const char *text, double least, double most, number_list *list)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* Uniform on [0, 1): a hash, so that every run measures the same mask. */
-static double uniform(uint64_t index)
-{
-    uint64_t x = (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)((x ^ (x >> 31)) >> 11) * 0x1p-53;
-}
-
-static bool parse_list(const char *text, double least, double most, double *values, size_t *count)
-{
-    *count = 0;
-    while (*count < LIST_MAX) {
+    list->count = 0;
+    while (list->count < LIST_MAX) {
         char *end;
         double value = strtod(text, &end);
         if (end == text || !(value >= least && value <= most))
             return false;
-        values[(*count)++] = value;
+        list->values[list->count++] = value;
         if (!*end)
             return true;
         if (*end != ',')
@@ -83,334 +58,354 @@ static bool parse_list(const char *text, double least, double most, double *valu
     return false;
 }
 
-/* ---- One shape ---- */
-
-static bool case_create(bench_case *c, const bench_options *options, size_t length)
+static bool are_whole(const number_list *list)
 {
-    size_t heads = (size_t)options->heads, size = (size_t)options->head_size;
-    size_t width = heads * size;
-    *c = (bench_case){.options = options, .keys = length};
-    c->queries = options->relative ? (length + 1) / 2 : length;
-    c->query_offsets[1] = c->queries;
-    c->key_offsets[1] = c->keys;
-    size_t queries = c->queries * width, keys = c->keys * width;
-    size_t floats = 4 * queries + 5 * keys + 2 * width, sums = keys + 2 * width;
-    c->data = malloc(floats * sizeof(float));
-    c->logsumexp = malloc(c->queries * heads * sizeof(float));
-    c->gradient_sums = calloc(sums, sizeof(float));
-    if (!c->data || !c->logsumexp || !c->gradient_sums)
-        return false;
-    for (size_t i = 0; i < floats; i++)
-        c->data[i] = (float)(3.4 * (uniform(i) - .5)); /* about unit variance */
-    float *query = c->data, *output = query + queries, *query_gradient = output + queries;
-    float *output_gradient = query_gradient + queries, *key = output_gradient + queries;
-    float *value = key + keys, *key_gradient = value + keys, *value_gradient = key_gradient + keys;
-    float *table = value_gradient + keys, *bias = table + keys;
-    c->relative = (pare_relative){bias, bias + width, {table, width, size}, c->keys};
-    c->call = (pare_attention){
-        .heads = heads,
-        .head_size = size,
-        .scale = 1 / sqrtf((float)size),
-        .query = {query, width, size},
-        .key = {key, width, size},
-        .value = {value, width, size},
-        .output = {output, width, size},
-        .queries = {c->query_offsets, 1},
-        .keys = {c->key_offsets, 1},
-        .causal = options->relative,
-        .relative = options->relative ? &c->relative : NULL,
-        .logsumexp = c->logsumexp,
-    };
-    float *sum = c->gradient_sums;
-    c->gradient = (pare_attention_gradient){
-        .output_gradient = {output_gradient, width, size},
-        .query = {query_gradient, width, size},
-        .key = {key_gradient, width, size},
-        .value = {value_gradient, width, size},
-        .content_bias = options->relative ? sum : NULL,
-        .position_bias = options->relative ? sum + width : NULL,
-        .table = {options->relative ? sum + 2 * width : NULL, width, size},
-    };
+    for (size_t i = 0; i < list->count; i++)
+        if (list->values[i] != (double)(int64_t)list->values[i])
+            return false;
     return true;
 }
 
-static void case_destroy(bench_case *c)
+/* Returns an exit code, other than 0 with a message printed. */
+static int parse_whole_list(const char *option, const char *text, double most, number_list *list)
 {
-    free(c->data);
-    free(c->logsumexp);
-    free(c->gradient_sums);
-    free(c->workspace);
+    if (parse_list(text, 1, most, list) && are_whole(list))
+        return PARE_OK;
+    return fail_usage(VERB, "--%s needs 1 to %d whole numbers from 1 to %.0f, separated by commas",
+                      option, LIST_MAX, most);
 }
 
-/* Makes the workspace fit calls with and without `plan`. */
-static bool case_reserve(bench_case *c, const pare_context *context, const pare_plan *plan)
+/* Which of `names` (NULL at the end) the words of `text` are. */
+static bool parse_names(const char *text, const char *const *names, number_list *list)
 {
-    pare_attention pruned = c->call;
-    pruned.plan = plan;
-    size_t dense_bytes = pare_attention_workspace(context, &c->call);
-    size_t bytes = pare_attention_workspace(context, &pruned);
-    bytes = bytes > dense_bytes ? bytes : dense_bytes;
-    free(c->workspace);
-    c->workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    return c->workspace != NULL;
-}
-
-/* ---- Masks ---- */
-
-typedef struct mask_maker {
-    const bench_case *c;
-    double density;
-} mask_maker;
-
-static void mask_row(void *user, size_t head, size_t row, uint8_t *fill)
-{
-    const mask_maker *maker = user;
-    const bench_case *c = maker->c;
-    size_t reach = c->call.causal ? row + c->keys - c->queries + 1 : c->keys;
-    memset(fill, 0, c->keys);
-    if (c->options->family == 0) {
-        for (size_t j = 0; j < reach; j++)
-            fill[j] = uniform((head * c->queries + row) * c->keys + j) < maker->density;
-        return;
+    list->count = 0;
+    while (list->count < LIST_MAX) {
+        size_t length = strcspn(text, ","), i = 0;
+        while (names[i] && (strlen(names[i]) != length || strncmp(names[i], text, length) != 0))
+            i++;
+        if (!names[i])
+            return false;
+        list->values[list->count++] = (double)i;
+        if (!text[length])
+            return true;
+        text += length + 1;
     }
-    /* A band around the diagonal; causal: the newest keys. */
-    size_t width = (size_t)lround(maker->density * (double)reach);
-    size_t begin = reach - width;
-    if (!c->call.causal) {
-        size_t centre = c->queries > 1 ? row * (c->keys - 1) / (c->queries - 1) : 0;
-        begin = centre > width / 2 ? centre - width / 2 : 0;
-        begin = begin + width > reach ? reach - width : begin;
-    }
-    memset(fill + begin, 1, width);
+    return false;
 }
 
-/* ---- Measuring ---- */
-
-static pare_status run_once(bench_case *c, pare_context *context, const pare_plan *plan,
-                            bool backward, double *seconds)
+static int parse_levels(const char *text, number_list *list)
 {
-    c->call.plan = plan;
-    double start = now();
-    pare_status status = pare_attention_forward(context, &c->call, c->workspace);
-    if (status == PARE_OK && backward)
-        status = pare_attention_backward(context, &c->call, &c->gradient, c->workspace);
-    *seconds = now() - start;
-    c->call.plan = NULL;
-    return status;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, compare_doubles);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
-#define REPEAT_MAX 1000
-static pare_status measure_pass(bench_case *c, pare_context *context, const pare_plan *plan,
-                                int pass, bench_row *row)
-{
-    static double dense[REPEAT_MAX], pruned[REPEAT_MAX], ratios[REPEAT_MAX];
-    size_t repeat = (size_t)c->options->repeat;
-    pare_status status = run_once(c, context, plan, pass, &pruned[0]); /* warm-up */
-    for (size_t i = 0; i < repeat && status == PARE_OK; i++) {
-        status = run_once(c, context, NULL, pass, &dense[i]);
-        if (status == PARE_OK)
-            status = run_once(c, context, plan, pass, &pruned[i]);
-        ratios[i] = dense[i] / pruned[i];
-    }
-    if (status != PARE_OK)
-        return status;
-    row->dense_seconds[pass] = median(dense, repeat);
-    row->seconds[pass] = median(pruned, repeat);
-    row->ratio[pass] = median(ratios, repeat);
+    const char *names[PARE_LEVEL_COUNT + 1] = {NULL};
+    for (int level = 0; level < PARE_LEVEL_COUNT; level++)
+        names[level] = pare_level_name((pare_level)level);
+    if (!parse_names(text, names, list))
+        return fail_usage(VERB, "--isa cannot be '%s'; 'pare info' lists the levels", text);
+    for (size_t i = 0; i < list->count; i++)
+        if (!pare_level_supported((pare_level)list->values[i]))
+            return fail_usage(VERB,
+                              "--isa: this CPU or build has no %s; 'pare info' lists the levels",
+                              names[(int)list->values[i]]);
     return PARE_OK;
 }
 
-static pare_status measure_density(bench_case *c, pare_context *context, double density,
-                                   bench_row *row)
+static int parse_axes(const bench_options *o, bench_axes *axes)
 {
-    pare_plan_geometry geometry = {c->call.heads, c->queries, c->keys, c->call.causal};
-    mask_maker maker = {c, density};
-    pare_plan *plan = NULL;
-    pare_status status = pare_plan_create(&geometry, mask_row, &maker, &plan);
+    int exit_code;
+    *axes = (bench_axes){
+        .heads = (size_t)o->heads,
+        .causal = o->causal,
+        .relative = o->relative,
+        .any_learned = !o->lengths,
+        .levels = {1, {DEFAULT_LEVEL}},
+        .threads = {1, {0}},
+    };
+    if (!parse_names(o->families ? o->families : "random", family_names, &axes->families))
+        return fail_usage(VERB,
+                          "--family cannot be '%s'; choose among random, band, stripes, "
+                          "block, learned",
+                          o->families);
+    if (!parse_list(o->densities ? o->densities : "5,10,20,40,60", 0, 100, &axes->densities))
+        return fail_usage(VERB,
+                          "--density needs 1 to %d percentages from 0 to 100, separated by commas",
+                          LIST_MAX);
+    exit_code =
+        parse_whole_list("length", o->lengths ? o->lengths : "256,512,1024", 65536, &axes->lengths);
+    if (!exit_code)
+        exit_code = parse_whole_list("head-size", o->head_sizes ? o->head_sizes : "64", 256,
+                                     &axes->head_sizes);
+    if (!exit_code && o->threads)
+        exit_code = parse_whole_list("threads", o->threads, 1024, &axes->threads);
+    if (!exit_code && o->levels)
+        exit_code = parse_levels(o->levels, &axes->levels);
+    return exit_code;
+}
+
+/* ---- Points ---- */
+
+static bool chooses_points(const bench_options *o)
+{
+    return o->families || o->densities || o->lengths || o->head_sizes || o->threads || o->levels ||
+           o->causal || o->relative;
+}
+
+static bool wants_learned(const bench_axes *axes)
+{
+    for (size_t i = 0; i < axes->families.count; i++)
+        if (axes->families.values[i] == FAMILY_LEARNED)
+            return true;
+    return false;
+}
+
+/* The masks of --masks or those that come with Pare. A selection goes on without the latter. */
+static int open_learned(const bench_options *o, bool required, learned_set *learned)
+{
+    char found[PATH_MAX];
+    if (o->masks)
+        return load_learned(o->masks, learned);
+    if (find_learned_directory(found, sizeof found))
+        return load_learned(found, learned);
+    fprintf(stderr,
+            "pare bench attention: the learned masks that come with Pare (bench/masks) are "
+            "not beside this program; name their directory with --masks%s\n",
+            required ? "" : "; going on without them");
+    return required ? PARE_ERROR_FILE : PARE_OK;
+}
+
+static int fail_no_points(const learned_set *learned)
+{
+    char keys[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < learned->count && used + 24 < sizeof keys; i++) {
+        const pare_geometry *geometry = pare_mask_geometry(learned->masks[i].mask);
+        used += (size_t)snprintf(keys + used, sizeof keys - used, "%s%zu", i ? ", " : "",
+                                 geometry->keys);
+    }
+    return fail_usage(VERB, "no learned mask has these --length keys; they have %s", keys);
+}
+
+static int fail_memory(void)
+{
+    fflush(stdout);
+    fprintf(stderr,
+            "pare bench attention: not enough memory; choose a shorter --length or a smaller "
+            "--density\n");
+    return PARE_ERROR_MEMORY;
+}
+
+static int create_grid(const bench_options *o, learned_set *learned, bench_grid *grid)
+{
+    bench_axes axes;
+    int exit_code = parse_axes(o, &axes);
+    bool chosen = chooses_points(o);
+    if (!exit_code && o->full && chosen)
+        exit_code =
+            fail_usage(VERB, "--full measures everything; leave out the options that choose");
+    if (!exit_code && o->masks && chosen && !wants_learned(&axes))
+        exit_code = fail_usage(VERB, "--masks needs --family learned");
+    if (!exit_code && (!chosen || wants_learned(&axes)))
+        exit_code = open_learned(o, chosen, learned);
+    if (exit_code)
+        return exit_code;
+    bool added = chosen    ? grid_add(grid, &axes, learned)
+                 : o->full ? grid_add_full(grid, axes.heads, learned)
+                           : grid_add_default(grid, axes.heads, learned);
+    if (!added)
+        return fail_memory();
+    if (!grid->count)
+        return fail_no_points(learned);
+    grid_sort(grid);
+    return PARE_OK;
+}
+
+/* ---- The run ---- */
+
+typedef struct bench_run {
+    const bench_options *options;
+    const bench_grid *grid;
+    pare_context *context;
+    double peak, start;
+    json_t *rows;
+    pare_progress progress;
+} bench_run;
+
+static void show_progress(const bench_run *run, size_t done)
+{
+    pare_progress_event event = {.label = "bench attention",
+                                 .unit = "masks",
+                                 .done = done,
+                                 .total = run->grid->count,
+                                 .seconds = seconds_now() - run->start};
+    if (run->progress.report)
+        run->progress.report(run->progress.user, &event);
+}
+
+static pare_status open_run_context(bench_run *run, const bench_point *point)
+{
+    pare_context_options options = {
+        .threads = point->threads,
+        .level = point->level == DEFAULT_LEVEL ? NULL : pare_level_name((pare_level)point->level)};
+    pare_context_destroy(run->context);
+    run->context = NULL;
+    pare_status status = pare_context_create(&options, &run->context);
     if (status != PARE_OK)
         return status;
-    *row = (bench_row){.density = density, .kept_cells = (double)pare_plan_kept(plan)};
-    if (!case_reserve(c, context, plan))
-        status = PARE_ERROR_MEMORY;
-    for (int pass = 0; pass < 2 && status == PARE_OK; pass++)
-        status = measure_pass(c, context, plan, pass, row);
-    pare_plan_destroy(plan);
+    run->peak = pare_measure_peak(run->context);
+    print_context(run->context, run->peak);
+    return PARE_OK;
+}
+
+/* Measures points first .. first + count - 1, which share context and shape. */
+static pare_status run_group(bench_run *run, size_t first, size_t count)
+{
+    const bench_point *points = &run->grid->points[first];
+    bench_result *results = calloc(count, sizeof *results);
+    bench_case *c = case_create(&points->shape);
+    pare_status status = results && c ? PARE_OK : PARE_ERROR_MEMORY;
+    if (status == PARE_OK)
+        print_group_heading(&points->shape);
+    for (size_t i = 0; i < count && status == PARE_OK; i++) {
+        status =
+            measure_point(c, run->context, &points[i], (size_t)run->options->repeat, &results[i]);
+        if (status == PARE_OK) {
+            print_point(&points[i], &results[i], run->peak);
+            show_progress(run, first + i + 1);
+        }
+    }
+    if (status == PARE_OK) {
+        bench_group group = {points, results, count, run->context, run->peak};
+        print_group_end(&group);
+        append_group(run->rows, &group);
+    }
+    case_destroy(c);
+    free(results);
     return status;
 }
 
-/* ---- Output ---- */
-
-/* Multiply-adds per cell and head dimension: forward has 2 products (3 with positions), backward 5
- * (8). */
-static double gigaflops(const bench_case *c, double cells, int pass, double seconds)
+static pare_status run_grid(bench_run *run)
 {
-    double products = c->options->relative ? (pass ? 11 : 3) : (pass ? 7 : 2);
-    return 2 * products * cells * (double)c->options->head_size / seconds * 1e-9;
+    const bench_grid *grid = run->grid;
+    pare_status status = PARE_OK;
+    for (size_t first = 0, count; first < grid->count && status == PARE_OK; first += count) {
+        const bench_point *point = &grid->points[first];
+        for (count = 1; first + count < grid->count; count++)
+            if (!same_context(point, point + count) || !same_shape(point, point + count))
+                break;
+        if (!first || !same_context(point, point - 1))
+            status = open_run_context(run, point);
+        if (status == PARE_OK)
+            status = run_group(run, first, count);
+    }
+    return status;
 }
 
-static double dense_cells(const bench_case *c)
-{
-    double rectangle = (double)c->queries * (double)c->keys;
-    double future = c->call.causal ? (double)c->queries * (double)(c->queries - 1) / 2 : 0;
-    return (double)c->options->heads * (rectangle - future);
-}
+/* ---- The JSON file ---- */
 
-/* The density at which a pruned call takes as long as a dense one, between the measured ones. */
-static void print_break_even(const bench_row *rows, size_t count, int pass)
-{
-    for (size_t i = 0; i + 1 < count; i++) {
-        const bench_row *a = &rows[i], *b = &rows[i + 1];
-        if ((a->ratio[pass] - 1) * (b->ratio[pass] - 1) > 0)
-            continue;
-        double share = (1 / a->ratio[pass] - 1) / (1 / a->ratio[pass] - 1 / b->ratio[pass]);
-        printf("%.0f%%", 100 * (a->density + share * (b->density - a->density)));
-        return;
-    }
-    bool pays = count && rows[0].ratio[pass] > 1;
-    double most = 0, least = 1;
-    for (size_t i = 0; i < count; i++) {
-        most = fmax(most, rows[i].density);
-        least = fmin(least, rows[i].density);
-    }
-    printf(pays ? "above %.0f%%" : "below %.0f%%", 100 * (pays ? most : least));
-}
+/* Written beside its target and renamed when complete; opened before measuring, so that a wrong
+ * path fails at once. */
+typedef struct json_file {
+    FILE *file;
+    char partial[PATH_MAX];
+} json_file;
 
-static void print_rows(const bench_case *c, const bench_row *rows, size_t count)
+static int fail_json(const char *path)
 {
-    printf("\n%zu queries x %zu keys\n", c->queries, c->keys);
-    printf("  kept          forward                          forward + backward\n");
-    printf("             dense   pruned  GFLOP/s  ratio     dense   pruned  GFLOP/s  ratio\n");
-    for (size_t i = 0; i < count; i++) {
-        printf("  %4.0f%%", 100 * rows[i].density);
-        for (int pass = 0; pass < 2; pass++)
-            printf("  %8.2f %8.2f %8.0f %6.2f", 1e3 * rows[i].dense_seconds[pass],
-                   1e3 * rows[i].seconds[pass],
-                   gigaflops(c, rows[i].kept_cells, pass, rows[i].seconds[pass]),
-                   rows[i].ratio[pass]);
-        printf("\n");
-    }
-    for (int pass = 0; pass < 2; pass++) {
-        double best = rows[0].dense_seconds[pass];
-        for (size_t i = 1; i < count; i++)
-            best = fmin(best, rows[i].dense_seconds[pass]);
-        printf("  %s: dense %.0f GFLOP/s, break-even density ",
-               pass ? "forward + backward" : "forward", gigaflops(c, dense_cells(c), pass, best));
-        print_break_even(rows, count, pass);
-        printf("\n");
-    }
     fflush(stdout);
-}
-
-static void append_json(json_t *list, const bench_case *c, const pare_context *context,
-                        const char *family, double density, int pass, double seconds, double ratio)
-{
-    json_array_append_new(list, json_pack("{s:s, s:f, s:I, s:I, s:i, s:s, s:s, s:f, s:f}", "family",
-                                          family, "density", density, "length", (json_int_t)c->keys,
-                                          "head_dim", (json_int_t)c->options->head_size, "threads",
-                                          pare_context_threads(context), "isa",
-                                          pare_level_name(pare_context_level(context)), "pass",
-                                          pass ? "forward+backward" : "forward", "seconds", seconds,
-                                          "ratio_to_dense", ratio));
-}
-
-static void append_rows(json_t *list, const bench_case *c, const pare_context *context,
-                        const bench_row *rows, size_t count)
-{
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < count; i++) {
-            append_json(list, c, context, "dense", 1, pass, rows[i].dense_seconds[pass], 1);
-            append_json(list, c, context, family_names[c->options->family], rows[i].density, pass,
-                        rows[i].seconds[pass], rows[i].ratio[pass]);
-        }
-}
-
-static int save_json(json_t *list, const char *path)
-{
-    json_t *object = json_pack("{s:s, s:o}", "cpu", pare_cpu_name(), "rows", list);
-    int failed = !object || json_dump_file(object, path, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(object);
-    if (!failed)
-        return PARE_OK;
-    fprintf(stderr, "pare bench attention: cannot write '%s'\n", path);
+    fprintf(stderr, "pare bench attention: cannot write '%s' (%s)\n", path, strerror(errno));
     return PARE_ERROR_FILE;
 }
 
-static pare_status bench_length(const bench_options *options, pare_context *context, size_t length,
-                                const double *densities, size_t count, json_t *list)
+static int open_json(const char *path, json_file *json)
 {
-    bench_case c;
-    bench_row rows[LIST_MAX] = {0};
-    pare_status status = PARE_OK;
-    if (!case_create(&c, options, length))
-        status = PARE_ERROR_MEMORY;
-    for (size_t i = 0; i < count && status == PARE_OK; i++)
-        status = measure_density(&c, context, densities[i] / 100, &rows[i]);
-    if (status == PARE_OK) {
-        print_rows(&c, rows, count);
-        append_rows(list, &c, context, rows, count);
-    }
-    case_destroy(&c);
-    return status;
+    json->file = NULL;
+    if (!path)
+        return PARE_OK;
+    snprintf(json->partial, sizeof json->partial, "%s.partial", path);
+    json->file = fopen(json->partial, "w");
+    return json->file ? PARE_OK : fail_json(path);
 }
 
-static int bench_all(const bench_options *options, const double *lengths, size_t length_count,
-                     const double *densities, size_t density_count)
+static int close_json(const char *path, json_file *json, const json_t *rows)
 {
-    pare_context *context;
-    pare_context_options context_options = {.threads = (int)options->threads};
-    pare_status status = pare_context_create(&context_options, &context);
-    if (status != PARE_OK)
-        return fail("bench attention", status);
-    printf("%s, %s, %d thread%s; %d heads of size %d, %s masks%s; times in milliseconds\n",
-           pare_cpu_name(), pare_level_name(pare_context_level(context)),
-           pare_context_threads(context), pare_context_threads(context) == 1 ? "" : "s",
-           (int)options->heads, (int)options->head_size, family_names[options->family],
-           options->relative ? ", causal with relative positions" : "");
-    json_t *list = json_array();
-    for (size_t i = 0; i < length_count && status == PARE_OK; i++)
-        status = bench_length(options, context, (size_t)lengths[i], densities, density_count, list);
-    pare_context_destroy(context);
-    int exit_code = PARE_OK;
+    json_t *object =
+        json_pack("{s:s, s:s, s:O}", "version", PARE_VERSION, "cpu", pare_cpu_name(), "rows", rows);
+    bool failed =
+        !object || json_dumpf(object, json->file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0;
+    failed = fputc('\n', json->file) == EOF || failed;
+    failed = fclose(json->file) != 0 || failed;
+    json_decref(object);
+    if (!failed && rename(json->partial, path) == 0)
+        return PARE_OK;
+    int exit_code = fail_json(path);
+    remove(json->partial);
+    return exit_code;
+}
+
+static void drop_json(json_file *json)
+{
+    if (!json->file)
+        return;
+    fclose(json->file);
+    remove(json->partial);
+}
+
+static int fail_run(pare_status status, bool has_json)
+{
     if (status == PARE_ERROR_MEMORY)
-        exit_code = fail_usage("bench attention", "not enough memory for these shapes");
-    else if (status != PARE_OK)
-        exit_code = fail("bench attention", status);
-    if (exit_code == PARE_OK && options->json)
-        return save_json(list, options->json);
-    json_decref(list);
+        return fail_memory();
+    if (status != PARE_ERROR_INTERRUPTED)
+        return fail(VERB, status);
+    fflush(stdout);
+    fprintf(stderr, "pare bench attention: interrupted%s\n",
+            has_json ? "; no JSON file was written" : "");
+    return PARE_ERROR_INTERRUPTED;
+}
+
+static int bench_all(const bench_options *o, const bench_grid *grid)
+{
+    json_file json;
+    int exit_code = open_json(o->json, &json);
+    if (exit_code)
+        return exit_code;
+    /* On a terminal the rows themselves show how far it is. */
+    bench_run run = {.options = o,
+                     .grid = grid,
+                     .start = seconds_now(),
+                     .rows = json_array(),
+                     .progress = progress_begin(isatty(STDOUT_FILENO))};
+    pare_status status = run.rows ? run_grid(&run) : PARE_ERROR_MEMORY;
+    progress_end();
+    if (status != PARE_OK) {
+        drop_json(&json);
+        exit_code = fail_run(status, o->json);
+    } else if (o->json) {
+        exit_code = close_json(o->json, &json, run.rows);
+    }
+    json_decref(run.rows);
+    pare_context_destroy(run.context);
     return exit_code;
 }
 
 int bench_attention(int argument_count, char **argument_values)
 {
-    bench_options o = {.heads = 8,
-                       .head_size = 64,
-                       .repeat = 20,
-                       .lengths = "256,512,1024",
-                       .densities = "5,10,20,40,60"};
+    bench_options o = {.heads = 8, .repeat = 20};
     const cli_option options[] = {
-        {"heads", "N", OPTION_COUNT, &o.heads, "attention heads (8)", NULL},
-        {"head-size", "N", OPTION_COUNT, &o.head_size, "floats per head (64)", NULL},
-        {"length", "LIST", OPTION_STRING, &o.lengths, "keys (256,512,1024)", NULL},
+        {"family", "LIST", OPTION_STRING, &o.families,
+         "random, band, stripes, block, learned (random)", NULL},
         {"density", "LIST", OPTION_STRING, &o.densities, "kept cells in percent (5,10,20,40,60)",
          NULL},
-        {"family", "NAME", OPTION_CHOICE, &o.family, "where the kept cells are", family_names},
+        {"length", "LIST", OPTION_STRING, &o.lengths, "queries and keys (256,512,1024)", NULL},
+        {"head-size", "LIST", OPTION_STRING, &o.head_sizes, "floats per head (64)", NULL},
+        {"threads", "LIST", OPTION_STRING, &o.threads, "threads (all cores)", NULL},
+        {"isa", "LIST", OPTION_STRING, &o.levels, "x86-64-v2, x86-64-v3, ... (the best)", NULL},
+        {"causal", NULL, OPTION_FLAG, &o.causal, "keys up to the query only", NULL},
         {"relative", NULL, OPTION_FLAG, &o.relative,
          "causal, relative positions, half of the keys are memory", NULL},
-        {"threads", "N", OPTION_COUNT, &o.threads, "threads (all cores)", NULL},
-        {"repeat", "N", OPTION_COUNT, &o.repeat, "rounds of dense and pruned in turn (20)", NULL},
+        {"heads", "N", OPTION_COUNT, &o.heads, "attention heads (8)", NULL},
+        {"masks", "DIRECTORY", OPTION_STRING, &o.masks, "learned masks (those that come with Pare)",
+         NULL},
+        {"full", NULL, OPTION_FLAG, &o.full, "everything: hours", NULL},
+        {"repeat", "N", OPTION_COUNT, &o.repeat,
+         "rounds of dense and pruned in turn (20); at least 5 within 10 s", NULL},
         {"json", "FILE", OPTION_STRING, &o.json, "write all rows to FILE", NULL},
         {0}};
     cli_arguments parsed;
@@ -418,22 +413,16 @@ int bench_attention(int argument_count, char **argument_values)
     if (!parse_arguments(&description, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    double lengths[LIST_MAX], densities[LIST_MAX];
-    size_t length_count, density_count;
-    if (!parse_list(o.lengths, 1, 65536, lengths, &length_count))
-        return fail_usage("bench attention",
-                          "--length needs 1 to %d numbers from 1 to 65536, "
-                          "separated by commas",
-                          LIST_MAX);
-    if (!parse_list(o.densities, 0, 100, densities, &density_count))
-        return fail_usage("bench attention",
-                          "--density needs 1 to %d percentages from 0 to 100, "
-                          "separated by commas",
-                          LIST_MAX);
-    if (o.heads < 1 || o.heads > 1024 || o.head_size < 1 || o.head_size > 256)
-        return fail_usage("bench attention", "--heads must be 1 to 1024, --head-size 1 to 256");
-    if (o.repeat < 1 || o.repeat > REPEAT_MAX || o.threads > 1024)
-        return fail_usage("bench attention", "--repeat must be 1 to %d, --threads at most 1024",
-                          REPEAT_MAX);
-    return bench_all(&o, lengths, length_count, densities, density_count);
+    if (o.heads < 1 || o.heads > 1024)
+        return fail_usage(VERB, "--heads must be 1 to 1024");
+    if (o.repeat < 1 || o.repeat > REPEAT_MAX)
+        return fail_usage(VERB, "--repeat must be 1 to %d", REPEAT_MAX);
+    learned_set learned = {.count = 0};
+    bench_grid grid = {0};
+    exit_code = create_grid(&o, &learned, &grid);
+    if (!exit_code)
+        exit_code = bench_all(&o, &grid);
+    grid_free(&grid);
+    release_learned(&learned);
+    return exit_code;
 }

@@ -13,6 +13,8 @@ if(cli_sources)
     target_link_libraries(pare PRIVATE pare_options ${room_libraries} PkgConfig::JANSSON)
     set_target_properties(pare PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
     install(TARGETS pare RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    # What `pare bench attention` measures besides drawn masks; found from the command's own place.
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/bench/masks DESTINATION ${CMAKE_INSTALL_DATADIR}/pare)
 endif()
 
 # pare_shared_library(TARGET FILE rooms...): one shared library out of whole rooms. Only what the

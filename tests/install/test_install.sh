@@ -24,6 +24,9 @@ stdout_has '^pare [0-9.]+ at [a-z0-9-]+$'
 expect 0 env PARE_ISA=nonsense "$work/prefix/bin/pare" --help
 expect 1 env PARE_ISA=nonsense ./c_consumer
 stderr_has "unknown instruction-set level 'nonsense'"
+# The command finds the masks that are installed with it.
+expect 0 "$work/prefix/bin/pare" bench attention --family learned --length 256 --head-size 8 --repeat 1
+stdout_has 'lm-wikitext2-small-p90$'
 
 languages=C
 cp "$here/consumer.c" consumer.c
