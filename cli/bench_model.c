@@ -30,6 +30,7 @@ typedef struct bench_settings {
     uint64_t lanes, length, memory, steps, threads;
     const char *cutoffs;
     double percent, dropout;
+    int precision;
     bool json;
 } bench_settings;
 
@@ -52,6 +53,7 @@ static pare_status open_recipe(bench_settings *settings, pare_recipe *recipe)
     settings->dropout = (double)model->dropout;
     settings->lanes = recipe->data.lanes;
     settings->length = recipe->data.length;
+    settings->precision = (int)recipe->training.precision;
     return PARE_OK;
 }
 
@@ -142,7 +144,8 @@ static pare_status measure(pare_context *context, const pare_transformer_xl_conf
     pare_step_options options = {.lanes = settings->lanes,
                                  .length = settings->length,
                                  .memory = settings->memory,
-                                 .steps = settings->steps};
+                                 .steps = settings->steps,
+                                 .precision = (pare_precision)settings->precision};
     if (status == PARE_OK)
         status = pare_measure_step(model, tape, &options, measurement);
     if (status == PARE_OK)
@@ -165,6 +168,8 @@ static void print_table(const bench_settings *settings, const pare_step_measurem
     printf("model             L%" PRIu64 " H%" PRIu64 " d%" PRIu64 ", %s parameters, %g%% pruned\n",
            settings->layers, settings->heads, settings->size, format_count(parameters),
            settings->percent);
+    if (settings->precision == PARE_PRECISION_BF16)
+        printf("precision         bf16 in matrix products\n");
     printf("batch             %" PRIu64 " lanes of %" PRIu64 " tokens, memory %" PRIu64 "\n",
            settings->lanes, settings->length, settings->memory);
     printf("step              %.4f s, %s tokens/s\n", m->seconds,
@@ -209,6 +214,9 @@ static int run(const bench_settings *settings, const pare_transformer_xl_config 
     return exit_code;
 }
 
+static const char *const precision_words[] = {
+    [PARE_PRECISION_FP32] = "fp32", [PARE_PRECISION_BF16] = "bf16", NULL};
+
 int bench_model(int argument_count, char **argument_values)
 {
     bench_settings s = {.layers = 4,
@@ -236,6 +244,8 @@ int bench_model(int argument_count, char **argument_values)
         {"length", "N", OPTION_COUNT, &s.length, "tokens of a segment; default: 128", NULL},
         {"memory", "N", OPTION_COUNT, &s.memory, "default: 128", NULL},
         {"dropout", "P", OPTION_NUMBER, &s.dropout, "default: 0.1", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &s.precision,
+         "of matrix products: fp32 (default), bf16", precision_words},
         {"percent", "P", OPTION_NUMBER, &s.percent, "random mask; default: 0, dense", NULL},
         {"steps", "N", OPTION_COUNT, &s.steps, "measured; default: 5", NULL},
         {"threads", "N", OPTION_COUNT, &s.threads, "default: all cores", NULL},

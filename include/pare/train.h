@@ -22,9 +22,10 @@ typedef struct pare_training_options {
     pare_schedule_kind schedule;
     double rate, minimum_rate; /* learning rate */
     double beta1, beta2, epsilon, weight_decay;
-    double clip;     /* largest gradient norm; 0: no clipping */
-    uint64_t warmup; /* steps of linear warm-up */
-    uint64_t steps;  /* 0: epochs * batches per epoch / accumulation */
+    double clip;              /* largest gradient norm; 0: no clipping */
+    pare_precision precision; /* of matrix products in training; evaluation keeps the context's */
+    uint64_t warmup;          /* steps of linear warm-up */
+    uint64_t steps;           /* 0: epochs * batches per epoch / accumulation */
     double epochs;
     uint64_t accumulation;     /* batches per step */
     uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch */
@@ -69,6 +70,7 @@ PARE_API PARE_MUST_CHECK pare_status pare_train(pare_model *model, pare_task *ta
 typedef struct pare_step_options {
     size_t lanes, length, memory; /* of the segments; memory is full in every measured step */
     uint64_t steps;               /* measured; 0: 5 */
+    pare_precision precision;     /* of matrix products */
 } pare_step_options;
 
 /* The step of median time, and where its time went. */

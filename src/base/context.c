@@ -85,6 +85,12 @@ static bool cpu_has(pare_level level)
     }
 }
 
+static bool cpu_has_bf16(void)
+{
+    unsigned eax = 0, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && has(eax, bit_AVX512BF16);
+}
+
 static void read_brand(char name[49])
 {
     unsigned words[12] = {0};
@@ -102,6 +108,11 @@ static bool cpu_has(pare_level level)
 #else
     return level == PARE_LEVEL_PORTABLE;
 #endif
+}
+
+static bool cpu_has_bf16(void)
+{
+    return false;
 }
 
 static void read_brand(char name[49])
@@ -175,12 +186,15 @@ pare_status pare_context_create(const pare_context_options *options, pare_contex
         return PARE_ERROR_MEMORY;
     created->threads = threads ? threads : omp_get_max_threads();
     created->level = level;
+    created->has_bf16 = level == PARE_LEVEL_X86_64_V4 && cpu_has_bf16();
     *context = created;
     return PARE_OK;
 }
 
 void pare_context_destroy(pare_context *context)
 {
+    if (context)
+        pri_free(context->product_scratch);
     pri_free(context);
 }
 

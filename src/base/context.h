@@ -6,7 +6,11 @@
 struct pare_context {
     int threads;
     pare_level level;
-    double matrix_product_seconds; /* spent in matrix products so far, for measurements */
+    bool has_bf16;                       /* the CPU's AVX512-BF16, at a level that goes with it */
+    double matrix_product_seconds;       /* spent in matrix products so far, for measurements */
+    const struct pri_bf16_kernels *bf16; /* of matrix products; NULL: fp32 */
+    uint32_t *product_scratch;           /* packed operands of bf16 products */
+    size_t product_words;
 };
 
 #endif

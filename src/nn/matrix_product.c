@@ -1,4 +1,4 @@
-/* Matrix products: the one file that knows oneDNN.
+/* Matrix products in fp32: the one file that knows oneDNN.
  *
  * dnnl_sgemm picks its own partition of the work from the number of threads and may split the inner
  * dimension, so its bits change with that number. Here the output is cut into tiles whose size
@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/context.h"
 #include "base/status.h"
-#include "pare/nn.h"
+#include "nn/bf16_product.h"
 
 #define TILE_LARGEST ((size_t)512)
 #define TILE_ROWS_SMALLEST ((size_t)64)
@@ -29,19 +29,6 @@
 #define TILES_WANTED ((size_t)16)
 /* A product this small (multiply-adds) is not worth waking threads for. */
 #define SERIAL_WORK ((size_t)1 << 18)
-
-typedef struct product {
-    bool transpose_a, transpose_b;
-    size_t m, n, k;
-    float alpha;
-    const float *a;
-    size_t lda;
-    const float *b;
-    size_t ldb;
-    float beta;
-    float *output;
-    size_t ldo;
-} product;
 
 typedef struct tiling {
     size_t rows, columns; /* of a tile */
@@ -69,7 +56,7 @@ static tiling choose_tiling(size_t m, size_t n)
     return (tiling){rows, columns, across, pri_divide_up(m, rows) * across};
 }
 
-static dnnl_status_t compute_tile(const product *p, const tiling *tiles, size_t index)
+static dnnl_status_t compute_tile(const pri_product *p, const tiling *tiles, size_t index)
 {
     size_t row = index / tiles->across * tiles->rows;
     size_t column = index % tiles->across * tiles->columns;
@@ -84,7 +71,7 @@ static dnnl_status_t compute_tile(const product *p, const tiling *tiles, size_t 
 }
 
 /* An empty sum: dnnl_sgemm has no leading dimension to accept here. */
-static void scale_output(const product *p)
+static void scale_output(const pri_product *p)
 {
     for (size_t i = 0; i < p->m; i++)
         for (size_t j = 0; j < p->n; j++) {
@@ -93,7 +80,7 @@ static void scale_output(const product *p)
         }
 }
 
-static pare_status check(const product *p)
+static pare_status check(const pri_product *p)
 {
     size_t columns_a = p->transpose_a ? p->m : p->k;
     size_t columns_b = p->transpose_b ? p->k : p->n;
@@ -105,23 +92,12 @@ static pare_status check(const product *p)
     return PARE_OK;
 }
 
-pare_status pare_matrix_product(pare_context *context, bool transpose_a, bool transpose_b, size_t m,
-                                size_t n, size_t k, float alpha, const float *a, size_t lda,
-                                const float *b, size_t ldb, float beta, float *output, size_t ldo)
+static pare_status fp32_product(const pare_context *context, const pri_product *p)
 {
-    product p = {transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, output, ldo};
-    PRI_TRY(check(&p));
-    if (m == 0 || n == 0)
-        return PARE_OK;
-    if (k == 0) {
-        scale_output(&p);
-        return PARE_OK;
-    }
-    tiling tiles = choose_tiling(m, n);
-    bool serial = tiles.count == 1 || m * n <= SERIAL_WORK / k;
-    int threads = serial ? 1 : pare_context_threads(context);
+    tiling tiles = choose_tiling(p->m, p->n);
+    bool serial = tiles.count == 1 || p->m * p->n <= SERIAL_WORK / p->k;
+    int threads = serial ? 1 : context->threads;
     bool failed = false;
-    double begin = pri_clock_seconds();
 #pragma omp parallel num_threads(threads) reduction(|| : failed)
     {
         /* oneDNN runs on one thread inside an active parallel region; a region of one thread does
@@ -129,15 +105,32 @@ pare_status pare_matrix_product(pare_context *context, bool transpose_a, bool tr
         omp_set_num_threads(1);
 #pragma omp for schedule(dynamic, 1)
         for (size_t i = 0; i < tiles.count; i++)
-            failed = compute_tile(&p, &tiles, i) != dnnl_success || failed;
+            failed = compute_tile(p, &tiles, i) != dnnl_success || failed;
     }
-    context->matrix_product_seconds += pri_clock_seconds() - begin;
     if (failed)
         return pri_fail(PARE_ERROR_UNSUPPORTED,
                         "oneDNN refused a matrix product of %zu x %zu x %zu; the shapes may be too "
                         "large for it",
-                        m, n, k);
+                        p->m, p->n, p->k);
     return PARE_OK;
+}
+
+pare_status pare_matrix_product(pare_context *context, bool transpose_a, bool transpose_b, size_t m,
+                                size_t n, size_t k, float alpha, const float *a, size_t lda,
+                                const float *b, size_t ldb, float beta, float *output, size_t ldo)
+{
+    pri_product p = {transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, output, ldo};
+    PRI_TRY(check(&p));
+    if (m == 0 || n == 0)
+        return PARE_OK;
+    if (k == 0) {
+        scale_output(&p);
+        return PARE_OK;
+    }
+    double begin = pri_clock_seconds();
+    pare_status status = context->bf16 ? pri_bf16_product(context, &p) : fp32_product(context, &p);
+    context->matrix_product_seconds += pri_clock_seconds() - begin;
+    return status;
 }
 
 double pare_matrix_product_seconds(const pare_context *context)

@@ -14,7 +14,8 @@ static pare_status measure_step(pare_context *context, const pare_recipe *recipe
     pare_step_options options = {.lanes = recipe->data.lanes,
                                  .length = recipe->data.length,
                                  .memory = config->memory,
-                                 .steps = MEASURED_STEPS};
+                                 .steps = MEASURED_STEPS,
+                                 .precision = recipe->training.precision};
     pare_model *model = NULL;
     pare_tape *tape = NULL;
     pare_status status = pare_transformer_xl_create(context, config, recipe->training.seed, &model);

@@ -24,6 +24,7 @@ pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recip
 {
     *setting = (pri_run_setting){
         .context = context, .recipe = recipe, .model = recipe->model, .progress = *progress};
+    PRI_TRY(pare_context_check_precision(context, recipe->training.precision));
     PRI_TRY(pare_language_modelling_create(&recipe->data, NULL, &setting->task));
     setting->model.vocabulary =
         pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task));
@@ -59,14 +60,15 @@ static json_t *describe_model(const pare_transformer_xl_config *model)
 static json_t *describe_training(const pare_training_options *training)
 {
     return json_pack(
-        "{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}", "optimizer",
-        (int)training->optimizer, "schedule", (int)training->schedule, "rate", training->rate,
-        "minimum_rate", training->minimum_rate, "beta1", training->beta1, "beta2", training->beta2,
-        "epsilon", training->epsilon, "weight_decay", training->weight_decay, "clip",
-        training->clip, "warmup", (json_int_t)training->warmup, "steps",
-        (json_int_t)training->steps, "epochs", training->steps ? 0.0 : training->epochs,
-        "accumulation", (json_int_t)training->accumulation, "evaluate_every",
-        (json_int_t)training->evaluate_every, "patience", (json_int_t)training->patience);
+        "{s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}",
+        "precision", (int)training->precision, "optimizer", (int)training->optimizer, "schedule",
+        (int)training->schedule, "rate", training->rate, "minimum_rate", training->minimum_rate,
+        "beta1", training->beta1, "beta2", training->beta2, "epsilon", training->epsilon,
+        "weight_decay", training->weight_decay, "clip", training->clip, "warmup",
+        (json_int_t)training->warmup, "steps", (json_int_t)training->steps, "epochs",
+        training->steps ? 0.0 : training->epochs, "accumulation",
+        (json_int_t)training->accumulation, "evaluate_every", (json_int_t)training->evaluate_every,
+        "patience", (json_int_t)training->patience);
 }
 
 /* The number of lanes changes rounding only. */

@@ -136,10 +136,14 @@ pare_status pare_measure_step(pare_model *model, pare_tape *tape, const pare_ste
     uint64_t steps = options->steps ? options->steps : STEPS_DEFAULT;
     step_runner runner = {
         .model = model, .tape = tape, .training = pare_training_options_default()};
+    pare_context *context = pare_tape_context(tape);
+    pare_precision before = pare_context_precision(context);
+    PRI_TRY(pare_context_set_precision(context, options->precision));
     pri_peak_resident_reset();
     pare_status status = open_runner(&runner, options, steps);
     if (status == PARE_OK)
         status = measure(&runner, options, steps, measurement);
     close_runner(&runner);
+    PRI_TRY(pare_context_set_precision(context, before));
     return status;
 }

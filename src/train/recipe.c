@@ -334,6 +334,8 @@ static void build_training(builder *build, const pri_training_section *training)
         options->optimizer = (pare_optimizer_kind)*training->optimizer;
     if (training->schedule)
         options->schedule = (pare_schedule_kind)*training->schedule;
+    if (training->precision)
+        options->precision = (pare_precision)*training->precision;
     options->rate = NUMBER(training, rate, options->rate, 0, RATE_LIMIT);
     options->minimum_rate = NUMBER(training, minimum_rate, 0, 0, options->rate);
     options->beta1 = take_share(build, "training.beta1", training->beta1, options->beta1);

@@ -13,6 +13,8 @@ static const cyaml_strval_t schedule_words[] = {
     {"cosine", PARE_SCHEDULE_COSINE},
     {"inverse-square-root", PARE_SCHEDULE_INVERSE_SQUARE_ROOT},
     {"linear", PARE_SCHEDULE_LINEAR}};
+static const cyaml_strval_t precision_words[] = {{"fp32", PARE_PRECISION_FP32},
+                                                 {"bf16", PARE_PRECISION_BF16}};
 static const cyaml_strval_t start_words[] = {{"restart", PARE_START_RESTART},
                                              {"continue", PARE_START_CONTINUE},
                                              {"zero-shot", PARE_START_ZERO_SHOT}};

@@ -44,6 +44,7 @@
     KEY(NUMBER, epsilon)                                                                           \
     KEY(NUMBER, weight_decay)                                                                      \
     KEY(NUMBER, clip)                                                                              \
+    KEY(CHOICE, precision)                                                                         \
     KEY(INTEGER, warmup)                                                                           \
     KEY(INTEGER, steps)                                                                            \
     KEY(NUMBER, epochs)                                                                            \

@@ -85,21 +85,23 @@ static pare_status plan_steps(training_run *run)
 static json_t *describe_identity(const training_run *run)
 {
     static const char *const optimizers[] = {"adam", "adamw"};
+    static const char *const precisions[] = {"fp32", "bf16"};
     static const char *const schedules[] = {"constant", "cosine", "inverse-square-root", "linear"};
     const pare_training_options *options = run->options;
     const pare_mask *mask = pare_model_mask(run->model);
     uint64_t pruned_cells = mask ? pare_mask_describe(mask).pruned_cells : 0;
     return json_pack(
-        "{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, "
+        "{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:s, "
+        "s:I, "
         "s:I, s:s, s:I, s:I}",
-        "training.optimizer", optimizers[options->optimizer], "training.schedule",
-        schedules[options->schedule], "training.rate", options->rate, "training.minimum_rate",
-        options->minimum_rate, "training.beta1", options->beta1, "training.beta2", options->beta2,
-        "training.epsilon", options->epsilon, "training.weight_decay", options->weight_decay,
-        "training.clip", options->clip, "training.warmup", (json_int_t)options->warmup,
-        "training.steps", (json_int_t)run->steps, "training.accumulation",
-        (json_int_t)options->accumulation, "training.evaluate_every",
-        (json_int_t)run->steps_between_evaluations, "training.patience",
+        "training.precision", precisions[options->precision], "training.optimizer",
+        optimizers[options->optimizer], "training.schedule", schedules[options->schedule],
+        "training.rate", options->rate, "training.minimum_rate", options->minimum_rate,
+        "training.beta1", options->beta1, "training.beta2", options->beta2, "training.epsilon",
+        options->epsilon, "training.weight_decay", options->weight_decay, "training.clip",
+        options->clip, "training.warmup", (json_int_t)options->warmup, "training.steps",
+        (json_int_t)run->steps, "training.accumulation", (json_int_t)options->accumulation,
+        "training.evaluate_every", (json_int_t)run->steps_between_evaluations, "training.patience",
         (json_int_t)options->patience, "training.seed", (json_int_t)options->seed, "task.metric",
         pare_task_metric(run->task), "task.batches_per_epoch",
         (json_int_t)pare_task_batches_per_epoch(run->task), "task.tokens_per_batch",
@@ -241,19 +243,38 @@ static void report_step(const training_run *run, double loss, double rate)
     run->progress->report(run->progress->user, &event);
 }
 
+static pare_status run_batches(training_run *run, uint64_t step, double *loss)
+{
+    uint64_t batches = run->options->accumulation;
+    *loss = 0;
+    pare_model_zero_gradients(run->model);
+    for (uint64_t batch = 0; batch < batches; batch++) {
+        double batch_loss;
+        PRI_TRY(run_batch(run, step, batch, &batch_loss));
+        *loss += batch_loss / (double)batches;
+    }
+    return PARE_OK;
+}
+
+/* Evaluation, which comes between steps, is not to see the precision of training. */
+static pare_status run_batches_in_precision(training_run *run, uint64_t step, double *loss)
+{
+    pare_context *context = pare_tape_context(run->tape);
+    pare_precision before = pare_context_precision(context);
+    PRI_TRY(pare_context_set_precision(context, run->options->precision));
+    pare_status status = run_batches(run, step, loss);
+    PRI_TRY(pare_context_set_precision(context, before));
+    return status;
+}
+
 static pare_status run_step(training_run *run)
 {
     const pare_training_options *options = run->options;
     pri_training_state *state = &run->state;
     uint64_t step = state->step + 1;
     double start = pri_clock_seconds();
-    double attention_start = pare_tape_attention_seconds(run->tape), loss = 0;
-    pare_model_zero_gradients(run->model);
-    for (uint64_t batch = 0; batch < options->accumulation; batch++) {
-        double batch_loss;
-        PRI_TRY(run_batch(run, step, batch, &batch_loss));
-        loss += batch_loss / (double)options->accumulation;
-    }
+    double attention_start = pare_tape_attention_seconds(run->tape), loss;
+    PRI_TRY(run_batches_in_precision(run, step, &loss));
     double norm = pri_optimizer_gradient_norm(&run->optimizer);
     if (!isfinite(norm))
         return fail_bad_gradient(run, step);
@@ -440,6 +461,7 @@ pare_status pare_train(pare_model *model, pare_task *task, pare_tape *tape,
 {
     *result = (pare_training_result){.steps = 0};
     PRI_TRY(check_options(options));
+    PRI_TRY(pare_context_check_precision(pare_tape_context(tape), options->precision));
     training_run run = {.model = model,
                         .task = task,
                         .tape = tape,

@@ -37,7 +37,16 @@ check "the vocabulary is that of the data" grep -q "$read_data" .stdout
 expect_failure "$pare" bench model --recipe recipe.yaml --steps 1
 stderr_has '^pare bench model: recipe.yaml:3: data.train uses'
 
-for wrong in "--set model.layers=1" "--cutoffs 1,2,x" "--layers many" "--unknown" "--percent 101"; do
+if [ "$(uname -m)" = x86_64 ]; then
+    expect 7 env PARE_ISA=x86-64-v2 "$pare" bench model --precision bf16
+    stderr_has '^pare bench model: precision bf16 needs a CPU with AVX512-BF16 .*; use precision fp32$'
+    expect 7 env PARE_ISA=x86-64-v2 "$pare" sweep recipe.yaml --set data.train=text.txt \
+        --set training.precision=bf16 --output refused
+    check "a refused precision leaves no run" [ ! -e refused/dense/run.json ]
+fi
+
+for wrong in "--set model.layers=1" "--cutoffs 1,2,x" "--layers many" "--unknown" "--percent 101" \
+    "--precision half"; do
     # shellcheck disable=SC2086
     expect 2 "$pare" bench model $wrong
     stderr_has '^pare bench model: '

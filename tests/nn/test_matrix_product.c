@@ -1,5 +1,5 @@
 /* Matrix products: every transposition against fp64, strides, scaling, edge shapes, and the same
- * bits for any number of threads. */
+ * bits for any number of threads, in fp32 and, where the CPU has it, in bf16. */
 #include "nn_check.h"
 
 typedef struct shape {
@@ -10,6 +10,34 @@ typedef struct shape {
 static double element(const float *x, bool transposed, size_t stride, size_t i, size_t j)
 {
     return (double)(transposed ? x[j * stride + i] : x[i * stride + j]);
+}
+
+/* The nearest number whose fp32 form ends in 16 zero bits; ties to even. */
+static float rounded_to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t tail = bits & 0xffff, head = bits >> 16;
+    head += tail > 0x8000 || (tail == 0x8000 && (head & 1));
+    bits = head << 16;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
+static void round_to_bf16(float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = rounded_to_bf16(x[i]);
+}
+
+/* NULL where the CPU has no bf16. */
+static pare_context *bf16_context(int threads)
+{
+    pare_context *context = check_best_context(threads);
+    if (pare_context_set_precision(context, PARE_PRECISION_BF16) == PARE_OK)
+        return context;
+    pare_context_destroy(context);
+    return NULL;
 }
 
 static float *random_floats(size_t count, uint64_t key)
@@ -34,6 +62,10 @@ static void check_product(pare_context *context, shape s, bool transpose_a, bool
     assert_int_equal(pare_matrix_product(context, transpose_a, transpose_b, s.m, s.n, s.k, alpha, a,
                                          lda, b, ldb, beta, output, ldo),
                      PARE_OK);
+    if (pare_context_precision(context) == PARE_PRECISION_BF16) {
+        round_to_bf16(a, (transpose_a ? s.k : s.m) * lda);
+        round_to_bf16(b, (transpose_b ? s.n : s.k) * ldb);
+    }
     for (size_t i = 0; i < s.m; i++)
         for (size_t j = 0; j < ldo; j++) {
             double expected = (double)before[i * ldo + j];
@@ -52,13 +84,12 @@ static void check_product(pare_context *context, shape s, bool transpose_a, bool
     free(before);
 }
 
-static void test_products(void **state)
+static void check_products(pare_context *context)
 {
-    (void)state;
     const shape shapes[] = {{1, 1, 1},     {5, 7, 3},     {1, 200, 31},   {200, 1, 31},
                             {64, 128, 16}, {65, 129, 17}, {130, 260, 40}, {3, 4, 0},
-                            {0, 4, 3},     {33, 2, 700}};
-    pare_context *context = check_best_context(2);
+                            {0, 4, 3},     {33, 2, 700},  {7, 3, 2100},   {1030, 5, 9},
+                            {2, 1040, 11}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int transposes = 0; transposes < 4; transposes++) {
             bool a = transposes & 1, b = transposes & 2;
@@ -69,10 +100,38 @@ static void test_products(void **state)
     pare_context_destroy(context);
 }
 
-/* Shapes of a model's layers: large enough for tiles, and for oneDNN to split k over threads. */
-static void test_threads(void **state)
+static void test_products(void **state)
 {
     (void)state;
+    check_products(check_best_context(2));
+}
+
+static void test_bf16_products(void **state)
+{
+    (void)state;
+    pare_context *context = bf16_context(2);
+    if (!context)
+        skip();
+    check_products(context);
+}
+
+static void test_bf16_refused(void **state)
+{
+    (void)state;
+    pare_context_options options = {.threads = 1, .level = "x86-64-v2"};
+    pare_context *context;
+    if (pare_context_create(&options, &context) != PARE_OK)
+        skip();
+    assert_int_equal(pare_context_set_precision(context, PARE_PRECISION_BF16),
+                     PARE_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(pare_error_message(), "AVX512-BF16"));
+    assert_int_equal(pare_context_precision(context), PARE_PRECISION_FP32);
+    pare_context_destroy(context);
+}
+
+/* Shapes of a model's layers: large enough for tiles, and for oneDNN to split k over threads. */
+static void check_threads(pare_context *(*make_context)(int threads))
+{
     const shape shapes[] = {{1024, 256, 1024}, {128, 512, 2048}, {600, 2000, 128}, {2048, 1, 128}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int transposes = 0; transposes < 3; transposes++) {
@@ -82,7 +141,7 @@ static void test_threads(void **state)
             float *first = malloc(s.m * s.n * sizeof *first);
             float *other = malloc(s.m * s.n * sizeof *other);
             for (int threads = 1; threads <= CHECK_THREADS_MAX; threads++) {
-                pare_context *context = check_best_context(threads);
+                pare_context *context = make_context(threads);
                 assert_int_equal(pare_matrix_product(context, ta, tb, s.m, s.n, s.k, 1.0f, a,
                                                      ta ? s.m : s.k, b, tb ? s.k : s.n, 0.0f,
                                                      threads == 1 ? first : other, s.n),
@@ -96,6 +155,22 @@ static void test_threads(void **state)
             free(first);
             free(other);
         }
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    check_threads(check_best_context);
+}
+
+static void test_bf16_threads(void **state)
+{
+    (void)state;
+    pare_context *context = bf16_context(1);
+    if (!context)
+        skip();
+    pare_context_destroy(context);
+    check_threads(bf16_context);
 }
 
 static void test_nan(void **state)
@@ -125,9 +200,9 @@ static void test_wrong_strides(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_products),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_bf16_products), cmocka_unit_test(test_bf16_threads),
+        cmocka_unit_test(test_bf16_refused),  cmocka_unit_test(test_nan),
         cmocka_unit_test(test_wrong_strides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,8 @@ static void every_key_arrives(void **state)
         "        division: 2, dropout: 0.25, attention_dropout: 0.125}\n"
         "training: {optimizer: adamw, schedule: inverse-square-root, rate: 0.5,\n"
         "           minimum_rate: 1e-3, beta1: 0.8, beta2: 0.9, epsilon: 1e-6,\n"
-        "           weight_decay: 0.01, clip: 2, warmup: 10, steps: 100, accumulation: 2,\n"
+        "           weight_decay: 0.01, clip: 2, precision: bf16, warmup: 10, steps: 100, "
+        "accumulation: 2,\n"
         "           batch: 6, length: 12, evaluate_every: 20, patience: 4,\n"
         "           checkpoint_every: 30, checkpoint_seconds: 60, log_every: 5, seed: 77}\n"
         "evaluation: {batch: 3, length: 8, memory: 24}\n"
@@ -126,6 +127,7 @@ static void every_key_arrives(void **state)
     const pare_training_options *training = &recipe.training;
     assert_int_equal(training->optimizer, PARE_OPTIMIZER_ADAMW);
     assert_int_equal(training->schedule, PARE_SCHEDULE_INVERSE_SQUARE_ROOT);
+    assert_int_equal(training->precision, PARE_PRECISION_BF16);
     assert_true(training->rate == .5 && training->minimum_rate == 1e-3);
     assert_true(training->beta1 == .8 && training->beta2 == .9 && training->epsilon == 1e-6);
     assert_true(training->weight_decay == .01 && training->clip == 2);
@@ -279,6 +281,8 @@ static void bad_recipes_are_refused_with_place_and_reason(void **state)
                                            "each other; leave one out"},
         {BASE "  schedule: cosinus\n", "r.yaml:12: training.schedule must be one of constant, "
                                        "cosine, inverse-square-root, linear, not 'cosinus'"},
+        {BASE "  precision: half\n",
+         "r.yaml:12: training.precision must be one of fp32, bf16, not 'half'"},
         {BASE "sweep: {percents: [50, 101]}\n",
          "r.yaml:12: sweep.percents must be 0 to 100, not 101"},
         {BASE "sweep: {percents: [50, -0.5]}\n",

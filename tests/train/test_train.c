@@ -416,6 +416,42 @@ static void impossible_options_are_refused(void **state)
     }
 }
 
+static bool has_bf16(const test_directory *directory)
+{
+    training_fixture fixture = open_fixture(directory->root, 1);
+    bool has = pare_context_set_precision(fixture.context, PARE_PRECISION_BF16) == PARE_OK;
+    close_fixture(&fixture);
+    return has;
+}
+
+/* Rounds a little differently than fp32, the same for any number of threads; never half a run. */
+static void bf16_trains_or_is_refused(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    options.precision = PARE_PRECISION_BF16;
+    pare_training_result result, other;
+    pare_status status =
+        train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result);
+    if (!has_bf16(directory)) {
+        assert_int_equal(status, PARE_ERROR_UNSUPPORTED);
+        assert_false(pri_path_exists(directory->reference));
+        return;
+    }
+    assert_ok(status);
+    assert_ok(train_in(directory->root, directory->other, &options, 3, NULL, NULL, &other));
+    assert_true(same_file(directory->reference, directory->other, "model.safetensors"));
+    options.precision = PARE_PRECISION_FP32;
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &other),
+        PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "training.precision \"bf16\", not \"fp32\""));
+    assert_int_equal(pri_remove_tree(directory->other), PARE_OK);
+    assert_ok(train_in(directory->root, directory->other, &options, 1, NULL, NULL, &other));
+    assert_true(result.best_loss != other.best_loss);
+    assert_true(fabs(result.best_loss - other.best_loss) < .01);
+}
+
 /* Stops at step 5 (batch 10), after the checkpoint of step 3; then resumes to the right end. */
 static void spoil_and_recover(const test_directory *directory, bool gradient, const char *message)
 {
@@ -503,6 +539,7 @@ int main(void)
         TRAINING_TEST(epochs_give_steps),
         TRAINING_TEST(other_settings_are_refused_by_name),
         TRAINING_TEST(impossible_options_are_refused),
+        TRAINING_TEST(bf16_trains_or_is_refused),
         TRAINING_TEST(a_bad_weight_stops_with_step_and_name),
         TRAINING_TEST(a_bad_gradient_stops_with_step_and_name),
         TRAINING_TEST(an_exploding_rate_stops_with_advice),
