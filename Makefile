@@ -1,16 +1,19 @@
 # A short front to CMake. `make demo` and `make test` do everything on a fresh Debian or Ubuntu
 # machine: install what is missing, build, run. OPTIONS goes to CMake: OPTIONS=-DPARE_X=ON.
+# PEERS_OPTIONS goes to bench/peers/attention.py; PARE_PEERS_VENV is a virtual environment to use.
 PREFIX ?= /usr/local
 OPTIONS ?=
+PEERS_OPTIONS ?=
 JOBS := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help build test demo bench install sanitize fuzz coverage format check-format clean
+.PHONY: help build test demo bench bench-peers install sanitize fuzz coverage format check-format clean
 
 help:
 	@echo 'make demo      build, then train, prune and compare on real text; a few minutes'
 	@echo 'make test      build, then run every test'
 	@echo 'make build     build/pare, the command, and build/libpare.so'
 	@echo 'make bench     attention kernels: dense against masked'
+	@echo 'make bench-peers  attention beside PyTorch and others (downloads them); PEERS_OPTIONS'
 	@echo 'make install   into PREFIX (/usr/local); honours DESTDIR'
 	@echo 'make sanitize  the tests under the address and undefined-behaviour sanitizers'
 	@echo 'make fuzz      every file reader against libFuzzer, SECONDS_EACH=60 seconds each'
@@ -29,6 +32,9 @@ demo:
 
 bench: build
 	build/pare bench attention
+
+bench-peers: build
+	@bench/peers/run $(PEERS_OPTIONS)
 
 install: build
 	DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'

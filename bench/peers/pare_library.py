@@ -1,0 +1,127 @@
+"""Attention of libpare through ctypes, on numpy arrays, as include/pare/attention.h describes it."""
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_bool, c_char_p, c_float, c_int, c_size_t, c_void_p
+
+import numpy
+
+ROW_FUNCTION = ctypes.CFUNCTYPE(None, c_void_p, c_size_t, c_size_t, POINTER(ctypes.c_uint8))
+
+
+class View(Structure):
+    _fields_ = [("data", c_void_p), ("token_stride", c_size_t), ("head_stride", c_size_t)]
+
+
+class Ragged(Structure):
+    _fields_ = [("offsets", POINTER(c_size_t)), ("count", c_size_t)]
+
+
+class Call(Structure):
+    _fields_ = [("heads", c_size_t), ("head_size", c_size_t), ("scale", c_float),
+                ("query", View), ("key", View), ("value", View), ("output", View),
+                ("queries", Ragged), ("keys", Ragged), ("causal", c_bool), ("window", c_size_t),
+                ("relative", c_void_p), ("plan", c_void_p), ("logsumexp", c_void_p),
+                ("dropout", c_float), ("dropout_key", ctypes.c_uint64), ("observer", c_void_p)]
+
+
+class Gradient(Structure):
+    _fields_ = [("output_gradient", View), ("query", View), ("key", View), ("value", View),
+                ("content_bias", c_void_p), ("position_bias", c_void_p), ("table", View)]
+
+
+class Geometry(Structure):
+    _fields_ = [("heads", c_size_t), ("queries", c_size_t), ("keys", c_size_t), ("causal", c_bool)]
+
+
+class ContextOptions(Structure):
+    _fields_ = [("threads", c_int), ("level", c_char_p)]
+
+
+class Library:
+    """libpare with one context."""
+
+    def __init__(self, path, threads):
+        self.functions = ctypes.CDLL(path)
+        f = self.functions
+        f.pare_error_message.restype = c_char_p
+        f.pare_cpu_name.restype = c_char_p
+        f.pare_level_name.restype = c_char_p
+        f.pare_context_create.argtypes = [c_void_p, POINTER(c_void_p)]
+        f.pare_context_level.argtypes = [c_void_p]
+        f.pare_attention_workspace.argtypes = [c_void_p, POINTER(Call)]
+        f.pare_attention_workspace.restype = c_size_t
+        f.pare_attention_forward.argtypes = [c_void_p, POINTER(Call), c_void_p]
+        f.pare_attention_backward.argtypes = [c_void_p, POINTER(Call), POINTER(Gradient), c_void_p]
+        f.pare_plan_create.argtypes = [POINTER(Geometry), ROW_FUNCTION, c_void_p, POINTER(c_void_p)]
+        f.pare_plan_destroy.argtypes = [c_void_p]
+        self.context = c_void_p()
+        options = ContextOptions(threads, None)
+        self.check(f.pare_context_create(byref(options), byref(self.context)))
+
+    def check(self, status):
+        if status:
+            raise RuntimeError(self.functions.pare_error_message().decode())
+
+    def describe(self):
+        level = self.functions.pare_context_level(self.context)
+        return (f"{self.functions.pare_cpu_name().decode()}, "
+                f"{self.functions.pare_level_name(level).decode()}")
+
+
+class Plan:
+    """row(head, row) gives the kept cells of a row, one byte each."""
+
+    def __init__(self, library, heads, queries, keys, causal, row):
+        def fill(_, head, index, target):
+            kept = numpy.ascontiguousarray(row(head, index), dtype=numpy.uint8)
+            ctypes.memmove(target, kept.ctypes.data, keys)
+
+        self.library = library
+        self.pointer = c_void_p()
+        geometry = Geometry(heads, queries, keys, causal)
+        library.check(library.functions.pare_plan_create(
+            byref(geometry), ROW_FUNCTION(fill), None, byref(self.pointer)))
+
+    def __del__(self):
+        self.library.functions.pare_plan_destroy(self.pointer)
+
+
+def view(array):
+    """Of an array (tokens, heads, head size)."""
+    heads, size = array.shape[1:]
+    return View(array.ctypes.data, heads * size, size)
+
+
+class Attention:
+    """One sequence; query, key, value, output gradient: contiguous fp32 (tokens, heads, size)."""
+
+    def __init__(self, library, query, key, value, output_gradient, causal=False, plan=None):
+        self.library = library
+        self.inputs = [query, key, value, output_gradient]  # kept alive
+        self.plan = plan
+        queries, heads, size = query.shape
+        self.output = numpy.empty_like(query)
+        self.logsumexp = numpy.empty((queries, heads), numpy.float32)
+        self.gradients = [numpy.empty_like(array) for array in (query, key, value)]
+        self.query_offsets = (c_size_t * 2)(0, queries)
+        self.key_offsets = (c_size_t * 2)(0, key.shape[0])
+        self.call = Call(
+            heads=heads, head_size=size, scale=size ** -0.5, query=view(query), key=view(key),
+            value=view(value), output=view(self.output), queries=Ragged(self.query_offsets, 1),
+            keys=Ragged(self.key_offsets, 1), causal=causal,
+            plan=plan.pointer if plan else None, logsumexp=self.logsumexp.ctypes.data)
+        self.gradient = Gradient(view(output_gradient), *map(view, self.gradients))
+        f = library.functions
+        bytes_needed = f.pare_attention_workspace(library.context, byref(self.call))
+        self.workspace_memory = numpy.empty(bytes_needed + 64, numpy.uint8)
+        self.workspace = -(-self.workspace_memory.ctypes.data // 64) * 64
+
+    def forward(self):
+        self.library.check(self.library.functions.pare_attention_forward(
+            self.library.context, byref(self.call), self.workspace))
+        return self.output
+
+    def backward(self):
+        self.library.check(self.library.functions.pare_attention_backward(
+            self.library.context, byref(self.call), byref(self.gradient), self.workspace))
+        return self.gradients
