@@ -220,6 +220,8 @@ class OnnxRuntime:
         model = make.make_model(graph, opset_imports=[make.make_opsetid("", 23)], ir_version=10)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its threads wait spinning inside a call, but not into the turns of the others.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self.session = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"])
