@@ -403,7 +403,7 @@ int bench_attention(int argument_count, char **argument_values)
         {"heads", "N", OPTION_COUNT, &o.heads, "attention heads (8)", NULL},
         {"masks", "DIRECTORY", OPTION_STRING, &o.masks, "learned masks (those that come with Pare)",
          NULL},
-        {"full", NULL, OPTION_FLAG, &o.full, "everything: hours", NULL},
+        {"full", NULL, OPTION_FLAG, &o.full, "everything: an hour or more", NULL},
         {"repeat", "N", OPTION_COUNT, &o.repeat,
          "rounds of dense and pruned in turn (20); at least 5 within 10 s", NULL},
         {"json", "FILE", OPTION_STRING, &o.json, "write all rows to FILE", NULL},

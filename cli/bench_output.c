@@ -21,7 +21,7 @@ void print_group_heading(const bench_shape *shape)
     printf("\n%zu queries x %zu keys%s%s, %zu head%s of size %zu\n", shape->queries, shape->keys,
            shape->causal ? ", causal" : "", shape->relative ? ", relative positions" : "",
            shape->heads, shape->heads == 1 ? "" : "s", shape->head_size);
-    printf("  mask      kept  pass             dense ms pruned ms    (quartiles)      ratio  "
+    printf("  mask       kept pass             dense ms pruned ms    (quartiles)      ratio  "
            "GFLOP/s  peak\n");
 }
 
@@ -30,7 +30,7 @@ void print_point(const bench_point *point, const bench_result *result, double pe
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         const struct pass_result *r = &result->pass[pass];
         double rate = useful_gigaflops(&point->shape, result->kept_cells, pass, r->pruned.middle);
-        printf("  %-8s %4.0f%%  %-16s%9.3f %9.3f  %8.3f ..%8.3f %6.2f %8.0f %4.0f%%\n",
+        printf("  %-8s %5.3g%% %-16s%9.3f %9.3f  %8.3f ..%8.3f %6.2f %8.0f %4.0f%%\n",
                family_names[point->family], 100 * point->density, pass_names[pass],
                1e3 * r->dense.middle, 1e3 * r->pruned.middle, 1e3 * r->pruned.low,
                1e3 * r->pruned.high, r->ratio.middle, rate, 1e11 * rate / peak);
@@ -54,7 +54,7 @@ static void print_plans(const bench_group *group)
         const bench_result *r = &group->results[i];
         const bench_point *point = &group->points[i];
         char forward[32], both[32];
-        printf("  %-8s %4.0f%% %9.2f %9s %10s %15s %12s%s%s\n", family_names[point->family],
+        printf("  %-8s %5.3g%% %8.2f %9s %10s %15s %12s%s%s\n", family_names[point->family],
                100 * point->density, 1e3 * r->plan_seconds, format_bytes((double)r->plan_bytes),
                format_bytes((double)r->workspace_bytes),
                describe_paid(calls_until_paid(r, PASS_FORWARD), forward, sizeof forward),

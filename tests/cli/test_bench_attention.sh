@@ -25,8 +25,8 @@ stdout_has 'x86-64|portable|neon'
 stdout_has ', 1 thread: peak [0-9]+ GFLOP/s'
 stdout_has '^32 queries x 32 keys, 2 heads of size 16$'
 stdout_has '^48 queries x 48 keys, 2 heads of size 16$'
-stdout_has '^  random +10%  forward +[0-9.]+ +[0-9.]+ +[0-9.]+ \.\. +[0-9.]+ +[0-9.]+ +[0-9]+ +[0-9]+%$'
-stdout_has '^  random +90%  forward\+backward +[0-9]'
+stdout_has '^  random +10% forward +[0-9.]+ +[0-9.]+ +[0-9.]+ \.\. +[0-9.]+ +[0-9.]+ +[0-9]+ +[0-9]+%$'
+stdout_has '^  random +90% forward\+backward +[0-9]'
 stdout_has '^  random +90% +[0-9.]+ +[0-9.]+ k?B +[0-9.]+ k?B +([0-9]+|never) +([0-9]+|never)$'
 stdout_has '^  break-even density, random: forward (below |above )?[0-9]+%, forward\+backward '
 check "the table fits 100 columns" [ "$(widest_line)" -le 100 ]
@@ -63,6 +63,17 @@ expect 0 bench --heads 1 --head-size 8 --length 32 --density 50 --repeat 1 --cau
     --isa "$("$pare" info | sed -n 's/^kernels  //p')" --json rows.json
 stdout_has '^32 queries x 32 keys, causal, 1 head of size 8$'
 check "causal rows" [ "$(rows_with '"causal": true')" -eq 4 ]
+
+# Stopped, it ends at once and leaves no file.
+"$pare" bench attention --length 512 --repeat 1000 --json stopped.json >/dev/null 2>stopped &
+stopped=$!
+while [ ! -e stopped.json.partial ] && kill -0 "$stopped" 2>/dev/null; do sleep 0.05; done
+kill -TERM "$stopped"
+wait "$stopped"
+check "stopped with the exit code of an interruption" [ $? -eq 130 ]
+check "and says so" grep -q '^pare bench attention: interrupted; no JSON file was written$' stopped
+check "without a file" [ ! -e stopped.json ]
+check "or half of one" [ ! -e stopped.json.partial ]
 
 # ---- Learned masks ----
 
