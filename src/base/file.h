@@ -1,4 +1,4 @@
-/* Files: whole reads, plain or gzip text streams, and writes that either happen or do not. */
+/* Files: whole reads, and writes that either happen or do not. */
 #ifndef PARE_SRC_BASE_FILE_H
 #define PARE_SRC_BASE_FILE_H
 
@@ -6,14 +6,6 @@
 
 /* Reads a whole file. Free with pri_free. At most `limit` bytes (0: no limit). */
 pare_status pri_file_read(const char *path, size_t limit, uint8_t **data, size_t *size);
-
-/* ---- Text, plain or gzip (recognised by content) ---- */
-typedef struct pri_reader pri_reader;
-pare_status pri_reader_open(const char *path, pri_reader **reader);
-/* Up to `capacity` bytes; *size 0 at the end. A damaged or truncated gzip file is a format error.
- */
-pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size);
-void pri_reader_close(pri_reader *reader);
 
 /* ---- Atomic replacement ----
  * Writes go to a temporary file beside `path`; commit flushes it to disk and renames it over

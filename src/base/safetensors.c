@@ -1,4 +1,4 @@
-/* Reading and writing safetensors.
+/* Reading safetensors.
  *
  * A file is trusted only after every rule of the format has been checked: the header lies inside
  * the file, is one JSON object without duplicate names, and its tensors, put in order, cover the
@@ -9,21 +9,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
+#include "base/safetensors_header.h"
 #include "base/text_buffer.h"
 
 #define LENGTH_BYTES ((size_t)8)
-#define LARGEST_HEADER ((size_t)100 * 1000 * 1000) /* as in the reference implementation */
-#define METADATA_KEY "__metadata__"
 
 static const struct {
     const char *name;
@@ -45,19 +41,10 @@ const char *pri_data_type_name(pri_data_type type)
     return data_types[type].name;
 }
 
-/* ---- Reading ---- */
-
-typedef struct stored_entry {
-    pri_stored_tensor tensor;
-    size_t begin; /* in the buffer */
-    void *copy;   /* of unaligned data; else NULL */
-} stored_entry;
-
 struct pri_safetensors {
     char *name;
-    json_t *header;        /* owns the names and the metadata */
-    stored_entry *entries; /* in the order of the buffer */
-    size_t count;
+    pri_header header; /* its tensors in the order of the buffer */
+    void **copies;     /* of each tensor's unaligned data; else NULL */
     void *mapping;
     size_t mapping_size;
 };
@@ -66,111 +53,20 @@ void pri_safetensors_close(pri_safetensors *file)
 {
     if (!file)
         return;
-    for (size_t i = 0; i < file->count; i++)
-        pri_free(file->entries[i].copy);
-    pri_free(file->entries);
-    json_decref(file->header);
+    for (size_t i = 0; file->copies && i < file->header.tensor_count; i++)
+        pri_free(file->copies[i]);
+    pri_free(file->copies);
+    pri_header_release(&file->header);
     if (file->mapping)
         munmap(file->mapping, file->mapping_size);
     pri_free(file->name);
     pri_free(file);
 }
 
-static pare_status fail_tensor(const pri_safetensors *file, const char *tensor, const char *reason)
-{
-    return pri_fail(PARE_ERROR_FORMAT, "%s: damaged safetensors file: tensor \"%s\" %s", file->name,
-                    tensor, reason);
-}
-
-static pare_status read_type(const pri_safetensors *file, const json_t *description,
-                             pri_stored_tensor *tensor)
-{
-    const char *name = json_string_value(json_object_get(description, "dtype"));
-    if (!name)
-        return fail_tensor(file, tensor->name, "has no \"dtype\"");
-    for (int type = 0; type < PRI_DATA_TYPE_COUNT; type++)
-        if (!strcmp(name, data_types[type].name)) {
-            tensor->type = (pri_data_type)type;
-            return PARE_OK;
-        }
-    return pri_fail(PARE_ERROR_FORMAT,
-                    "%s: tensor \"%s\" has the unknown type \"%s\"; convert it to F32", file->name,
-                    tensor->name, name);
-}
-
-static pare_status read_shape(const pri_safetensors *file, const json_t *description,
-                              pri_stored_tensor *tensor)
-{
-    const json_t *shape = json_object_get(description, "shape");
-    if (!json_is_array(shape))
-        return fail_tensor(file, tensor->name, "has no \"shape\"");
-    tensor->dimensions = json_array_size(shape);
-    if (tensor->dimensions > PRI_DIMENSIONS_MAX)
-        return fail_tensor(file, tensor->name, "has more than 8 dimensions");
-    tensor->elements = 1;
-    for (size_t d = 0; d < tensor->dimensions; d++) {
-        const json_t *extent = json_array_get(shape, d);
-        if (!json_is_integer(extent) || json_integer_value(extent) < 0)
-            return fail_tensor(file, tensor->name,
-                               "has a dimension that is not a whole number, 0 or more");
-        tensor->shape[d] = (size_t)json_integer_value(extent);
-        if (pri_multiply_overflows(tensor->elements, tensor->shape[d], &tensor->elements))
-            return fail_tensor(file, tensor->name, "is larger than any memory");
-    }
-    if (pri_multiply_overflows(tensor->elements, pri_data_type_size(tensor->type), &tensor->bytes))
-        return fail_tensor(file, tensor->name, "is larger than any memory");
-    return PARE_OK;
-}
-
-static pare_status read_offsets(const pri_safetensors *file, const json_t *description,
-                                size_t buffer_size, stored_entry *entry)
-{
-    const json_t *offsets = json_object_get(description, "data_offsets");
-    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
-        json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
-        return fail_tensor(file, entry->tensor.name,
-                           "needs \"data_offsets\": [begin, end] with begin <= end");
-    size_t last = (size_t)json_integer_value(end);
-    entry->begin = (size_t)json_integer_value(begin);
-    if (last > buffer_size)
-        return fail_tensor(file, entry->tensor.name, "reaches beyond the end of the file");
-    if (last - entry->begin != entry->tensor.bytes)
-        return fail_tensor(file, entry->tensor.name,
-                           "spans another number of bytes than its type and shape need");
-    return PARE_OK;
-}
-
-static pare_status read_entry(const pri_safetensors *file, const char *name,
-                              const json_t *description, size_t buffer_size, stored_entry *entry)
-{
-    entry->tensor.name = name;
-    if (!json_is_object(description) || json_object_size(description) != 3)
-        return fail_tensor(file, name,
-                           "should have \"dtype\", \"shape\" and \"data_offsets\" only");
-    PRI_TRY(read_type(file, description, &entry->tensor));
-    PRI_TRY(read_shape(file, description, &entry->tensor));
-    return read_offsets(file, description, buffer_size, entry);
-}
-
-static pare_status check_metadata(const pri_safetensors *file, json_t *metadata)
-{
-    if (!json_is_object(metadata))
-        return pri_fail(PARE_ERROR_FORMAT,
-                        "%s: damaged safetensors file: \"" METADATA_KEY "\" is not an object",
-                        file->name);
-    const char *key;
-    json_t *value;
-    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return pri_fail(
-        PARE_ERROR_FORMAT, "%s: damaged safetensors file: metadata \"%s\" is not a string",
-        file->name, key);
-    return PARE_OK;
-}
-
 /* Empty tensors come before the tensor that begins where they lie. */
-static int compare_entries(const void *left, const void *right)
+static int compare_places(const void *left, const void *right)
 {
-    const stored_entry *a = left, *b = right;
+    const pri_header_tensor *a = left, *b = right;
     if (a->begin != b->begin)
         return a->begin < b->begin ? -1 : 1;
     return (a->tensor.bytes > b->tensor.bytes) - (a->tensor.bytes < b->tensor.bytes);
@@ -179,12 +75,13 @@ static int compare_entries(const void *left, const void *right)
 static pare_status check_coverage(const pri_safetensors *file, size_t buffer_size)
 {
     size_t position = 0;
-    for (size_t i = 0; i < file->count; i++) {
-        const stored_entry *entry = &file->entries[i];
-        if (entry->begin < position)
-            return fail_tensor(file, entry->tensor.name, "overlaps another one");
-        if (entry->begin > position)
-            return fail_tensor(file, entry->tensor.name, "leaves a hole before it");
+    for (size_t i = 0; i < file->header.tensor_count; i++) {
+        const pri_header_tensor *entry = &file->header.tensors[i];
+        if (entry->begin != position)
+            return pri_fail(PARE_ERROR_FORMAT, "%s: damaged safetensors file: tensor \"%s\" %s",
+                            file->name, entry->name,
+                            entry->begin < position ? "overlaps another one"
+                                                    : "leaves a hole before it");
         position += entry->tensor.bytes;
     }
     if (position != buffer_size)
@@ -194,40 +91,34 @@ static pare_status check_coverage(const pri_safetensors *file, size_t buffer_siz
     return PARE_OK;
 }
 
-static pare_status attach_data(stored_entry *entry, const uint8_t *buffer)
+static pare_status attach_data(pri_safetensors *file, size_t index, const uint8_t *buffer)
 {
-    pri_stored_tensor *tensor = &entry->tensor;
-    tensor->data = buffer + entry->begin;
+    pri_stored_tensor *tensor = &file->header.tensors[index].tensor;
+    tensor->data = buffer + file->header.tensors[index].begin;
     if ((uintptr_t)tensor->data % pri_data_type_size(tensor->type) == 0)
         return PARE_OK;
-    entry->copy = pri_allocate(tensor->bytes, 1);
-    if (!entry->copy)
+    void *copy = pri_allocate(tensor->bytes, 1);
+    if (!copy)
         return PARE_ERROR_MEMORY;
-    memcpy(entry->copy, tensor->data, tensor->bytes);
-    tensor->data = entry->copy;
+    memcpy(copy, tensor->data, tensor->bytes);
+    tensor->data = file->copies[index] = copy;
     return PARE_OK;
 }
 
-static pare_status read_entries(pri_safetensors *file, const uint8_t *buffer, size_t buffer_size)
+static pare_status read_header(pri_safetensors *file, const char *text, size_t size,
+                               size_t buffer_size)
 {
-    file->entries = pri_allocate_zero(json_object_size(file->header), sizeof *file->entries);
-    if (!file->entries)
-        return PARE_ERROR_MEMORY;
-    const char *name;
-    json_t *description;
-    json_object_foreach(file->header, name, description)
-    {
-        if (!strcmp(name, METADATA_KEY)) {
-            PRI_TRY(check_metadata(file, description));
-            continue;
-        }
-        PRI_TRY(read_entry(file, name, description, buffer_size, &file->entries[file->count]));
-        file->count++;
-    }
-    qsort(file->entries, file->count, sizeof *file->entries, compare_entries);
+    PRI_TRY(pri_header_parse(&file->header, text, size, buffer_size, file->name));
+    size_t count = file->header.tensor_count;
+    if (count)
+        qsort(file->header.tensors, count, sizeof *file->header.tensors, compare_places);
     PRI_TRY(check_coverage(file, buffer_size));
-    for (size_t i = 0; i < file->count; i++)
-        PRI_TRY(attach_data(&file->entries[i], buffer));
+    file->copies = pri_allocate_zero(count, sizeof *file->copies);
+    if (!file->copies)
+        return PARE_ERROR_MEMORY;
+    const uint8_t *buffer = (const uint8_t *)text + size;
+    for (size_t i = 0; i < count; i++)
+        PRI_TRY(attach_data(file, i, buffer));
     return PARE_OK;
 }
 
@@ -245,7 +136,7 @@ static pare_status parse(pri_safetensors *file, const uint8_t *data, size_t size
         return pri_fail(PARE_ERROR_FORMAT, "%s: %zu bytes are too few for a safetensors file",
                         file->name, size);
     uint64_t length = read_little_endian(data);
-    if (length > LARGEST_HEADER || length > size - LENGTH_BYTES)
+    if (length > PRI_LARGEST_HEADER || length > size - LENGTH_BYTES)
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s: not a safetensors file, or truncated: its header would have %llu "
                         "bytes, the file has %zu",
@@ -256,8 +147,7 @@ static pare_status parse(pri_safetensors *file, const uint8_t *data, size_t size
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s: not a safetensors file: its header does not begin with '{'",
                         file->name);
-    PRI_TRY(pri_json_parse(header, header_size, file->name, &file->header));
-    return read_entries(file, data + LENGTH_BYTES + header_size, size - LENGTH_BYTES - header_size);
+    return read_header(file, header, header_size, size - LENGTH_BYTES - header_size);
 }
 
 pare_status pri_safetensors_parse(const uint8_t *data, size_t size, const char *name,
@@ -320,25 +210,28 @@ pare_status pri_safetensors_open(const char *path, pri_safetensors **file)
 
 size_t pri_safetensors_count(const pri_safetensors *file)
 {
-    return file->count;
+    return file->header.tensor_count;
 }
 
 const pri_stored_tensor *pri_safetensors_at(const pri_safetensors *file, size_t index)
 {
-    return &file->entries[index].tensor;
+    return &file->header.tensors[index].tensor;
 }
 
 const pri_stored_tensor *pri_safetensors_find(const pri_safetensors *file, const char *name)
 {
-    for (size_t i = 0; i < file->count; i++)
-        if (!strcmp(file->entries[i].tensor.name, name))
-            return &file->entries[i].tensor;
+    for (size_t i = 0; i < file->header.tensor_count; i++)
+        if (!strcmp(file->header.tensors[i].name, name))
+            return &file->header.tensors[i].tensor;
     return NULL;
 }
 
 const char *pri_safetensors_metadata(const pri_safetensors *file, const char *key)
 {
-    return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key));
+    for (size_t i = 0; i < file->header.field_count; i++)
+        if (!strcmp(file->header.fields[i].key, key))
+            return file->header.fields[i].value;
+    return NULL;
 }
 
 const char *pri_safetensors_name(const pri_safetensors *file)
@@ -381,166 +274,4 @@ pare_status pri_safetensors_get(const pri_safetensors *file, const char *name, p
     for (size_t d = 0; same && d < dimensions; d++)
         same = found->shape[d] == shape[d];
     return same ? PARE_OK : fail_shape(file, found, type, dimensions, shape);
-}
-
-/* ---- Writing ---- */
-
-typedef struct span {
-    const void *data;
-    size_t bytes;
-} span;
-
-struct pri_safetensors_writer {
-    json_t *header, *metadata; /* metadata joins the header when it is saved */
-    span *spans;
-    size_t count, capacity, bytes;
-    pare_status status; /* the first failure, with its message */
-    char *message;
-};
-
-pri_safetensors_writer *pri_safetensors_writer_create(void)
-{
-    pri_safetensors_writer *writer = pri_allocate_zero(1, sizeof *writer);
-    if (!writer)
-        return NULL;
-    writer->header = json_object();
-    writer->metadata = json_object();
-    if (!writer->header || !writer->metadata) {
-        pri_fail(PARE_ERROR_MEMORY, "out of memory preparing a safetensors file");
-        pri_safetensors_writer_destroy(writer);
-        return NULL;
-    }
-    return writer;
-}
-
-void pri_safetensors_writer_destroy(pri_safetensors_writer *writer)
-{
-    if (!writer)
-        return;
-    json_decref(writer->header);
-    json_decref(writer->metadata);
-    pri_free(writer->spans);
-    pri_free(writer->message);
-    pri_free(writer);
-}
-
-/* Keeps the current message until save reports it. */
-static void remember_failure(pri_safetensors_writer *writer, pare_status status)
-{
-    if (status == PARE_OK || writer->status != PARE_OK)
-        return;
-    writer->status = status;
-    writer->message = pri_string_copy(pare_error_message());
-}
-
-static pare_status add_span(pri_safetensors_writer *writer, const void *data, size_t bytes)
-{
-    if (writer->count == writer->capacity) {
-        size_t capacity = writer->capacity ? 2 * writer->capacity : 64;
-        span *larger =
-            pri_reallocate(writer->spans, writer->capacity, capacity, sizeof *writer->spans);
-        if (!larger)
-            return PARE_ERROR_MEMORY;
-        writer->spans = larger;
-        writer->capacity = capacity;
-    }
-    writer->spans[writer->count++] = (span){data, bytes};
-    writer->bytes += bytes;
-    return PARE_OK;
-}
-
-static pare_status add_tensor(pri_safetensors_writer *writer, const char *name, pri_data_type type,
-                              size_t dimensions, const size_t *shape, const void *data)
-{
-    if (json_object_get(writer->header, name) || !strcmp(name, METADATA_KEY))
-        return pri_fail(PARE_ERROR_ARGUMENT, "tensor name \"%s\" is taken", name);
-    if (dimensions > PRI_DIMENSIONS_MAX)
-        return pri_fail(PARE_ERROR_ARGUMENT, "tensor \"%s\" has more than 8 dimensions", name);
-    size_t bytes = pri_data_type_size(type);
-    json_t *extents = json_array();
-    for (size_t d = 0; d < dimensions; d++) {
-        if (pri_multiply_overflows(bytes, shape[d], &bytes) || bytes > INT64_MAX / 2) {
-            json_decref(extents);
-            return pri_fail(PARE_ERROR_ARGUMENT, "tensor \"%s\" is larger than any memory", name);
-        }
-        json_array_append_new(extents, json_integer((json_int_t)shape[d]));
-    }
-    size_t begin = writer->bytes;
-    pare_status status = add_span(writer, data, bytes);
-    if (status != PARE_OK) {
-        json_decref(extents);
-        return status;
-    }
-    json_t *description =
-        json_pack("{s:s, s:o, s:[I, I]}", "dtype", pri_data_type_name(type), "shape", extents,
-                  "data_offsets", (json_int_t)begin, (json_int_t)writer->bytes);
-    if (json_object_set_new(writer->header, name, description))
-        return pri_fail(PARE_ERROR_ARGUMENT, "tensor name \"%s\" is not valid UTF-8", name);
-    return PARE_OK;
-}
-
-void pri_safetensors_writer_add(pri_safetensors_writer *writer, const char *name,
-                                pri_data_type type, size_t dimensions, const size_t *shape,
-                                const void *data)
-{
-    remember_failure(writer, add_tensor(writer, name, type, dimensions, shape, data));
-}
-
-void pri_safetensors_writer_metadata(pri_safetensors_writer *writer, const char *key,
-                                     const char *value)
-{
-    if (json_object_set_new(writer->metadata, key, json_string(value)))
-        remember_failure(
-            writer, pri_fail(PARE_ERROR_ARGUMENT, "metadata \"%s\" is not valid UTF-8 text", key));
-}
-
-/* Length and header, padded with spaces so that the data begin at a multiple of 8. */
-static pare_status write_header(pri_writer *output, json_t *header)
-{
-    char *text = json_dumps(header, JSON_COMPACT);
-    if (!text)
-        return pri_fail(PARE_ERROR_MEMORY, "out of memory writing a safetensors header");
-    size_t length = strlen(text), padding = (8 - length % 8) % 8;
-    uint8_t prefix[LENGTH_BYTES];
-    for (size_t i = 0; i < LENGTH_BYTES; i++)
-        prefix[i] = (uint8_t)((uint64_t)(length + padding) >> 8 * i);
-    pare_status status = PARE_OK;
-    if (length + padding > LARGEST_HEADER)
-        status = pri_fail(PARE_ERROR_ARGUMENT, "too many tensors for one safetensors file");
-    if (status == PARE_OK)
-        status = pri_writer_write(output, prefix, sizeof prefix);
-    if (status == PARE_OK)
-        status = pri_writer_write(output, text, length);
-    if (status == PARE_OK)
-        status = pri_writer_write(output, "        ", padding);
-    free(text);
-    return status;
-}
-
-static pare_status write_file(const pri_safetensors_writer *writer, pri_writer *output)
-{
-    json_t *header = json_object();
-    if (json_object_size(writer->metadata))
-        json_object_set(header, METADATA_KEY, writer->metadata);
-    json_object_update(header, writer->header);
-    pare_status status = write_header(output, header);
-    json_decref(header);
-    for (size_t i = 0; status == PARE_OK && i < writer->count; i++)
-        status = pri_writer_write(output, writer->spans[i].data, writer->spans[i].bytes);
-    return status;
-}
-
-pare_status pri_safetensors_writer_save(pri_safetensors_writer *writer, const char *path)
-{
-    if (writer->status != PARE_OK)
-        return pri_fail(writer->status, "%s: %s", path,
-                        writer->message ? writer->message : "out of memory");
-    pri_writer *output;
-    PRI_TRY(pri_writer_open(path, &output));
-    pare_status status = write_file(writer, output);
-    if (status != PARE_OK) {
-        pri_writer_abandon(output);
-        return status;
-    }
-    return pri_writer_commit(output);
 }

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "base/safetensors.h"
+#include "documents/json.h"
 #include "models/model.h"
 
 static const pri_family *const families[] = {&pri_transformer_xl_family};

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "documents/json.h"
 #include "models/transformer_xl.h"
 
 pare_transformer_xl_config pare_transformer_xl_config_default(void)

@@ -7,10 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/utf8.h"
 
 pare_status pare_average_create(const pare_geometry *geometry, pare_average **average)
 {
@@ -68,19 +67,12 @@ uint64_t pare_average_examples(const pare_average *average)
     return average->examples;
 }
 
-static bool is_utf8(const char *text)
-{
-    json_t *string = json_string(text);
-    json_decref(string);
-    return string != NULL;
-}
-
-/* File names may be any bytes, but the name has to fit a JSON string of the file. */
 uint64_t pare_average_corpus_hash(const pare_average *average)
 {
     return average->corpus_hash;
 }
 
+/* File names may be any bytes, but the name has to fit a JSON string of the file. */
 void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash)
 {
     average->corpus_hash = hash;
@@ -88,9 +80,10 @@ void pare_average_set_corpus(pare_average *average, const char *name, uint64_t h
     memcpy(average->corpus, name, length);
     average->corpus[length] = 0;
     /* A cut through a multi-byte character leaves at most three bytes of it. */
-    for (int removed = 0; removed < 3 && name[length] && !is_utf8(average->corpus); removed++)
+    for (int removed = 0; removed < 3 && name[length] && !pri_utf8_valid(average->corpus);
+         removed++)
         average->corpus[--length] = 0;
-    if (is_utf8(average->corpus))
+    if (pri_utf8_valid(average->corpus))
         return;
     for (char *c = average->corpus; *c; c++)
         if ((unsigned char)*c >= 0x80)

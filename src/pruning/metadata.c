@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 pare_status pri_metadata_text(const pri_safetensors *file, const char *key, const char **value)
 {
     *value = pri_safetensors_metadata(file, key);
@@ -74,9 +76,8 @@ pare_status pri_metadata_number(const pri_safetensors *file, const char *key, do
 {
     const char *text;
     PRI_TRY(pri_metadata_text(file, key, &text));
-    char *end;
-    double number = strtod(text, &end);
-    if (!*text || *end || strspn(text, "0123456789+-.e") != strlen(text))
+    double number;
+    if (!pri_number_parse(text, &number))
         return fail_field(file, key, "a number");
     /* Written so that a NaN fails too. */
     if (!(number >= low && number <= high))
@@ -157,8 +158,8 @@ void pri_metadata_set_hash(pri_safetensors_writer *writer, const char *key, uint
 
 void pri_metadata_set_number(pri_safetensors_writer *writer, const char *key, double value)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%.17g", value);
+    char text[PRI_NUMBER_CAPACITY];
+    pri_number_format(value, text);
     pri_safetensors_writer_metadata(writer, key, text);
 }
 

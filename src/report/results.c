@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/memory.h"
+#include "documents/json.h"
 #include "report/results.h"
 
 /* The numeric members of a row, once for reading and writing. */

@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
+#include "documents/json.h"
 
 static const char *const start_names[] = {
     [PARE_START_RESTART] = "restart",

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "base/file.h"
 #include "base/memory.h"
+#include "text/text_file.h"
 
 /* WikiText separates by single blanks; the others are for text from elsewhere ("\r\n"). */
 static bool is_blank(char c)

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "base/json.h"
 #include "base/memory.h"
+#include "documents/json.h"
 #include "text/vocabulary.h"
 
 /* ---- Writing ---- */

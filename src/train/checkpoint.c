@@ -19,8 +19,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
+#include "documents/json.h"
 
 /* ---- Paths ---- */
 

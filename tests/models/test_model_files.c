@@ -2,8 +2,8 @@
  * name, and directories that are damaged or do not fit together are refused with the reason. */
 #include "models/model_check.h"
 
-#include "base/json.h"
 #include "base/safetensors.h"
+#include "documents/json.h"
 
 static char directory[64], config_path[96], weights_path[96], mask_path[96];
 

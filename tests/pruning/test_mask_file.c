@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/safetensors.h"
+#include "comma_locale.h"
 
 static const pare_geometry shape = {
     .layers = 2, .heads = 2, .queries = 3, .keys = 5, .causal = true};
@@ -64,6 +65,34 @@ static void test_f6_every_mask_survives_a_file(void **state)
         }
         pare_average_destroy(average);
     }
+    unlink(path);
+}
+
+/* A program that embeds the library may have set a locale in which 57.3 is 57,3. */
+static void test_files_do_not_depend_on_the_locale(void **state)
+{
+    (void)state;
+    const char *path = temporary_path(".locale");
+    pare_average *average = make_average(shape, 3, 3, true);
+    pare_mask *mask = make_mask(average, (pare_prune_options){.percent = 57.3}), *loaded;
+    uint8_t *point, *comma;
+    size_t point_size, comma_size;
+    ASSERT_OK(pare_mask_save(mask, path));
+    ASSERT_OK(pri_file_read(path, 0, &point, &point_size));
+    if (!set_comma_locale())
+        skip();
+    ASSERT_OK(pare_mask_load(path, &loaded));
+    ASSERT_OK(pare_mask_save(loaded, path));
+    setlocale(LC_NUMERIC, "C");
+    ASSERT_OK(pri_file_read(path, 0, &comma, &comma_size));
+    assert_int_equal(point_size, comma_size);
+    assert_memory_equal(point, comma, point_size);
+    assert_same_mask(mask, loaded);
+    pri_free(point);
+    pri_free(comma);
+    pare_mask_destroy(mask);
+    pare_mask_destroy(loaded);
+    pare_average_destroy(average);
     unlink(path);
 }
 
@@ -280,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f6_every_mask_survives_a_file),
+        cmocka_unit_test(test_files_do_not_depend_on_the_locale),
         cmocka_unit_test(test_every_field_is_needed_and_checked),
         cmocka_unit_test(test_bits_must_agree_with_everything_else),
         cmocka_unit_test(test_distance_files_are_checked_too),

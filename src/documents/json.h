@@ -1,6 +1,6 @@
 /* JSON files through jansson, with errors that name file and key. */
-#ifndef PARE_SRC_BASE_JSON_H
-#define PARE_SRC_BASE_JSON_H
+#ifndef PARE_SRC_DOCUMENTS_JSON_H
+#define PARE_SRC_DOCUMENTS_JSON_H
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* JSON by jansson, with sentences that name the file and the key. Everything we read is an object,
  * so both loaders insist on one. */
-#include "base/json.h"
+#include "documents/json.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
+#include "documents/json.h"
 
 static json_t *parse(const char *text)
 {

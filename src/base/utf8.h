@@ -1,0 +1,15 @@
+/* UTF-8 of RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+#ifndef PARE_SRC_BASE_UTF8_H
+#define PARE_SRC_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the character that begins at text[0], 1 to 4; 0 when `size` bytes begin with none. */
+size_t pri_utf8_length(const char *text, size_t size);
+bool pri_utf8_valid(const char *string);
+/* Writes the character, which must not be a surrogate nor above U+10FFFF; returns its bytes. */
+size_t pri_utf8_write(uint32_t character, char bytes[4]);
+
+#endif

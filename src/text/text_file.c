@@ -1,0 +1,143 @@
+/* Texts, plain or gzip. zlib's own gzread is not used: it takes a file that is cut while
+ * decompressed bytes are still waiting for room as complete, and a training text would silently
+ * lose its end. */
+#include "text/text_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+static pare_status fail_file(const char *action, const char *path)
+{
+    return pri_fail(PARE_ERROR_FILE, "%s: cannot %s: %s", path, action, strerror(errno));
+}
+
+#define INPUT_SIZE ((size_t)1 << 17)
+
+struct pri_reader {
+    int descriptor;
+    char *path;
+    uint8_t *input;
+    z_stream stream; /* next_in and avail_in are the unread part of input, for plain text too */
+    bool gzip, in_member;
+};
+
+static pare_status fill_input(pri_reader *reader)
+{
+    ssize_t count;
+    do
+        count = read(reader->descriptor, reader->input, INPUT_SIZE);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        return fail_file("read", reader->path);
+    reader->stream.next_in = reader->input;
+    reader->stream.avail_in = (uInt)count;
+    return PARE_OK;
+}
+
+pare_status pri_reader_open(const char *path, pri_reader **reader)
+{
+    *reader = NULL;
+    pri_reader *opened = pri_allocate_zero(1, sizeof *opened);
+    if (!opened)
+        return PARE_ERROR_MEMORY;
+    opened->path = pri_string_copy(path);
+    opened->input = pri_allocate(INPUT_SIZE, 1);
+    opened->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    pare_status status = PARE_OK;
+    if (!opened->path || !opened->input)
+        status = PARE_ERROR_MEMORY;
+    else if (opened->descriptor < 0)
+        status = fail_file("open", path);
+    else if (pri_path_is_directory(path))
+        status = pri_fail(PARE_ERROR_FILE, "%s: is a directory; name a text file", path);
+    else
+        status = fill_input(opened);
+    if (status == PARE_OK && opened->stream.avail_in >= 2)
+        opened->gzip = opened->input[0] == 0x1f && opened->input[1] == 0x8b;
+    const int gzip_window = 15 + 16; /* the largest window; only the gzip wrapper */
+    if (opened->gzip && inflateInit2(&opened->stream, gzip_window) != Z_OK)
+        status = pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
+    if (status != PARE_OK) {
+        pri_reader_close(opened);
+        return status;
+    }
+    *reader = opened;
+    return PARE_OK;
+}
+
+static pare_status fail_gzip(const pri_reader *reader, const char *reason)
+{
+    return pri_fail(PARE_ERROR_FORMAT, "%s: damaged or truncated gzip file (%s)", reader->path,
+                    reason);
+}
+
+/* Decompresses into next_out until there is no more room or no more file. */
+static pare_status inflate_more(pri_reader *reader)
+{
+    z_stream *stream = &reader->stream;
+    while (stream->avail_out) {
+        if (!stream->avail_in)
+            PRI_TRY(fill_input(reader));
+        bool at_end = !stream->avail_in;
+        if (at_end && !reader->in_member)
+            return PARE_OK;
+        reader->in_member = true;
+        int code = inflate(stream, Z_NO_FLUSH);
+        if (code == Z_STREAM_END) { /* another member may follow */
+            reader->in_member = false;
+            inflateReset(stream);
+        } else if (code == Z_BUF_ERROR && at_end) {
+            return fail_gzip(reader, "it ends too early");
+        } else if (code != Z_OK) {
+            return fail_gzip(reader, stream->msg ? stream->msg : "no valid data");
+        }
+    }
+    return PARE_OK;
+}
+
+static pare_status copy_more(pri_reader *reader)
+{
+    z_stream *stream = &reader->stream;
+    while (stream->avail_out) {
+        if (!stream->avail_in)
+            PRI_TRY(fill_input(reader));
+        uInt count = stream->avail_in < stream->avail_out ? stream->avail_in : stream->avail_out;
+        if (!count)
+            return PARE_OK;
+        memcpy(stream->next_out, stream->next_in, count);
+        stream->next_in += count;
+        stream->avail_in -= count;
+        stream->next_out += count;
+        stream->avail_out -= count;
+    }
+    return PARE_OK;
+}
+
+pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
+{
+    uInt wanted = capacity > 1 << 30 ? 1u << 30 : (uInt)capacity;
+    reader->stream.next_out = buffer;
+    reader->stream.avail_out = wanted;
+    pare_status status = reader->gzip ? inflate_more(reader) : copy_more(reader);
+    *size = wanted - reader->stream.avail_out;
+    return status;
+}
+
+void pri_reader_close(pri_reader *reader)
+{
+    if (!reader)
+        return;
+    if (reader->gzip)
+        inflateEnd(&reader->stream);
+    if (reader->descriptor >= 0)
+        close(reader->descriptor);
+    pri_free(reader->input);
+    pri_free(reader->path);
+    pri_free(reader);
+}

@@ -1,0 +1,83 @@
+/* UTF-8: the borders of every row of the table of well-formed sequences. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/utf8.h"
+
+static void test_well_formed(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"",
+                                 "attention",
+                                 "\x7f",
+                                 "\xc2\x80",
+                                 "\xdf\xbf",
+                                 "\xe0\xa0\x80",
+                                 "\xed\x9f\xbf",
+                                 "\xee\x80\x80",
+                                 "\xef\xbf\xbf",
+                                 "\xf0\x90\x80\x80",
+                                 "\xf4\x8f\xbf\xbf",
+                                 "a\xc3\xa9z"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_true(pri_utf8_valid(texts[i]));
+}
+
+static void test_ill_formed(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"\x80",             /* continuation alone */
+                                 "\xc2",             /* cut */
+                                 "\xc2z",            /* no continuation */
+                                 "\xc0\x80",         /* overlong */
+                                 "\xc1\xbf",         /* overlong */
+                                 "\xe0\x9f\xbf",     /* overlong */
+                                 "\xf0\x8f\xbf\xbf", /* overlong */
+                                 "\xed\xa0\x80",     /* surrogate */
+                                 "\xed\xbf\xbf",     /* surrogate */
+                                 "\xf4\x90\x80\x80", /* above U+10FFFF */
+                                 "\xf5\x80\x80\x80",
+                                 "\xff",
+                                 "ok\xe2\x82"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(pri_utf8_valid(texts[i]));
+}
+
+static void test_written_characters_are_read_back(void **state)
+{
+    (void)state;
+    const struct {
+        uint32_t character;
+        const char *bytes;
+    } cases[] = {{'A', "A"},
+                 {0x7f, "\x7f"},
+                 {0x80, "\xc2\x80"},
+                 {0x7ff, "\xdf\xbf"},
+                 {0x800, "\xe0\xa0\x80"},
+                 {0xffff, "\xef\xbf\xbf"},
+                 {0x10000, "\xf0\x90\x80\x80"},
+                 {0x10ffff, "\xf4\x8f\xbf\xbf"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char bytes[5] = "";
+        size_t length = pri_utf8_write(cases[i].character, bytes);
+        assert_int_equal(length, strlen(cases[i].bytes));
+        assert_memory_equal(bytes, cases[i].bytes, length);
+        assert_int_equal(pri_utf8_length(bytes, length), length);
+        assert_int_equal(pri_utf8_length(bytes, length - 1), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_well_formed),
+        cmocka_unit_test(test_ill_formed),
+        cmocka_unit_test(test_written_characters_are_read_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
