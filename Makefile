@@ -25,6 +25,7 @@ build:
 	@tools/build $(OPTIONS)
 
 test: build
+	@tools/install-dependencies test
 	ctest --preset release -j $(JOBS)
 
 demo:

@@ -1,7 +1,11 @@
 # External libraries. docs/architecture.md says why each of them; tools/install-dependencies brings
 # them on Debian and Ubuntu.
-find_package(PkgConfig REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
+if(PARE_ATTENTION_ONLY)
+    return()
+endif()
+
+find_package(PkgConfig REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(PNG REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)

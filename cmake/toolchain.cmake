@@ -10,7 +10,7 @@ if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE Release)
 endif()
 
-option(PARE_BUILD_TESTS "Build the tests" ON)
+option(PARE_BUILD_TESTS "Build the tests and the examples" ${PROJECT_IS_TOP_LEVEL})
 option(PARE_WARNINGS_AS_ERRORS "Treat warnings as errors" OFF)
 option(PARE_FUZZ "Build the libFuzzer targets (Clang)" OFF)
 set(PARE_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined")
