@@ -116,6 +116,18 @@ PARE_API void pare_plan_destroy(pare_plan *plan);
 PARE_API size_t pare_plan_bytes(const pare_plan *plan);
 PARE_API uint64_t pare_plan_kept(const pare_plan *plan); /* admissible cells kept, over all heads */
 
+/* How a mask was compiled, over all heads. Every kept cell is either listed by itself or lies in one
+ * of the dense spans, whose other cells are computed and masked out. */
+typedef struct pare_plan_summary {
+    double seconds; /* it took to compile */
+    size_t bytes;
+    uint64_t kept, listed; /* cells */
+    uint64_t dense;        /* cells of spans, kept or not */
+    size_t empty_heads;    /* heads that keep nothing: they cost nothing, and can be removed */
+    size_t masks;          /* different ones; heads that keep the same cells share theirs */
+} pare_plan_summary;
+PARE_API pare_plan_summary pare_plan_summarise(const pare_plan *plan);
+
 /* ---- Observation ------------------------------------------------------------------------------
  * Sums of a_ij per (head, row, column) of the same geometry and alignment as a plan's, and how
  * often each cell was admissible, in fp64 and 64-bit counts. The arrays are the caller's, so that

@@ -19,14 +19,8 @@
 #define BACKWARD_TASKS_WANTED 16
 /* Fewer rows per task would spend more on packing keys and values than it gains. */
 #define TASK_ROWS_LEAST 48
-#define OBSERVE_ROWS 64
 
-#define DECLARE_LEVEL(level)                                                                       \
-    extern const pri_attention_kernels pri_dense_kernels_##level, pri_sparse_kernels_##level
-#define LEVEL_ENTRY(level)                                                                         \
-    {                                                                                              \
-        &pri_dense_kernels_##level, &pri_sparse_kernels_##level                                    \
-    }
+#define DECLARE_LEVEL(level) extern const pri_attention_kernels pri_attention_kernels_##level
 
 #ifdef PARE_WITH_portable
 DECLARE_LEVEL(portable);
@@ -44,34 +38,27 @@ DECLARE_LEVEL(x86_64_v3);
 DECLARE_LEVEL(x86_64_v4);
 #endif
 
-static const struct {
-    const pri_attention_kernels *dense, *sparse;
-} level_kernels[PARE_LEVEL_COUNT] = {
+static const pri_attention_kernels *const level_kernels[PARE_LEVEL_COUNT] = {
 #ifdef PARE_WITH_portable
-    [PARE_LEVEL_PORTABLE] = LEVEL_ENTRY(portable),
+    [PARE_LEVEL_PORTABLE] = &pri_attention_kernels_portable,
 #endif
 #ifdef PARE_WITH_neon
-    [PARE_LEVEL_NEON] = LEVEL_ENTRY(neon),
+    [PARE_LEVEL_NEON] = &pri_attention_kernels_neon,
 #endif
 #ifdef PARE_WITH_x86_64_v2
-    [PARE_LEVEL_X86_64_V2] = LEVEL_ENTRY(x86_64_v2),
+    [PARE_LEVEL_X86_64_V2] = &pri_attention_kernels_x86_64_v2,
 #endif
 #ifdef PARE_WITH_x86_64_v3
-    [PARE_LEVEL_X86_64_V3] = LEVEL_ENTRY(x86_64_v3),
+    [PARE_LEVEL_X86_64_V3] = &pri_attention_kernels_x86_64_v3,
 #endif
 #ifdef PARE_WITH_x86_64_v4
-    [PARE_LEVEL_X86_64_V4] = LEVEL_ENTRY(x86_64_v4),
+    [PARE_LEVEL_X86_64_V4] = &pri_attention_kernels_x86_64_v4,
 #endif
 };
 
-/* The kernels for one head: sparse rows where its plan is sparse enough. */
-static const pri_attention_kernels *kernels_for(const pare_context *context,
-                                                const pare_attention *call, size_t head)
+static const pri_attention_kernels *kernels_of(const pare_context *context)
 {
-    pare_level level = pare_context_level(context);
-    const pri_attention_kernels *sparse = level_kernels[level].sparse;
-    bool is_sparse = call->plan && call->plan->share[head] <= sparse->largest_share;
-    return is_sparse ? sparse : level_kernels[level].dense;
+    return level_kernels[pare_context_level(context)];
 }
 
 static pri_shape shape_of(const pare_attention *call, bool backward)
@@ -87,7 +74,11 @@ static pri_shape shape_of(const pare_attention *call, bool backward)
         shape.longest_queries = pri_larger(shape.longest_queries, sequence.queries);
         shape.longest = pri_larger(shape.longest, sequence.keys);
     }
-    shape.longest_row = call->plan ? call->plan->longest_row : shape.longest;
+    const pare_plan *plan = call->plan;
+    shape.tiles = plan ? plan->tiles : pri_divide_up(shape.longest, PRI_TILE_COLUMNS);
+    shape.longest_block = plan ? plan->longest_block : 0;
+    shape.spans = !plan || plan->has_spans;
+    shape.lists = plan && plan->has_lists;
     return shape;
 }
 
@@ -101,6 +92,8 @@ static partition cut_rows(const pare_attention *call, const pri_shape *shape, si
     size_t sequences = call->queries.count, heads = call->heads;
     size_t parts = pri_divide_up(tasks, pri_larger(1, heads * sequences));
     size_t rows = pri_larger(TASK_ROWS_LEAST, pri_divide_up(shape->longest_queries, parts));
+    if (call->plan)
+        rows = pri_round_up(rows, PRI_BLOCK_ROWS);
     return (partition){sequences, pri_larger(1, pri_divide_up(shape->longest_queries, rows)), rows};
 }
 
@@ -130,10 +123,7 @@ static workspace_layout lay_out(const pare_context *context, const pare_attentio
 {
     workspace_layout layout = {0};
     size_t threads = (size_t)pare_context_threads(context), sequences = call->queries.count;
-    pare_level level = pare_context_level(context);
-    size_t scratch = level_kernels[level].dense->scratch_floats(shape);
-    if (call->plan)
-        scratch = pri_larger(scratch, level_kernels[level].sparse->scratch_floats(shape));
+    size_t scratch = kernels_of(context)->scratch_floats(shape);
     /* One page more than needed keeps threads off each other's cache sets and lines. */
     layout.thread = pri_round_up(scratch, PRI_PADDING) + 1024;
     layout.threads = layout.thread * threads;
@@ -185,7 +175,7 @@ static void run_forward(const pare_context *context, const pare_attention *call,
             size_t queries = pri_sequence_at(call, task.sequence).queries;
             task.end_row = pri_smaller(queries, task.first_row + cut.rows);
             if (task.first_row < task.end_row)
-                kernels_for(context, call, task.head)->forward(&task, &thread);
+                kernels_of(context)->forward(&task, &thread);
         }
     }
 }
@@ -210,7 +200,7 @@ static void count_cells(const pare_attention *call)
 static void run_observe(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
-    size_t parts = pri_divide_up(shape->longest_queries, OBSERVE_ROWS), tasks = call->heads * parts;
+    size_t parts = pri_divide_up(shape->longest_queries, PRI_BLOCK_ROWS), tasks = call->heads * parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
     {
@@ -221,12 +211,12 @@ static void run_observe(const pare_context *context, const pare_attention *call,
             pri_task task = {.call = call,
                              .shape = shape,
                              .head = i / parts,
-                             .first_row = i % parts * OBSERVE_ROWS};
+                             .first_row = i % parts * PRI_BLOCK_ROWS};
             for (; task.sequence < call->queries.count; task.sequence++) {
                 size_t queries = pri_sequence_at(call, task.sequence).queries;
-                task.end_row = pri_smaller(queries, task.first_row + OBSERVE_ROWS);
+                task.end_row = pri_smaller(queries, task.first_row + PRI_BLOCK_ROWS);
                 if (task.first_row < task.end_row)
-                    kernels_for(context, call, task.head)->observe(&task, &thread);
+                    kernels_of(context)->observe(&task, &thread);
             }
         }
     }
@@ -333,7 +323,7 @@ static void run_backward_task(const backward_run *run, size_t index, int thread_
         task.first_row = part * run->cut.rows;
         task.end_row = pri_smaller(sequence.queries, task.first_row + run->cut.rows);
         if (task.first_row < task.end_row)
-            kernels_for(run->context, call, head)->backward(&task, thread);
+            kernels_of(run->context)->backward(&task, thread);
         if (parts == 1)
             store_key_gradients(run, head, task.sequence, task.key_sum);
     }

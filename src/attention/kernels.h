@@ -1,7 +1,6 @@
 /* What the driver (attention.c) and the kernels agree on. The driver cuts a call into tasks and
  * hands out scratch memory; a kernel does one task on one thread. Kernels exist once per
- * instruction-set level and per format (dense tiles, sparse rows); docs/kernels.md has the design.
- */
+ * instruction-set level; docs/kernels.md has the design. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_H
 #define PARE_SRC_ATTENTION_KERNELS_H
 
@@ -15,13 +14,14 @@
 typedef struct pri_shape {
     size_t head_size, stride;        /* stride: head_size padded */
     size_t longest_queries, longest; /* over all sequences; longest: keys */
-    size_t longest_row;              /* cells of a plan's fullest row; without plan: longest */
+    size_t tiles;                    /* of PRI_TILE_COLUMNS columns */
+    size_t longest_block;            /* listed cells of a plan's fullest row block */
     bool relative, backward;
+    bool spans, lists; /* whether any head computes densely; whether any has listed cells */
 } pri_shape;
 
 /* Scratch memory of one thread, and what it holds from the task before: tasks of the same sequence
- * and head share packed keys and values, tasks of the same head the packed table. A head always
- * runs on the same kernels, so a head's number says whose packing it is. */
+ * and head share packed keys and values, tasks of the same head the packed table. */
 typedef struct pri_thread {
     float *scratch;
     size_t packed_sequence, packed_head, packed_table_head;
@@ -48,15 +48,11 @@ typedef struct pri_attention_kernels {
     void (*backward)(const pri_task *task, pri_thread *thread);
     /* Adds the rows' probabilities, from the call's logsumexp, to its observer. */
     void (*observe)(const pri_task *task, pri_thread *thread);
-    /* Heads whose plan keeps a larger share of their cells are better left to dense tiles;
-     * measured, docs/kernels.md. (Sparse kernels only.) */
-    double largest_share;
 } pri_attention_kernels;
 
 #define PRI_JOIN_NAMES(a, b) a##b
 #define PRI_JOIN(a, b) PRI_JOIN_NAMES(a, b)
-/* The table's name in a file of src/attention/kernels: pri_dense_kernels_x86_64_v3 and so on. */
-#define PRI_DENSE_KERNELS PRI_JOIN(pri_dense_kernels_, PARE_LEVEL)
-#define PRI_SPARSE_KERNELS PRI_JOIN(pri_sparse_kernels_, PARE_LEVEL)
+/* The level's table: pri_attention_kernels_x86_64_v3 and so on. */
+#define PRI_ATTENTION_KERNELS PRI_JOIN(pri_attention_kernels_, PARE_LEVEL)
 
 #endif

@@ -1,13 +1,21 @@
-/* Compiles a mask into a plan: row lists first, then the same cells sorted by column with one
- * counting pass. Everything the kernels would have to decide per call is decided here, once. */
+/* Compiles a mask into a plan: bits first, then what runs densely and what is listed, once for all
+ * heads that keep the same cells. Everything the kernels would have to decide per call is decided
+ * here, once. */
 #include "attention/plan.h"
 
+#include <string.h>
+
+#include "base/arithmetic.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
 
+/* Measured (docs/kernels.md). Levels differ too little to make plans depend on them. */
+static const pri_plan_costs default_costs = {.listed_cell = 1.5, .span = 40};
+
 static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
 {
-    const size_t limit = UINT16_MAX + 1u; /* rows and columns are stored in 16 bits */
+    const size_t limit = UINT16_MAX + 1u;
     if (!geometry->heads || !geometry->queries || !geometry->keys)
         return pri_fail(PARE_ERROR_ARGUMENT, "a plan needs at least one head, query and key");
     if (geometry->causal && geometry->keys < geometry->queries)
@@ -26,149 +34,106 @@ static size_t admissible_columns(const pare_plan_geometry *geometry, size_t row)
     return geometry->causal ? row + geometry->keys - geometry->queries + 1 : geometry->keys;
 }
 
-/* Grows `columns` so that one more row fits. */
-static pare_status reserve_row(pare_plan *plan, size_t used, size_t *capacity)
+static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri_head_plan *head)
 {
-    size_t needed = used + plan->geometry.keys;
-    if (needed <= *capacity)
-        return PARE_OK;
-    size_t grown = needed > 2 * *capacity ? needed : 2 * *capacity;
-    uint16_t *columns = pri_reallocate(plan->columns, *capacity, grown, sizeof *columns);
-    if (!columns)
+    uint64_t *bits = head->bits + row * plan->words_per_row;
+    size_t reach = admissible_columns(&plan->geometry, row);
+    for (size_t column = 0; column < reach; column++) {
+        bits[column / 64] |= (uint64_t)(fill[column] != 0) << column % 64;
+        head->uniform[row] |= fill[column] == 2;
+    }
+    for (size_t word = 0; word < plan->words_per_row; word++)
+        head->kept += (uint64_t)__builtin_popcountll(bits[word]);
+}
+
+static void release_head(pri_head_plan *head)
+{
+    void *pieces[] = {head->bits,      head->uniform,       head->spans,       head->row_places,
+                      head->row_runs,  head->columns,       head->row_first,   head->is_cell,
+                      head->column_places, head->column_runs, head->rows,      head->weights};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        pri_free(pieces[i]);
+}
+
+/* The compiled head that keeps the same cells in the same way, or NULL. */
+static const pri_head_plan *find_equal(const pare_plan *plan, const pri_head_plan *head)
+{
+    size_t queries = plan->geometry.queries, bytes = queries * plan->words_per_row * 8;
+    for (size_t i = 0; i < plan->compiled_count; i++) {
+        const pri_head_plan *other = &plan->compiled[i];
+        if (other->kept == head->kept && !memcmp(other->uniform, head->uniform, queries) &&
+            !memcmp(other->bits, head->bits, bytes))
+            return other;
+    }
+    return NULL;
+}
+
+static pare_status compile_head(pare_plan *plan, pri_head_plan *head)
+{
+    size_t words = plan->geometry.queries * plan->words_per_row;
+    uint64_t *listed = pri_allocate(words, sizeof *listed);
+    if (!listed)
         return PARE_ERROR_MEMORY;
-    plan->columns = columns;
-    *capacity = grown;
+    pare_status status = pri_plan_choose_spans(plan, &default_costs, head, listed);
+    if (status == PARE_OK)
+        status = pri_plan_make_lists(plan, listed, head);
+    pri_free(listed);
+    if (status != PARE_OK)
+        return status;
+    plan->has_spans |= head->spans != NULL;
+    plan->has_lists |= head->listed > 0;
+    for (size_t block = 0; block < plan->row_blocks; block++) {
+        size_t first = block * PRI_BLOCK_ROWS;
+        size_t last = pri_smaller(first + PRI_BLOCK_ROWS, plan->geometry.queries);
+        size_t entries = head->row_first[last] - head->row_first[first];
+        plan->longest_block = pri_larger(plan->longest_block, entries);
+    }
     return PARE_OK;
 }
 
-static pare_status compile_rows(pare_plan *plan, pare_plan_row kept, void *user, uint8_t *fill)
+static pare_status add_head(pare_plan *plan, size_t index, pare_plan_row kept, void *user,
+                            uint8_t *fill)
 {
-    const pare_plan_geometry *geometry = &plan->geometry;
-    size_t capacity = 0, used = 0;
-    for (size_t head = 0; head < geometry->heads; head++) {
-        size_t head_begin = used;
-        for (size_t row = 0; row < geometry->queries; row++) {
-            PRI_TRY(reserve_row(plan, used, &capacity));
-            size_t index = head * geometry->queries + row;
-            size_t reach = admissible_columns(geometry, row);
-            plan->row_begin[index] = used;
-            kept(user, head, row, fill);
-            for (size_t column = 0; column < reach; column++) {
-                if (!fill[column])
-                    continue;
-                plan->columns[used++] = (uint16_t)column;
-                plan->uniform[index] = fill[column] == 2;
-            }
-            if (used - plan->row_begin[index] > plan->longest_row)
-                plan->longest_row = used - plan->row_begin[index];
-        }
-        if (used - head_begin > UINT32_MAX)
-            return pri_fail(PARE_ERROR_UNSUPPORTED, "a plan holds less than 2^32 cells per head");
+    pri_head_plan *head = &plan->compiled[plan->compiled_count];
+    size_t queries = plan->geometry.queries;
+    head->bits = pri_allocate_zero(queries * plan->words_per_row, sizeof *head->bits);
+    head->uniform = pri_allocate_zero(queries, sizeof *head->uniform);
+    pare_status status = head->bits && head->uniform ? PARE_OK : PARE_ERROR_MEMORY;
+    for (size_t row = 0; row < queries && status == PARE_OK; row++) {
+        kept(user, index, row, fill);
+        read_row(plan, row, fill, head);
     }
-    plan->row_begin[geometry->heads * geometry->queries] = used;
-    return PARE_OK;
-}
-
-static void compile_marks(pare_plan *plan)
-{
-    size_t rows = plan->geometry.heads * plan->geometry.queries;
-    for (size_t row = 0; row < rows; row++) {
-        size_t begin = plan->row_begin[row], cell = begin, end = plan->row_begin[row + 1];
-        for (size_t m = 0; m < plan->marks_per_row; m++) {
-            while (cell < end && plan->columns[cell] < m * PRI_MARK_COLUMNS)
-                cell++;
-            plan->marks[row * plan->marks_per_row + m] = (uint32_t)(cell - begin);
-        }
+    const pri_head_plan *equal = status == PARE_OK ? find_equal(plan, head) : NULL;
+    if (status == PARE_OK && !equal)
+        status = compile_head(plan, head);
+    if (status != PARE_OK || equal) {
+        release_head(head);
+        memset(head, 0, sizeof *head);
+    } else {
+        plan->compiled_count++;
     }
-}
-
-static void compile_bits(pare_plan *plan)
-{
-    const pare_plan_geometry *geometry = &plan->geometry;
-    for (size_t head = 0; head < geometry->heads; head++) {
-        size_t kept = 0, admissible = 0;
-        for (size_t row = 0; row < geometry->queries; row++) {
-            size_t index = head * geometry->queries + row;
-            uint64_t *bits = plan->bits + index * plan->words_per_row;
-            for (size_t i = plan->row_begin[index]; i < plan->row_begin[index + 1]; i++)
-                bits[plan->columns[i] / 64] |= UINT64_C(1) << plan->columns[i] % 64;
-            kept += plan->row_begin[index + 1] - plan->row_begin[index];
-            admissible += admissible_columns(geometry, row);
-        }
-        plan->share[head] = (double)kept / (double)admissible;
-    }
-}
-
-static void compile_columns(pare_plan *plan)
-{
-    const pare_plan_geometry *geometry = &plan->geometry;
-    size_t *begin = plan->column_begin;
-    for (size_t head = 0; head < geometry->heads; head++) {
-        size_t *column_begin = begin + head * geometry->keys;
-        size_t first = plan->row_begin[head * geometry->queries];
-        size_t end = plan->row_begin[(head + 1) * geometry->queries];
-        /* Count into the next column, sum up, fill while moving each begin to its end, and move
-         * all back by one column. */
-        for (size_t cell = first; cell < end; cell++)
-            column_begin[plan->columns[cell] + 1]++;
-        column_begin[0] = first;
-        for (size_t column = 0; column < geometry->keys; column++)
-            column_begin[column + 1] += column_begin[column];
-        for (size_t row = 0; row < geometry->queries; row++) {
-            size_t index = head * geometry->queries + row;
-            for (size_t cell = plan->row_begin[index]; cell < plan->row_begin[index + 1]; cell++) {
-                size_t place = column_begin[plan->columns[cell]]++;
-                plan->rows[place] = (uint16_t)row;
-                plan->cells[place] = (uint32_t)(cell - first);
-            }
-        }
-        for (size_t column = geometry->keys; column > 0; column--)
-            column_begin[column] = column_begin[column - 1];
-        column_begin[0] = first;
-    }
-    begin[geometry->heads * geometry->keys] = plan->row_begin[geometry->heads * geometry->queries];
+    plan->heads[index] = equal ? equal : head;
+    return status;
 }
 
 static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
 {
     const pare_plan_geometry *geometry = &plan->geometry;
-    size_t rows, columns, marks, words;
-    /* One mark more than fits, so that the last one counts the whole row. */
-    plan->words_per_row = geometry->keys / 64 + 2; /* vectors may be read beyond the last */
-    plan->marks_per_row = (geometry->keys + PRI_MARK_COLUMNS - 1) / PRI_MARK_COLUMNS + 1;
-    if (pri_multiply_overflows(geometry->heads, geometry->queries, &rows) ||
-        pri_multiply_overflows(geometry->heads, geometry->keys, &columns) ||
-        pri_multiply_overflows(rows, plan->marks_per_row, &marks) ||
-        pri_multiply_overflows(rows, plan->words_per_row, &words))
+    size_t words;
+    plan->row_blocks = pri_divide_up(geometry->queries, PRI_BLOCK_ROWS);
+    plan->tiles = pri_divide_up(geometry->keys, PRI_TILE_COLUMNS);
+    plan->words_per_row = plan->tiles * 2 + 1; /* vectors may be read beyond the last */
+    if (pri_multiply_overflows(geometry->heads * geometry->queries, plan->words_per_row, &words))
         return pri_fail(PARE_ERROR_ARGUMENT, "a plan of %zu heads is too large", geometry->heads);
-    plan->row_begin = pri_allocate_zero(rows + 1, sizeof *plan->row_begin);
-    plan->column_begin = pri_allocate_zero(columns + 1, sizeof *plan->column_begin);
-    plan->uniform = pri_allocate_zero(rows, sizeof *plan->uniform);
-    plan->marks = pri_allocate(marks, sizeof *plan->marks);
-    plan->bits = pri_allocate_zero(words, sizeof *plan->bits);
-    plan->share = pri_allocate_zero(geometry->heads, sizeof *plan->share);
+    plan->compiled = pri_allocate_zero(geometry->heads, sizeof *plan->compiled);
+    plan->heads = pri_allocate_zero(geometry->heads, sizeof *plan->heads);
     uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
-    if (!plan->row_begin || !plan->column_begin || !plan->uniform || !plan->marks || !plan->bits ||
-        !plan->share || !fill) {
-        pri_free(fill);
-        return PARE_ERROR_MEMORY;
-    }
-    pare_status status = compile_rows(plan, kept, user, fill);
+    pare_status status =
+        plan->compiled && plan->heads && fill ? PARE_OK : PARE_ERROR_MEMORY;
+    for (size_t head = 0; head < geometry->heads && status == PARE_OK; head++)
+        status = add_head(plan, head, kept, user, fill);
     pri_free(fill);
-    PRI_TRY(status);
-    size_t cells = plan->row_begin[rows];
-    uint16_t *fitted = pri_reallocate(plan->columns, cells, cells, sizeof *fitted);
-    if (!fitted)
-        return PARE_ERROR_MEMORY;
-    plan->columns = fitted;
-    plan->rows = pri_allocate(cells, sizeof *plan->rows);
-    plan->cells = pri_allocate(cells, sizeof *plan->cells);
-    if (!plan->rows || !plan->cells)
-        return PARE_ERROR_MEMORY;
-    compile_marks(plan);
-    compile_bits(plan);
-    compile_columns(plan);
-    return PARE_OK;
+    return status;
 }
 
 pare_status pare_plan_create(const pare_plan_geometry *geometry, pare_plan_row kept, void *user,
@@ -180,7 +145,9 @@ pare_status pare_plan_create(const pare_plan_geometry *geometry, pare_plan_row k
     if (!created)
         return PARE_ERROR_MEMORY;
     created->geometry = *geometry;
+    double start = pri_clock_seconds();
     pare_status status = compile(created, kept, user);
+    created->build_seconds = pri_clock_seconds() - start;
     if (status != PARE_OK) {
         pare_plan_destroy(created);
         return status;
@@ -193,32 +160,63 @@ void pare_plan_destroy(pare_plan *plan)
 {
     if (!plan)
         return;
-    pri_free(plan->row_begin);
-    pri_free(plan->columns);
-    pri_free(plan->uniform);
-    pri_free(plan->marks);
-    pri_free(plan->bits);
-    pri_free(plan->share);
-    pri_free(plan->column_begin);
-    pri_free(plan->rows);
-    pri_free(plan->cells);
+    for (size_t i = 0; i < plan->compiled_count; i++)
+        release_head(&plan->compiled[i]);
+    pri_free(plan->compiled);
+    pri_free(plan->heads);
     pri_free(plan);
 }
 
 uint64_t pare_plan_kept(const pare_plan *plan)
 {
-    return plan->row_begin[plan->geometry.heads * plan->geometry.queries];
+    uint64_t kept = 0;
+    for (size_t head = 0; head < plan->geometry.heads; head++)
+        kept += plan->heads[head]->kept;
+    return kept;
+}
+
+static size_t head_bytes(const pare_plan *plan, const pri_head_plan *head)
+{
+    size_t queries = plan->geometry.queries, places = plan->row_blocks * plan->tiles;
+    pri_list_place row_end = head->row_places[places], column_end = head->column_places[places];
+    size_t spans = head->spans ? plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles : 0;
+    return queries * (plan->words_per_row * sizeof *head->bits + sizeof *head->uniform) +
+           spans * sizeof *head->spans + 2 * (places + 1) * sizeof *head->row_places +
+           (row_end.run + (size_t)column_end.run) * sizeof(pri_run) +
+           (queries + 1) * sizeof *head->row_first +
+           row_end.entry * sizeof *head->columns + row_end.entry / 8 +
+           column_end.entry * (sizeof *head->rows + sizeof *head->weights);
 }
 
 size_t pare_plan_bytes(const pare_plan *plan)
 {
-    const pare_plan_geometry *geometry = &plan->geometry;
-    size_t rows = geometry->heads * geometry->queries, columns = geometry->heads * geometry->keys;
-    size_t cell = sizeof *plan->columns + sizeof *plan->rows + sizeof *plan->cells;
-    size_t row = sizeof *plan->uniform + plan->marks_per_row * sizeof *plan->marks +
-                 plan->words_per_row * sizeof *plan->bits;
-    return sizeof *plan + (rows + columns + 2) * sizeof *plan->row_begin + rows * row +
-           geometry->heads * sizeof *plan->share + (size_t)pare_plan_kept(plan) * cell;
+    size_t bytes = sizeof *plan + plan->geometry.heads * sizeof *plan->heads;
+    for (size_t i = 0; i < plan->compiled_count; i++)
+        bytes += sizeof *plan->compiled + head_bytes(plan, &plan->compiled[i]);
+    return bytes;
+}
+
+pare_plan_summary pare_plan_summarise(const pare_plan *plan)
+{
+    pare_plan_summary summary = {.seconds = plan->build_seconds,
+                                 .bytes = pare_plan_bytes(plan),
+                                 .kept = pare_plan_kept(plan),
+                                 .masks = plan->compiled_count};
+    for (size_t h = 0; h < plan->geometry.heads; h++) {
+        const pri_head_plan *head = plan->heads[h];
+        summary.listed += head->listed;
+        summary.empty_heads += head->kept == 0;
+        size_t spans = head->spans ? plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles : 0;
+        for (size_t i = 0; i < spans; i++) {
+            size_t group = i / plan->tiles % PRI_BLOCK_GROUPS;
+            size_t in_block = group * PRI_GROUP_ROWS;
+            size_t row = i / plan->tiles / PRI_BLOCK_GROUPS * PRI_BLOCK_ROWS + in_block;
+            size_t rows = pri_smaller(PRI_GROUP_ROWS, PRI_BLOCK_ROWS - in_block);
+            rows = pri_smaller(rows, plan->geometry.queries - row);
+            summary.dense += (uint64_t)(head->spans[i].end - head->spans[i].begin) * rows;
+        }
+    }
+    return summary;
 }
 
 pare_status pri_plan_geometry_check(const pare_plan_geometry *geometry, const pare_attention *call,

@@ -1,69 +1,82 @@
-/* A plan as the kernels see it. For sparse rows: the kept cells of every row as sorted 16-bit
- * columns, and the same cells once more by column for the gradients of keys and values. For dense
- * tiles: one bit per cell. Heads differ; each runs in the format that suits its density.
+/* A plan as the kernels see it. Per head, the kept cells are divided in two:
  *
- * Other formats (bands, blocks) would stand beside these; a kernel asks for the one it can run. */
+ * - spans: in each group of PRI_GROUP_ROWS rows and each tile of PRI_TILE_COLUMNS columns, one
+ *   range of columns that is computed densely, with a bit per cell where not all are kept;
+ * - lists: all other kept cells, by row for scores and outputs, and by column for the gradients of
+ *   keys and values.
+ *
+ * Which cells go where follows a cost model (plan_spans.c). Lists are cut into row blocks and tiles
+ * so that what a kernel gathers from stays in the first-level cache: the cells of one row (or
+ * column) in one row block and tile are a run, padded to whole quads of entries; the runs of a tile
+ * are sorted by length, which lets the processor predict where each one ends.
+ *
+ * Heads that keep the same cells share one compiled mask. */
 #ifndef PARE_SRC_ATTENTION_PLAN_H
 #define PARE_SRC_ATTENTION_PLAN_H
 
 #include "attention/sequence.h"
 
-#define PRI_MARK_COLUMNS 64
+#define PRI_TILE_COLUMNS 128
+#define PRI_BLOCK_ROWS 128
+#define PRI_GROUP_ROWS 6
+#define PRI_BLOCK_GROUPS ((PRI_BLOCK_ROWS + PRI_GROUP_ROWS - 1) / PRI_GROUP_ROWS)
+/* Entries of lists come four at a time. */
+#define PRI_QUAD 4
+/* The entry that fills up the last quad of a run: a row of zeros that kernels keep behind the rows
+ * of a block and of a tile. */
+#define PRI_NO_CELL 128
+
+/* Columns begin .. end - 1 of a tile. */
+typedef struct pri_span {
+    uint8_t begin, end;
+    bool complete; /* every cell of it is kept, in every row of the group */
+} pri_span;
+
+/* The listed cells of one row (or column) within one row block and tile. */
+typedef struct pri_run {
+    uint32_t place; /* by row: of its first weight, counted from the row block's first; else 0 */
+    uint8_t index;  /* the row in its block, or the column in its tile */
+    uint8_t quads;
+} pri_run;
+
+/* Where the runs of a row block and tile begin, and their entries, which follow one another. */
+typedef struct pri_list_place {
+    uint32_t run, entry;
+} pri_list_place;
+
+/* The compiled mask of one head, or of several that keep the same cells. */
+typedef struct pri_head_plan {
+    uint64_t kept, listed; /* cells, all and those in lists */
+    uint64_t *bits;        /* (queries, words_per_row): bit c of a row is its column c */
+    uint8_t *uniform;      /* (queries): all scores of this row count as 0 */
+    pri_span *spans;       /* (row blocks, PRI_BLOCK_GROUPS, tiles); NULL: none */
+
+    /* By row; an entry is the column in its tile. Weights lie in another order, row by row, so that
+     * a softmax finds those of a row together: row r of the plan has those from row_first[r] to
+     * row_first[r + 1], of which `is_cell` has a bit each. */
+    pri_list_place *row_places; /* (row blocks * tiles + 1) */
+    pri_run *row_runs;
+    uint16_t *columns;
+    uint32_t *row_first; /* (queries + 1) */
+    uint64_t *is_cell;
+    /* By column; an entry is the row in its block, `weights` has the place of the cell's weight.
+     * PRI_NO_CELL goes with the place behind the block's last weight. */
+    pri_list_place *column_places;
+    pri_run *column_runs;
+    uint16_t *rows;
+    uint32_t *weights;
+} pri_head_plan;
 
 struct pare_plan {
     pare_plan_geometry geometry;
-    size_t longest_row; /* cells */
-    /* Row r of head h: columns[row_begin[h * queries + r]] up to the next row's begin. */
-    size_t *row_begin; /* heads * queries + 1 */
-    uint16_t *columns;
-    uint8_t *uniform; /* (heads, queries): all scores of this row count as 0 */
-    /* (heads, queries, marks_per_row): how many cells of the row lie in columns below m * 64. */
-    uint32_t *marks;
-    size_t marks_per_row;
-    /* (heads, queries, words_per_row): bit c of a row is its column c, admissible and kept. */
-    uint64_t *bits;
-    size_t words_per_row;
-    double *share; /* (heads): kept cells of the admissible ones */
-    /* Column c of head h: rows[column_begin[h * keys + c]] up to the next. `cells` tells where in
-     * `columns`, counted from the head's first cell, the same cell is. */
-    size_t *column_begin; /* heads * keys + 1 */
-    uint16_t *rows;
-    uint32_t *cells;
+    size_t row_blocks, tiles, words_per_row;
+    size_t longest_block;       /* entries of the fullest row block, over all heads */
+    bool has_spans, has_lists;  /* any head */
+    double build_seconds;
+    pri_head_plan *compiled; /* each different mask once */
+    size_t compiled_count;
+    const pri_head_plan **heads; /* (heads), into `compiled` */
 };
-
-/* First position in begin .. end - 1 of the sorted `list` that is not below `value`. Both ends are
- * looked at first: most lists are used whole. */
-static inline size_t pri_lower_bound(const uint16_t *list, size_t begin, size_t end, size_t value)
-{
-    if (begin == end || list[begin] >= value)
-        return begin;
-    if (list[end - 1] < value)
-        return end;
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (list[middle] < value)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
-/* The kept cells of one row of a call: `columns` of the plan, first .. first + count - 1. */
-typedef struct pri_plan_cells {
-    size_t first, count; /* positions in plan->columns */
-    bool uniform;
-} pri_plan_cells;
-
-static inline pri_plan_cells pri_plan_row_cells(const pare_plan *plan, size_t head, size_t row,
-                                                pri_range admissible, size_t shift)
-{
-    size_t index = head * plan->geometry.queries + row;
-    size_t begin = plan->row_begin[index], end = plan->row_begin[index + 1];
-    size_t first = pri_lower_bound(plan->columns, begin, end, admissible.begin + shift);
-    size_t last = pri_lower_bound(plan->columns, first, end, admissible.end + shift);
-    return (pri_plan_cells){first, last - first, plan->uniform[index] != 0};
-}
 
 /* Bits column .. column + 31 of a row. */
 static inline uint32_t pri_plan_bits(const uint64_t *row_bits, size_t column)
@@ -73,21 +86,34 @@ static inline uint32_t pri_plan_bits(const uint64_t *row_bits, size_t column)
     return (uint32_t)(bit ? low | row_bits[word + 1] << (64 - bit) : low);
 }
 
-/* Those of `cells`, which are of `row`, whose columns lie in begin .. end - 1; both are multiples
- * of PRI_MARK_COLUMNS and may lie beyond the last column. */
-static inline pri_plan_cells pri_plan_cells_between(const pare_plan *plan, size_t head, size_t row,
-                                                    pri_plan_cells cells, size_t begin, size_t end)
+static inline const uint64_t *pri_plan_row_bits(const pare_plan *plan, size_t head, size_t row)
 {
-    size_t index = head * plan->geometry.queries + row, last_mark = plan->marks_per_row - 1;
-    const uint32_t *marks = plan->marks + index * plan->marks_per_row;
-    size_t from = begin / PRI_MARK_COLUMNS, to = end / PRI_MARK_COLUMNS;
-    size_t first = plan->row_begin[index] + marks[from < last_mark ? from : last_mark];
-    size_t last = plan->row_begin[index] + marks[to < last_mark ? to : last_mark];
-    size_t cells_end = cells.first + cells.count;
-    first = first > cells.first ? first : cells.first;
-    last = last < cells_end ? last : cells_end;
-    return (pri_plan_cells){first, first < last ? last - first : 0, cells.uniform};
+    return plan->heads[head]->bits + row * plan->words_per_row;
 }
+
+/* The span of the group that begins with `row`, itself first in a group. */
+static inline pri_span pri_plan_span(const pare_plan *plan, const pri_head_plan *head, size_t row,
+                                     size_t tile)
+{
+    size_t block = row / PRI_BLOCK_ROWS, group = row % PRI_BLOCK_ROWS / PRI_GROUP_ROWS;
+    return head->spans[(block * PRI_BLOCK_GROUPS + group) * plan->tiles + tile];
+}
+
+/* ---- Compiling (plan.c drives) ---- */
+
+/* What the formats cost, in dense cells: the time a span takes for one of its cells. */
+typedef struct pri_plan_costs {
+    double listed_cell; /* one cell of a list */
+    double span;        /* a span, whatever its width */
+} pri_plan_costs;
+
+/* Chooses head->spans; leaves NULL when lists alone are best. `listed` (queries, words_per_row)
+ * receives the bits of the cells that no span covers. */
+pare_status pri_plan_choose_spans(const pare_plan *plan, const pri_plan_costs *costs,
+                                  pri_head_plan *head, uint64_t *listed);
+/* Fills both lists with the cells of `listed`. */
+pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed,
+                                pri_head_plan *head);
 
 /* Fails unless the call's sequences fit the geometry; `what` names its owner in the message. */
 pare_status pri_plan_geometry_check(const pare_plan_geometry *geometry, const pare_attention *call,

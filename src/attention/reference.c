@@ -62,10 +62,10 @@ static void find_kept(reference_row *row)
         return;
     }
     size_t shift = pri_column_shift(&call->plan->geometry, &row->sequence);
-    pri_plan_cells cells = pri_plan_row_cells(call->plan, row->head, row->row, admissible, shift);
-    row->uniform = cells.uniform;
-    for (size_t i = 0; i < cells.count; i++)
-        row->kept[call->plan->columns[cells.first + i] - shift] = 1;
+    const uint64_t *bits = pri_plan_row_bits(call->plan, row->head, row->row);
+    row->uniform = call->plan->heads[row->head]->uniform[row->row];
+    for (size_t j = admissible.begin; j < admissible.end; j++)
+        row->kept[j] = bits[(j + shift) / 64] >> (j + shift) % 64 & 1;
 }
 
 /* a_ij = exp(s_ij - logsumexp) over the kept cells. */

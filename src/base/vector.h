@@ -62,6 +62,12 @@ V_INLINE void v_store_partial(float *p, v_float v, size_t n)
 {
     _mm512_mask_storeu_ps(p, v_first_lanes(n), v);
 }
+/* Four floats, over and over; v_lane_of_four(v, i) has the one of them in all lanes. */
+V_INLINE v_float v_load_four(const float *p)
+{
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+}
+#define v_lane_of_four(v, i) _mm512_permute_ps(v, (i)*0x55)
 V_INLINE v_float v_add(v_float a, v_float b)
 {
     return _mm512_add_ps(a, b);
@@ -207,6 +213,12 @@ V_INLINE void v_store_partial(float *p, v_float v, size_t n)
 {
     _mm256_maskstore_ps(p, _mm256_castps_si256(v_first_lanes(n)), v);
 }
+V_INLINE v_float v_load_four(const float *p)
+{
+    __m128 four = _mm_loadu_ps(p);
+    return _mm256_set_m128(four, four);
+}
+#define v_lane_of_four(v, i) _mm256_permute_ps(v, (i)*0x55)
 V_INLINE v_float v_add(v_float a, v_float b)
 {
     return _mm256_add_ps(a, b);
@@ -348,6 +360,11 @@ V_INLINE void v_store_partial(float *p, v_float v, size_t n)
 {
     memcpy(p, &v, (n < V_WIDTH ? n : V_WIDTH) * sizeof *p);
 }
+V_INLINE v_float v_load_four(const float *p)
+{
+    return v_load(p);
+}
+#define v_lane_of_four(v, i) ((v_float){(v)[i], (v)[i], (v)[i], (v)[i]})
 V_INLINE v_float v_add(v_float a, v_float b)
 {
     return a + b;

@@ -1,154 +1,185 @@
-/* Products with rows picked by an index list, the engine of the sparse kernels. Rows are `stride`
- * floats, padded with zeros to whole vectors; entry x of a list means the row at
- * rows + (x * stride - origin). `origin` may wrap around below zero; the sum never does. */
+/* Products with rows picked by the lists of a plan, the engine for listed cells. Everything a run
+ * gathers from (the keys of a tile, the queries of a row block) fits the first-level cache, so what
+ * limits these loops is two loads per cycle; they read entries and weights a quad at a time for
+ * that reason. Rows are `stride` floats, padded with zeros to whole vectors, and the row behind the
+ * last one is zero: entries that are no cell point there. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_GATHER_H
 #define PARE_SRC_ATTENTION_KERNELS_GATHER_H
 
+#include "attention/plan.h"
 #include "base/vector.h"
 
-typedef struct gather_source {
-    const float *rows;
-    size_t origin, stride, vectors;
-} gather_source;
+#define QUADS_PER_VECTOR (V_WIDTH / PRI_QUAD)
 
-V_INLINE const float *gather_row(const gather_source *source, uint16_t entry)
+/* Rows of one length. `vectors` is a constant in the loops made for common head sizes. */
+typedef struct row_shape {
+    size_t vectors, stride;
+} row_shape;
+
+V_INLINE row_shape row_shape_of(const size_t vectors)
 {
-    return source->rows + (entry * source->stride - source->origin);
+    return (row_shape){vectors, (vectors * V_WIDTH + 15) / 16 * 16};
 }
 
-/* dots[k] += row_k . with, over `width` vectors from vector `from`, for `rows` rows; lanes of
- * dots[k] are summed later. */
-V_INLINE void dot_step(const gather_source *source, const uint16_t *list, const float *with,
-                       size_t from, const size_t width, const size_t rows, v_float dots[V_WIDTH])
+/* Calls `function(..., shape)`, with a constant shape for common head sizes. */
+#define WITH_CONSTANT_SHAPE(vectors_, function, ...)                                               \
+    switch (vectors_) {                                                                            \
+    case 2:                                                                                        \
+        function(__VA_ARGS__, row_shape_of(2));                                                    \
+        break;                                                                                     \
+    case 4:                                                                                        \
+        function(__VA_ARGS__, row_shape_of(4));                                                    \
+        break;                                                                                     \
+    case 8:                                                                                        \
+        function(__VA_ARGS__, row_shape_of(8));                                                    \
+        break;                                                                                     \
+    default:                                                                                       \
+        function(__VA_ARGS__, row_shape_of(vectors_));                                             \
+        break;                                                                                     \
+    }
+
+/* Four entries in one load. */
+V_INLINE uint64_t load_quad(const uint16_t *entries)
+{
+    uint64_t quad;
+    memcpy(&quad, entries, sizeof quad);
+    return quad;
+}
+
+V_INLINE size_t entry_of(uint64_t quad, const size_t i)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return quad >> (48 - 16 * i) & UINT16_MAX;
+#else
+    return quad >> 16 * i & UINT16_MAX;
+#endif
+}
+
+/* ---- Scores: one dot product per entry ---- */
+
+/* dots[k] += row_k . with, over `width` vectors from vector `from`; lanes are summed later. */
+V_INLINE void dot_step(const float *rows, const uint16_t *entries, const float *with, size_t from,
+                       const size_t width, const size_t quads, row_shape shape,
+                       v_float dots[V_WIDTH])
 {
     v_float factors[4];
     V_UNROLL for (size_t v = 0; v < width; v++) factors[v] = v_load(with + (from + v) * V_WIDTH);
-    V_UNROLL for (size_t k = 0; k < rows; k++)
+    V_UNROLL for (size_t q = 0; q < quads; q++)
     {
-        const float *row = gather_row(source, list[k]) + from * V_WIDTH;
-        V_UNROLL for (size_t v = 0; v < width; v++) dots[k] =
-            v_fma(v_load(row + v * V_WIDTH), factors[v], dots[k]);
+        uint64_t quad = load_quad(entries + q * PRI_QUAD);
+        V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++)
+        {
+            const float *row = rows + entry_of(quad, k) * shape.stride + from * V_WIDTH;
+            V_UNROLL for (size_t v = 0; v < width; v++) dots[q * PRI_QUAD + k] =
+                v_fma(v_load(row + v * V_WIDTH), factors[v], dots[q * PRI_QUAD + k]);
+        }
     }
 }
 
-V_INLINE void dot_all(const gather_source *source, const uint16_t *list, const float *with,
-                      const size_t rows, v_float dots[V_WIDTH])
-{
-    size_t from = 0;
-    for (; from + 4 <= source->vectors; from += 4)
-        dot_step(source, list, with, from, 4, rows, dots);
-    switch (source->vectors - from) {
-    case 3:
-        dot_step(source, list, with, from, 3, rows, dots);
-        break;
-    case 2:
-        dot_step(source, list, with, from, 2, rows, dots);
-        break;
-    case 1:
-        dot_step(source, list, with, from, 1, rows, dots);
-        break;
-    default:
-        break;
-    }
-}
-
-/* The first `rows` lanes are the dot products of the list's first entries. */
-V_INLINE v_float gather_dots(const gather_source *first, const float *with_first,
-                             const gather_source *second, const float *with_second,
-                             const uint16_t *list, const size_t rows)
+/* scores[0 .. 4 * quads) (+)= the entries' rows . with */
+V_INLINE void dot_quads(const float *rows, const uint16_t *entries, const float *with,
+                        const size_t quads, row_shape shape, bool accumulate, float *scores)
 {
     v_float dots[V_WIDTH];
+    size_t from = 0;
     V_UNROLL for (size_t k = 0; k < V_WIDTH; k++) dots[k] = v_zero();
-    dot_all(first, list, with_first, rows, dots);
-    if (second)
-        dot_all(second, list, with_second, rows, dots);
-    return v_reduce_add_each(dots);
+    for (; from + 4 <= shape.vectors; from += 4)
+        dot_step(rows, entries, with, from, 4, quads, shape, dots);
+    for (; from < shape.vectors; from++)
+        dot_step(rows, entries, with, from, 1, quads, shape, dots);
+    v_float sums = v_reduce_add_each(dots);
+    if (accumulate)
+        sums = v_add(sums, v_load_partial(scores, quads * PRI_QUAD));
+    v_store_partial(scores, sums, quads * PRI_QUAD);
 }
 
-/* out[k] = first_k . with_first (+ second_k . with_second; NULL: without) for the list's entries.
- * Writes whole vectors; what lies beyond `count` is finite and meaningless. */
-static void gather_dot(const gather_source *first, const float *with_first,
-                       const gather_source *second, const float *with_second, const uint16_t *list,
-                       size_t count, float *out)
+/* Scores of one run; `with` is its query. */
+V_INLINE void dot_run(const float *rows, const uint16_t *entries, const float *with, size_t quads,
+                      bool accumulate, float *scores, row_shape shape)
 {
-    size_t k = 0;
-    for (; k + V_WIDTH <= count; k += V_WIDTH)
-        v_store(out + k, gather_dots(first, with_first, second, with_second, list + k, V_WIDTH));
-    if (k == count)
-        return;
-    uint16_t tail[V_WIDTH];
-    for (size_t t = 0; t < V_WIDTH; t++)
-        tail[t] = list[k + t < count ? k + t : k];
-    if (count - k <= V_WIDTH / 2)
-        v_store(out + k, gather_dots(first, with_first, second, with_second, tail, V_WIDTH / 2));
-    else
-        v_store(out + k, gather_dots(first, with_first, second, with_second, tail, V_WIDTH));
+    for (; quads >= QUADS_PER_VECTOR; quads -= QUADS_PER_VECTOR) {
+        dot_quads(rows, entries, with, QUADS_PER_VECTOR, shape, accumulate, scores);
+        entries += V_WIDTH;
+        scores += V_WIDTH;
+    }
+#if QUADS_PER_VECTOR == 4
+    if (quads == 3)
+        dot_quads(rows, entries, with, 3, shape, accumulate, scores);
+    else if (quads == 2)
+        dot_quads(rows, entries, with, 2, shape, accumulate, scores);
+#endif
+#if QUADS_PER_VECTOR > 1
+    if (quads == 1)
+        dot_quads(rows, entries, with, 1, shape, accumulate, scores);
+#endif
 }
 
-/* to += sum over k of weights[k] * row_k, for `width` vectors from vector `from`. Several rows at a
- * time (`rows`) keep as many independent chains as the fused multiply-add has latency. */
-V_INLINE void gather_sum_step(const gather_source *source, const uint16_t *list,
-                              const float *weights, size_t count, size_t from, const size_t width,
-                              const size_t rows, float *to)
+/* ---- Sums: to += sum of weight * row over the entries ---- */
+
+/* Entries and their weights: weights[k] belongs to entries[k], or weights[picks[k]] does. */
+typedef struct weighted_entries {
+    const uint16_t *entries;
+    const uint32_t *picks; /* NULL: in the order of the entries */
+    const float *weights;
+    size_t quads;
+} weighted_entries;
+
+V_INLINE void quad_weights(const weighted_entries *from, size_t quad, v_float factors[PRI_QUAD])
+{
+    if (from->picks) {
+        const uint32_t *picks = from->picks + quad * PRI_QUAD;
+        V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++) factors[k] = v_set(from->weights[picks[k]]);
+    } else {
+        v_float four = v_load_four(from->weights + quad * PRI_QUAD);
+        factors[0] = v_lane_of_four(four, 0);
+        factors[1] = v_lane_of_four(four, 1);
+        factors[2] = v_lane_of_four(four, 2);
+        factors[3] = v_lane_of_four(four, 3);
+    }
+}
+
+/* `width` vectors from vector `from`. `chains` independent sums per vector cover the latency of the
+ * fused multiply-add. */
+V_INLINE void sum_step(const float *rows, weighted_entries with, size_t from, const size_t width,
+                       const size_t chains, row_shape shape, float *to)
 {
     v_float sums[4][8];
-    V_UNROLL for (size_t r = 0; r < rows; r++) V_UNROLL for (size_t v = 0; v < width; v++)
-        sums[r][v] = r ? v_zero() : v_load(to + (from + v) * V_WIDTH);
-    size_t k = 0;
-    for (; k + rows <= count; k += rows)
-        V_UNROLL for (size_t r = 0; r < rows; r++)
+    V_UNROLL for (size_t c = 0; c < chains; c++) V_UNROLL for (size_t v = 0; v < width; v++)
+        sums[c][v] = c ? v_zero() : v_load(to + (from + v) * V_WIDTH);
+    for (size_t q = 0; q < with.quads; q++) {
+        uint64_t quad = load_quad(with.entries + q * PRI_QUAD);
+        v_float factors[PRI_QUAD];
+        quad_weights(&with, q, factors);
+        V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++)
         {
-            const float *row = gather_row(source, list[k + r]) + from * V_WIDTH;
-            v_float weight = v_set(weights[k + r]);
-            V_UNROLL for (size_t v = 0; v < width; v++) sums[r][v] =
-                v_fma(weight, v_load(row + v * V_WIDTH), sums[r][v]);
+            const float *row = rows + entry_of(quad, k) * shape.stride + from * V_WIDTH;
+            V_UNROLL for (size_t v = 0; v < width; v++) sums[k % chains][v] =
+                v_fma(factors[k], v_load(row + v * V_WIDTH), sums[k % chains][v]);
         }
-    for (; k < count; k++) {
-        const float *row = gather_row(source, list[k]) + from * V_WIDTH;
-        v_float weight = v_set(weights[k]);
-        V_UNROLL for (size_t v = 0; v < width; v++) sums[0][v] =
-            v_fma(weight, v_load(row + v * V_WIDTH), sums[0][v]);
     }
-    V_UNROLL for (size_t r = 1; r < rows; r++) V_UNROLL for (size_t v = 0; v < width; v++)
-        sums[0][v] = v_add(sums[0][v], sums[r][v]);
-    V_UNROLL for (size_t v = 0; v < width; v++) v_store(to + (from + v) * V_WIDTH, sums[0][v]);
+    V_UNROLL for (size_t v = 0; v < width; v++)
+    {
+        v_float sum = sums[0][v];
+        V_UNROLL for (size_t c = 1; c < chains; c++) sum = v_add(sum, sums[c][v]);
+        v_store(to + (from + v) * V_WIDTH, sum);
+    }
 }
 
-static void gather_sum(const gather_source *source, const uint16_t *list, const float *weights,
-                       size_t count, float *to)
+V_INLINE void sum_run(const float *rows, weighted_entries with, float *to, row_shape shape)
 {
     size_t from = 0;
-    for (; from + 8 <= source->vectors; from += 8)
-        gather_sum_step(source, list, weights, count, from, 8, 1, to);
-    if (from + 4 <= source->vectors) {
-        gather_sum_step(source, list, weights, count, from, 4, 2, to);
+    for (; from + 8 <= shape.vectors; from += 8)
+        sum_step(rows, with, from, 8, 1, shape, to);
+    if (from + 4 <= shape.vectors) {
+        sum_step(rows, with, from, 4, 2, shape, to);
         from += 4;
     }
-    switch (source->vectors - from) {
-    case 3:
-        gather_sum_step(source, list, weights, count, from, 3, 2, to);
-        break;
-    case 2:
-        gather_sum_step(source, list, weights, count, from, 2, 4, to);
-        break;
-    case 1:
-        gather_sum_step(source, list, weights, count, from, 1, 4, to);
-        break;
-    default:
-        break;
+    if (from + 2 <= shape.vectors) {
+        sum_step(rows, with, from, 2, 4, shape, to);
+        from += 2;
     }
-}
-
-/* row_k += weights[k] * with, in the list's order. `target` describes the writable `rows`. */
-static void scatter_sum(float *rows, const gather_source *target, const uint16_t *list,
-                        const float *weights, size_t count, const float *with)
-{
-    for (size_t k = 0; k < count; k++) {
-        float *row = rows + (list[k] * target->stride - target->origin);
-        v_float weight = v_set(weights[k]);
-        for (size_t v = 0; v < target->vectors * V_WIDTH; v += V_WIDTH)
-            v_store(row + v, v_fma(weight, v_load(with + v), v_load(row + v)));
-    }
+    if (from < shape.vectors)
+        sum_step(rows, with, from, 1, 4, shape, to);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* Copies from the caller's strided views into scratch memory, in the shapes the kernels read: rows
- * padded with zeros (dense.c adds transposed panels). Packing costs a few percent of the products
+ * padded with zeros, and transposed panels. Packing costs a few percent of the products
  * and spares them tails in the head size and cache-set conflicts of power-of-two strides. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_PACK_H
 #define PARE_SRC_ATTENTION_KERNELS_PACK_H
@@ -76,18 +76,20 @@ static void pack_rows(const float *from, size_t from_stride, const float *bias, 
     }
 }
 
-/* Row c of `to` (longest, stride) is distance longest - 1 - c: read at increasing c, distances fall
- * as keys rise, so a row of cells walks keys and distances in step. Distances beyond the table
- * repeat its last row. */
-static void pack_distances(const pare_attention *call, const pri_shape *shape, size_t head,
-                           float *to)
+/* to (size, to_stride) = transposed rows; columns are padded with zeros to whole vectors. */
+static void pack_transposed(const float *from, size_t from_stride, size_t count, size_t size,
+                            float *to, size_t to_stride)
 {
-    const pare_relative *relative = call->relative;
-    for (size_t c = 0; c < shape->longest; c++) {
-        size_t delta = smaller(shape->longest - 1 - c, relative->distances - 1);
-        pack_rows(pri_at(relative->table, delta, head), 0, NULL, 1, 1, shape->head_size,
-                  shape->stride, to + c * shape->stride);
-    }
+    for (size_t row = 0; row < count; row += V_WIDTH)
+        for (size_t d = 0; d < size; d += V_WIDTH) {
+            v_float block[V_WIDTH];
+            V_UNROLL for (size_t r = 0; r < V_WIDTH; r++) block[r] =
+                row + r < count ? v_load_partial(from + (row + r) * from_stride + d, size - d)
+                                : v_zero();
+            v_transpose(block);
+            for (size_t r = 0; r < V_WIDTH && d + r < size; r++)
+                v_store(to + (d + r) * to_stride + row, block[r]);
+        }
 }
 
 #endif

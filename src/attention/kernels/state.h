@@ -1,0 +1,290 @@
+/* What the two halves of a kernel, dense tiles (tiles.h) and lists (lists.h), share while they work
+ * on one block of rows: the sequence and head, packed once for all its blocks, and the block's
+ * queries, gradients and sums.
+ *
+ * Columns are those of the plan; key j is column j + shift (pare/attention.h, Alignment), and
+ * without a plan shift is 0. Columns come in tiles of PRI_TILE_COLUMNS. */
+#ifndef PARE_SRC_ATTENTION_KERNELS_STATE_H
+#define PARE_SRC_ATTENTION_KERNELS_STATE_H
+
+#include "attention/dropout.h"
+#include "attention/kernels.h"
+#include "attention/kernels/pack.h"
+#include "attention/plan.h"
+
+/* Rows of a packed tile, and of a packed row block: one more than there are, of zeros. */
+#define TILE_PACKED (PRI_TILE_COLUMNS + 1)
+#define BLOCK_PACKED (PRI_BLOCK_ROWS + 1)
+/* Rows of zeros before and behind the packed distances, for the columns of a tile that lie outside
+ * the sequence. */
+#define DISTANCE_MARGIN TILE_PACKED
+
+/* Dense tiles take fewer rows at a time; a multiple of PRI_GROUP_ROWS. */
+#define DENSE_ROWS 24
+#define BAND (PRI_TILE_COLUMNS + DENSE_ROWS + 2 * PRI_PADDING)
+
+typedef struct kernel_state {
+    const pare_attention *call;
+    const pri_task *task;
+    const pri_head_plan *plan; /* of the head; NULL: everything admissible is kept */
+    pri_sequence sequence;
+    size_t head_size, stride, shift;
+    pri_range tiles; /* that hold the sequence's keys */
+
+    /* Of the sequence and head. Panels: (tiles, head_size, PRI_TILE_COLUMNS); rows: (tiles,
+     * TILE_PACKED, stride). */
+    float *key_panels, *value_panels, *keys, *values;
+    /* Of the head: DISTANCE_MARGIN rows of zeros, distances falling, and zeros again. */
+    float *distances, *distance_panel;
+    size_t distance_stride; /* of the panel */
+    /* Of the row block, (BLOCK_PACKED, stride): scale * (q + u), scale * (q + w), dO, and sums. */
+    float *query, *positional, *output_gradient, *sum, *position_sum;
+    /* Of a dense tile, (DENSE_ROWS, PRI_TILE_COLUMNS) and (DENSE_ROWS, BAND). */
+    float *tile_weights, *tile_gradients, *band;
+    /* Of the row block's listed cells, in the order of the list by row, and one zero behind. */
+    float *weights, *gradients;
+} kernel_state;
+
+/* A block of rows of the task and what is known of each row. */
+typedef struct row_block {
+    size_t first, count;
+    /* Forward: the running softmax (Milakov and Gimelshein 2018), sum of exp(s - largest). */
+    float largest[PRI_BLOCK_ROWS], total[PRI_BLOCK_ROWS];
+    float expected[PRI_BLOCK_ROWS]; /* backward: dO.o, which equals sum_j a_ij dL/da_ij */
+} row_block;
+
+/* ---- Rows, columns and cells ---- */
+
+/* The admissible columns of a row. */
+static pri_range admissible_columns(const kernel_state *s, size_t row)
+{
+    pri_range keys = pri_admissible(s->call, &s->sequence, row);
+    return (pri_range){keys.begin + s->shift, keys.end + s->shift};
+}
+
+static bool is_uniform(const kernel_state *s, size_t row)
+{
+    return s->plan && s->plan->uniform[row];
+}
+
+static size_t logsumexp_index(const kernel_state *s, size_t row)
+{
+    return (s->sequence.first_query + row) * s->call->heads + s->task->head;
+}
+
+static pri_dropout_row dropout_of_row(const kernel_state *s, size_t row)
+{
+    return pri_dropout_for_row(s->call, s->sequence.first_query + row, s->task->head);
+}
+
+/* The packed rows of one tile of keys or values. */
+static float *tile_rows(const kernel_state *s, float *rows, size_t tile)
+{
+    return rows + tile * TILE_PACKED * s->stride;
+}
+
+/* The row of `distances` that `row` meets at column `column`; the next column has the next one. */
+static ptrdiff_t distance_row(const kernel_state *s, size_t row, size_t column)
+{
+    return (ptrdiff_t)(s->task->shape->longest - 1 + column) -
+           (ptrdiff_t)(row + s->sequence.memory + s->shift);
+}
+
+/* ---- Scratch memory ---- */
+
+static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
+{
+    size_t stride = shape->stride, block = BLOCK_PACKED * stride;
+    size_t columns = shape->tiles * PRI_TILE_COLUMNS;
+    /* Panels that begin behind the first column end beyond the last by less than a vector. */
+    size_t panels = columns * shape->head_size + PRI_PADDING;
+    size_t rows = shape->tiles * TILE_PACKED * stride;
+    bool backward = shape->backward;
+    s->stride = stride;
+    s->key_panels = shape->spans ? carve(c, panels) : NULL;
+    s->value_panels = shape->spans && backward ? carve(c, panels) : NULL;
+    s->keys = shape->lists || backward ? carve(c, rows) : NULL;
+    s->values = shape->lists || !backward ? carve(c, rows) : NULL;
+    s->query = carve(c, block);
+    s->sum = carve(c, block);
+    s->output_gradient = backward ? carve(c, block) : NULL;
+    if (shape->spans) {
+        s->tile_weights = carve(c, DENSE_ROWS * PRI_TILE_COLUMNS);
+        s->tile_gradients = backward ? carve(c, DENSE_ROWS * PRI_TILE_COLUMNS) : NULL;
+    }
+    if (shape->lists) {
+        s->weights = carve(c, shape->longest_block + PRI_PADDING);
+        s->gradients = backward ? carve(c, shape->longest_block + PRI_PADDING) : NULL;
+    }
+    if (!shape->relative)
+        return;
+    s->distances = carve(c, (shape->longest + 2 * DISTANCE_MARGIN) * stride);
+    s->positional = carve(c, block);
+    s->position_sum = carve(c, block);
+    if (!shape->spans)
+        return;
+    /* Bands may begin at any column and end a block beyond the last; an odd number of cache lines
+     * per row spreads the rows over all cache sets. */
+    s->distance_stride =
+        round_up(shape->longest + PRI_TILE_COLUMNS + 2 * DENSE_ROWS, 32) + PRI_PADDING;
+    s->distance_panel = carve(c, shape->head_size * s->distance_stride);
+    s->band = carve(c, DENSE_ROWS * BAND);
+}
+
+/* ---- Packing ---- */
+
+/* The tile's columns that hold keys. */
+static pri_range key_columns(const kernel_state *s, size_t tile)
+{
+    size_t first = tile * PRI_TILE_COLUMNS, end = s->shift + s->sequence.keys;
+    return (pri_range){larger(s->shift, first) - first,
+                       smaller(end, first + PRI_TILE_COLUMNS) - first};
+}
+
+static const float *key_row(const kernel_state *s, pare_view view, size_t tile, size_t column)
+{
+    size_t key = tile * PRI_TILE_COLUMNS + column - s->shift;
+    return pri_at(view, s->sequence.first_key + key, s->task->head);
+}
+
+static void pack_panels(const kernel_state *s, pare_view view, float *panels)
+{
+    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
+        pri_range columns = key_columns(s, tile);
+        float *panel = panels + tile * PRI_TILE_COLUMNS * s->head_size;
+        if (columns.begin > 0)
+            clear_floats(panel, PRI_TILE_COLUMNS * s->head_size);
+        pack_transposed(key_row(s, view, tile, columns.begin), view.token_stride,
+                        columns.end - columns.begin, s->head_size, panel + columns.begin,
+                        PRI_TILE_COLUMNS);
+    }
+}
+
+static void pack_tiles(const kernel_state *s, pare_view view, float *rows)
+{
+    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
+        pri_range columns = key_columns(s, tile);
+        float *to = tile_rows(s, rows, tile);
+        clear_floats(to, columns.begin * s->stride);
+        pack_rows(key_row(s, view, tile, columns.begin), view.token_stride, NULL, 1,
+                  columns.end - columns.begin, s->head_size, s->stride,
+                  to + columns.begin * s->stride);
+        clear_floats(to + columns.end * s->stride, (TILE_PACKED - columns.end) * s->stride);
+    }
+}
+
+/* Row c behind the margin is distance longest - 1 - c: read at increasing c, distances fall as keys
+ * rise, so a row of cells walks keys and distances in step. Distances beyond the table repeat its
+ * last row. */
+static void pack_distances(const kernel_state *s)
+{
+    const pare_relative *relative = s->call->relative;
+    size_t longest = s->task->shape->longest, margin = DISTANCE_MARGIN * s->stride;
+    float *first = s->distances + margin;
+    clear_floats(s->distances, margin);
+    for (size_t c = 0; c < longest; c++) {
+        size_t delta = smaller(longest - 1 - c, relative->distances - 1);
+        pack_rows(pri_at(relative->table, delta, s->task->head), 0, NULL, 1, 1, s->head_size,
+                  s->stride, first + c * s->stride);
+    }
+    clear_floats(first + longest * s->stride, margin);
+    if (!s->distance_panel)
+        return;
+    clear_floats(s->distance_panel, s->head_size * s->distance_stride);
+    /* One tile of zeros comes first, for columns before the first key. */
+    pack_transposed(first, s->stride, longest, s->head_size, s->distance_panel + PRI_TILE_COLUMNS,
+                    s->distance_stride);
+}
+
+/* Readies a thread's scratch memory for a task; what it holds from the task before is kept. */
+static kernel_state prepare(const pri_task *task, pri_thread *thread)
+{
+    const pare_attention *call = task->call;
+    const pri_shape *shape = task->shape;
+    kernel_state s = {.call = call,
+                      .task = task,
+                      .plan = call->plan ? call->plan->heads[task->head] : NULL,
+                      .sequence = pri_sequence_at(call, task->sequence),
+                      .head_size = shape->head_size};
+    carver c = {thread->scratch, 0};
+    carve_state(&s, shape, &c);
+    if (call->plan)
+        s.shift = pri_column_shift(&call->plan->geometry, &s.sequence);
+    s.tiles = (pri_range){s.shift / PRI_TILE_COLUMNS,
+                          (s.shift + s.sequence.keys + PRI_TILE_COLUMNS - 1) / PRI_TILE_COLUMNS};
+    if (call->relative && thread->packed_table_head != task->head) {
+        pack_distances(&s);
+        thread->packed_table_head = task->head;
+    }
+    if (thread->packed_sequence == task->sequence && thread->packed_head == task->head)
+        return s;
+    thread->packed_sequence = task->sequence;
+    thread->packed_head = task->head;
+    bool spans = !s.plan || s.plan->spans, lists = s.plan && s.plan->listed;
+    if (spans)
+        pack_panels(&s, call->key, s.key_panels);
+    if (spans && shape->backward)
+        pack_panels(&s, call->value, s.value_panels);
+    if (lists || (spans && shape->backward))
+        pack_tiles(&s, call->key, s.keys);
+    if (lists || (spans && !shape->backward))
+        pack_tiles(&s, call->value, s.values);
+    return s;
+}
+
+/* ---- Row blocks ---- */
+
+/* Makes the rows behind the block's rows zero: lists may name them. */
+static void clear_rest(const kernel_state *s, const row_block *block, float *rows)
+{
+    clear_floats(rows + block->count * s->stride, (BLOCK_PACKED - block->count) * s->stride);
+}
+
+static void load_queries(const kernel_state *s, const row_block *block)
+{
+    const pare_attention *call = s->call;
+    size_t bias = s->task->head * s->head_size;
+    const float *query = pri_at(call->query, s->sequence.first_query + block->first, s->task->head);
+    pack_rows(query, call->query.token_stride,
+              call->relative ? call->relative->content_bias + bias : NULL, call->scale,
+              block->count, s->head_size, s->stride, s->query);
+    clear_rest(s, block, s->query);
+    if (call->relative)
+        pack_rows(query, call->query.token_stride, call->relative->position_bias + bias,
+                  call->scale, block->count, s->head_size, s->stride, s->positional);
+}
+
+/* The block that begins at `row`, with its queries packed and its sums zero. */
+static void load_block(const kernel_state *s, size_t row, row_block *block)
+{
+    block->first = row;
+    block->count = smaller(PRI_BLOCK_ROWS, s->task->end_row - row);
+    load_queries(s, block);
+    clear_floats(s->sum, block->count * s->stride);
+    if (s->call->relative)
+        clear_floats(s->position_sum, block->count * s->stride);
+}
+
+static void store_row(const float *from, float factor, size_t size, float *to)
+{
+    for (size_t d = 0; d < size; d += V_WIDTH)
+        v_store_partial(to + d, v_mul(v_load(from + d), v_set(factor)), size - d);
+}
+
+/* The running softmax of row r meets a score of `largest`: sums so far are scaled to it. Returns
+ * what later weights are relative to. */
+static float raise_largest(const kernel_state *s, row_block *block, size_t r, float largest)
+{
+    if (largest > block->largest[r]) {
+        float lanes[V_WIDTH], *sum = s->sum + r * s->stride;
+        v_float factor = v_exp(v_set(block->largest[r] - largest));
+        v_store(lanes, factor);
+        block->largest[r] = largest;
+        block->total[r] *= lanes[0];
+        for (size_t d = 0; d < s->stride; d += V_WIDTH)
+            v_store(sum + d, v_mul(v_load(sum + d), factor));
+    }
+    return block->largest[r];
+}
+
+#endif

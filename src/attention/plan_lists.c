@@ -1,0 +1,205 @@
+/* The lists of a head's scattered cells, by row and by column, in the order in which the kernels walk
+ * them (plan.h): row block, tile, length of the run. */
+#include "attention/plan.h"
+
+#include <string.h>
+
+#include "base/arithmetic.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+typedef struct list_maker {
+    const pare_plan *plan;
+    const uint64_t *listed; /* (queries, words_per_row) */
+    pri_head_plan *head;
+    size_t row_entries, row_runs, column_entries, column_runs;
+} list_maker;
+
+static uint8_t quads_for(size_t cells)
+{
+    return (uint8_t)pri_divide_up(cells, PRI_QUAD);
+}
+
+static size_t rows_in_block(const pare_plan *plan, size_t block)
+{
+    return pri_smaller(PRI_BLOCK_ROWS, plan->geometry.queries - block * PRI_BLOCK_ROWS);
+}
+
+/* The two words of a row's bits in one tile. */
+static const uint64_t *tile_bits(const list_maker *m, size_t row, size_t tile)
+{
+    return m->listed + row * m->plan->words_per_row + tile * 2;
+}
+
+static size_t cells_in_tile(const uint64_t *bits)
+{
+    return (size_t)(__builtin_popcountll(bits[0]) + __builtin_popcountll(bits[1]));
+}
+
+/* Writes the columns of the set bits; returns how many. */
+static size_t list_columns(const uint64_t *bits, uint16_t *columns)
+{
+    size_t count = 0;
+    for (size_t word = 0; word < 2; word++)
+        for (uint64_t left = bits[word]; left; left &= left - 1)
+            columns[count++] = (uint16_t)(word * 64 + (size_t)__builtin_ctzll(left));
+    return count;
+}
+
+/* The cells of each column of one row block and tile. */
+static void count_columns(const list_maker *m, size_t block, size_t tile,
+                          uint8_t cells[PRI_TILE_COLUMNS])
+{
+    memset(cells, 0, PRI_TILE_COLUMNS);
+    for (size_t r = 0; r < rows_in_block(m->plan, block); r++) {
+        uint16_t columns[PRI_TILE_COLUMNS];
+        size_t count = list_columns(tile_bits(m, block * PRI_BLOCK_ROWS + r, tile), columns);
+        for (size_t k = 0; k < count; k++)
+            cells[columns[k]]++;
+    }
+}
+
+/* Counts what the lists will hold. */
+static pare_status measure(list_maker *m)
+{
+    const pare_plan *plan = m->plan;
+    for (size_t row = 0; row < plan->geometry.queries; row++)
+        for (size_t tile = 0; tile < plan->tiles; tile++) {
+            size_t cells = cells_in_tile(tile_bits(m, row, tile));
+            m->head->listed += cells;
+            m->row_entries += quads_for(cells) * (size_t)PRI_QUAD;
+            m->row_runs += cells > 0;
+        }
+    for (size_t block = 0; m->head->listed && block < plan->row_blocks; block++)
+        for (size_t tile = 0; tile < plan->tiles; tile++) {
+            uint8_t cells[PRI_TILE_COLUMNS];
+            count_columns(m, block, tile, cells);
+            for (size_t c = 0; c < PRI_TILE_COLUMNS; c++) {
+                m->column_entries += quads_for(cells[c]) * (size_t)PRI_QUAD;
+                m->column_runs += cells[c] > 0;
+            }
+        }
+    if (pri_larger(m->row_entries, m->column_entries) >= UINT32_MAX)
+        return pri_fail(PARE_ERROR_UNSUPPORTED, "a plan holds less than 2^32 cells per head");
+    return PARE_OK;
+}
+
+static pare_status allocate(const list_maker *m)
+{
+    pri_head_plan *head = m->head;
+    size_t places = m->plan->row_blocks * m->plan->tiles + 1;
+    head->row_places = pri_allocate_zero(places, sizeof *head->row_places);
+    head->row_runs = pri_allocate_zero(m->row_runs, sizeof *head->row_runs);
+    head->columns = pri_allocate(m->row_entries, sizeof *head->columns);
+    head->row_first = pri_allocate_zero(m->plan->geometry.queries + 1, sizeof *head->row_first);
+    head->is_cell = pri_allocate_zero(m->row_entries / 64 + 2, sizeof *head->is_cell);
+    head->column_places = pri_allocate_zero(places, sizeof *head->column_places);
+    head->column_runs = pri_allocate_zero(m->column_runs, sizeof *head->column_runs);
+    head->rows = pri_allocate(m->column_entries, sizeof *head->rows);
+    head->weights = pri_allocate(m->column_entries, sizeof *head->weights);
+    return head->row_places && head->row_runs && head->columns && head->row_first &&
+                   head->is_cell && head->column_places && head->column_runs && head->rows &&
+                   head->weights
+               ? PARE_OK
+               : PARE_ERROR_MEMORY;
+}
+
+/* Where the weights of each row's runs begin in the head, row by row: (rows of a block, tiles). */
+static void place_weights(const list_maker *m, size_t block, uint32_t *next, uint32_t *places)
+{
+    for (size_t r = 0; r < rows_in_block(m->plan, block); r++) {
+        size_t row = block * PRI_BLOCK_ROWS + r;
+        m->head->row_first[row] = *next;
+        for (size_t tile = 0; tile < m->plan->tiles; tile++) {
+            size_t cells = cells_in_tile(tile_bits(m, row, tile));
+            for (size_t k = 0; k < cells; k++)
+                m->head->is_cell[(*next + k) / 64] |= UINT64_C(1) << (*next + k) % 64;
+            places[r * m->plan->tiles + tile] = *next;
+            *next += quads_for(cells) * (uint32_t)PRI_QUAD;
+        }
+        m->head->row_first[row + 1] = *next;
+    }
+}
+
+/* Both lists of one row block and tile. */
+typedef struct tile_maker {
+    size_t block, tile;
+    const uint32_t *places; /* (rows, tiles) */
+    pri_list_place row, column; /* next */
+} tile_maker;
+
+static void list_rows(const list_maker *m, tile_maker *t)
+{
+    pri_head_plan *head = m->head;
+    size_t first_row = t->block * PRI_BLOCK_ROWS, rows = rows_in_block(m->plan, t->block);
+    uint8_t quads[PRI_BLOCK_ROWS];
+    for (size_t r = 0; r < rows; r++)
+        quads[r] = quads_for(cells_in_tile(tile_bits(m, first_row + r, t->tile)));
+    for (size_t length = 1; length <= PRI_TILE_COLUMNS / PRI_QUAD; length++)
+        for (size_t r = 0; r < rows; r++) {
+            if (quads[r] != length)
+                continue;
+            uint16_t *to = head->columns + t->row.entry;
+            size_t cells = list_columns(tile_bits(m, first_row + r, t->tile), to);
+            for (size_t k = cells; k < length * PRI_QUAD; k++)
+                to[k] = PRI_NO_CELL;
+            uint32_t place = t->places[r * m->plan->tiles + t->tile] - head->row_first[first_row];
+            head->row_runs[t->row.run++] = (pri_run){place, (uint8_t)r, quads[r]};
+            t->row.entry += (uint32_t)(length * PRI_QUAD);
+        }
+}
+
+static void list_by_column(const list_maker *m, tile_maker *t)
+{
+    pri_head_plan *head = m->head;
+    size_t first_row = t->block * PRI_BLOCK_ROWS, rows = rows_in_block(m->plan, t->block);
+    uint8_t cells[PRI_TILE_COLUMNS];
+    uint32_t next[PRI_TILE_COLUMNS], block_first = head->row_first[first_row];
+    uint32_t behind = head->row_first[first_row + rows] - block_first;
+    count_columns(m, t->block, t->tile, cells);
+    for (size_t length = 1; length <= PRI_BLOCK_ROWS / PRI_QUAD; length++)
+        for (size_t c = 0; c < PRI_TILE_COLUMNS; c++) {
+            if (quads_for(cells[c]) != length)
+                continue;
+            head->column_runs[t->column.run++] = (pri_run){0, (uint8_t)c, (uint8_t)length};
+            next[c] = t->column.entry;
+            t->column.entry += (uint32_t)(length * PRI_QUAD);
+            for (uint32_t entry = next[c] + cells[c]; entry < t->column.entry; entry++) {
+                head->rows[entry] = PRI_NO_CELL;
+                head->weights[entry] = behind;
+            }
+        }
+    for (size_t r = 0; r < rows; r++) {
+        uint16_t columns[PRI_TILE_COLUMNS];
+        size_t count = list_columns(tile_bits(m, first_row + r, t->tile), columns);
+        uint32_t place = t->places[r * m->plan->tiles + t->tile] - block_first;
+        for (size_t k = 0; k < count; k++) {
+            uint32_t entry = next[columns[k]]++;
+            head->rows[entry] = (uint16_t)r;
+            head->weights[entry] = place + (uint32_t)k;
+        }
+    }
+}
+
+pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed, pri_head_plan *head)
+{
+    list_maker m = {.plan = plan, .listed = listed, .head = head};
+    PRI_TRY(measure(&m));
+    PRI_TRY(allocate(&m));
+    uint32_t *places = pri_allocate(PRI_BLOCK_ROWS * plan->tiles, sizeof *places), next = 0;
+    if (!places)
+        return PARE_ERROR_MEMORY;
+    tile_maker t = {.places = places};
+    for (t.block = 0; head->listed && t.block < plan->row_blocks; t.block++) {
+        place_weights(&m, t.block, &next, places);
+        for (t.tile = 0; t.tile < plan->tiles; t.tile++) {
+            list_rows(&m, &t);
+            list_by_column(&m, &t);
+            size_t index = t.block * plan->tiles + t.tile + 1;
+            head->row_places[index] = t.row;
+            head->column_places[index] = t.column;
+        }
+    }
+    pri_free(places);
+    return PARE_OK;
+}
