@@ -77,6 +77,7 @@ static pri_shape shape_of(const pare_attention *call, bool backward)
     const pare_plan *plan = call->plan;
     shape.tiles = plan ? plan->tiles : pri_divide_up(shape.longest, PRI_TILE_COLUMNS);
     shape.longest_block = plan ? plan->longest_block : 0;
+    shape.longest_tile = plan ? plan->longest_tile : 0;
     shape.spans = !plan || plan->has_spans;
     shape.lists = plan && plan->has_lists;
     return shape;

@@ -88,6 +88,9 @@ static pare_status compile_head(pare_plan *plan, pri_head_plan *head)
         size_t entries = head->row_first[last] - head->row_first[first];
         plan->longest_block = pri_larger(plan->longest_block, entries);
     }
+    for (size_t i = 0; i < plan->row_blocks * plan->tiles; i++)
+        plan->longest_tile = pri_larger(
+            plan->longest_tile, head->row_places[i + 1].entry - head->row_places[i].entry);
     return PARE_OK;
 }
 

@@ -36,7 +36,7 @@ typedef struct pri_span {
 typedef struct pri_run {
     uint32_t place; /* by row: of its first weight, counted from the row block's first; else 0 */
     uint8_t index;  /* the row in its block, or the column in its tile */
-    uint8_t quads;
+    uint8_t cells;  /* which are followed by PRI_NO_CELL up to whole quads */
 } pri_run;
 
 /* Where the runs of a row block and tile begin, and their entries, which follow one another. */
@@ -51,26 +51,27 @@ typedef struct pri_head_plan {
     uint8_t *uniform;      /* (queries): all scores of this row count as 0 */
     pri_span *spans;       /* (row blocks, PRI_BLOCK_GROUPS, tiles); NULL: none */
 
-    /* By row; an entry is the column in its tile. Weights lie in another order, row by row, so that
-     * a softmax finds those of a row together: row r of the plan has those from row_first[r] to
-     * row_first[r + 1], of which `is_cell` has a bit each. */
+    /* By row; an entry is the column in its tile. A forward pass has its weights in another order,
+     * row by row, so that a softmax finds those of a row together: row r of the plan has those from
+     * row_first[r] to row_first[r + 1], of which `is_cell` has a bit each. */
     pri_list_place *row_places; /* (row blocks * tiles + 1) */
     pri_run *row_runs;
     uint16_t *columns;
     uint32_t *row_first; /* (queries + 1) */
     uint64_t *is_cell;
-    /* By column; an entry is the row in its block, `weights` has the place of the cell's weight.
-     * PRI_NO_CELL goes with the place behind the block's last weight. */
+    /* By column; an entry is the row in its block, and `weights` says which of the tile's entries by
+     * row is the same cell. PRI_NO_CELL goes with the one behind the tile's last. */
     pri_list_place *column_places;
     pri_run *column_runs;
     uint16_t *rows;
-    uint32_t *weights;
+    uint16_t *weights;
 } pri_head_plan;
 
 struct pare_plan {
     pare_plan_geometry geometry;
     size_t row_blocks, tiles, words_per_row;
-    size_t longest_block;       /* entries of the fullest row block, over all heads */
+    size_t longest_block; /* entries by row of the fullest row block, over all heads */
+    size_t longest_tile;  /* of the fullest row block and tile */
     bool has_spans, has_lists;  /* any head */
     double build_seconds;
     pri_head_plan *compiled; /* each different mask once */
@@ -83,7 +84,7 @@ static inline uint32_t pri_plan_bits(const uint64_t *row_bits, size_t column)
 {
     size_t word = column / 64, bit = column % 64;
     uint64_t low = row_bits[word] >> bit;
-    return (uint32_t)(bit ? low | row_bits[word + 1] << (64 - bit) : low);
+    return (uint32_t)(low | row_bits[word + 1] << 1 << (63 - bit));
 }
 
 static inline const uint64_t *pri_plan_row_bits(const pare_plan *plan, size_t head, size_t row)

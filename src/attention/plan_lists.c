@@ -124,7 +124,8 @@ static void place_weights(const list_maker *m, size_t block, uint32_t *next, uin
 /* Both lists of one row block and tile. */
 typedef struct tile_maker {
     size_t block, tile;
-    const uint32_t *places; /* (rows, tiles) */
+    const uint32_t *places; /* (rows, tiles): of weights, in the order of rows */
+    uint16_t first[PRI_BLOCK_ROWS]; /* of each row's entries in the tile */
     pri_list_place row, column; /* next */
 } tile_maker;
 
@@ -133,6 +134,7 @@ static void list_rows(const list_maker *m, tile_maker *t)
     pri_head_plan *head = m->head;
     size_t first_row = t->block * PRI_BLOCK_ROWS, rows = rows_in_block(m->plan, t->block);
     uint8_t quads[PRI_BLOCK_ROWS];
+    uint32_t tile_first = t->row.entry;
     for (size_t r = 0; r < rows; r++)
         quads[r] = quads_for(cells_in_tile(tile_bits(m, first_row + r, t->tile)));
     for (size_t length = 1; length <= PRI_TILE_COLUMNS / PRI_QUAD; length++)
@@ -144,7 +146,8 @@ static void list_rows(const list_maker *m, tile_maker *t)
             for (size_t k = cells; k < length * PRI_QUAD; k++)
                 to[k] = PRI_NO_CELL;
             uint32_t place = t->places[r * m->plan->tiles + t->tile] - head->row_first[first_row];
-            head->row_runs[t->row.run++] = (pri_run){place, (uint8_t)r, quads[r]};
+            head->row_runs[t->row.run++] = (pri_run){place, (uint8_t)r, (uint8_t)cells};
+            t->first[r] = (uint16_t)(t->row.entry - tile_first);
             t->row.entry += (uint32_t)(length * PRI_QUAD);
         }
 }
@@ -153,15 +156,16 @@ static void list_by_column(const list_maker *m, tile_maker *t)
 {
     pri_head_plan *head = m->head;
     size_t first_row = t->block * PRI_BLOCK_ROWS, rows = rows_in_block(m->plan, t->block);
+    size_t index = t->block * m->plan->tiles + t->tile;
+    uint16_t behind = (uint16_t)(t->row.entry - head->row_places[index].entry);
     uint8_t cells[PRI_TILE_COLUMNS];
-    uint32_t next[PRI_TILE_COLUMNS], block_first = head->row_first[first_row];
-    uint32_t behind = head->row_first[first_row + rows] - block_first;
+    uint32_t next[PRI_TILE_COLUMNS];
     count_columns(m, t->block, t->tile, cells);
     for (size_t length = 1; length <= PRI_BLOCK_ROWS / PRI_QUAD; length++)
         for (size_t c = 0; c < PRI_TILE_COLUMNS; c++) {
             if (quads_for(cells[c]) != length)
                 continue;
-            head->column_runs[t->column.run++] = (pri_run){0, (uint8_t)c, (uint8_t)length};
+            head->column_runs[t->column.run++] = (pri_run){0, (uint8_t)c, cells[c]};
             next[c] = t->column.entry;
             t->column.entry += (uint32_t)(length * PRI_QUAD);
             for (uint32_t entry = next[c] + cells[c]; entry < t->column.entry; entry++) {
@@ -172,11 +176,10 @@ static void list_by_column(const list_maker *m, tile_maker *t)
     for (size_t r = 0; r < rows; r++) {
         uint16_t columns[PRI_TILE_COLUMNS];
         size_t count = list_columns(tile_bits(m, first_row + r, t->tile), columns);
-        uint32_t place = t->places[r * m->plan->tiles + t->tile] - block_first;
         for (size_t k = 0; k < count; k++) {
             uint32_t entry = next[columns[k]]++;
             head->rows[entry] = (uint16_t)r;
-            head->weights[entry] = place + (uint32_t)k;
+            head->weights[entry] = (uint16_t)(t->first[r] + k);
         }
     }
 }

@@ -119,7 +119,7 @@ V_INLINE void dot_run(const float *rows, const uint16_t *entries, const float *w
 /* Entries and their weights: weights[k] belongs to entries[k], or weights[picks[k]] does. */
 typedef struct weighted_entries {
     const uint16_t *entries;
-    const uint32_t *picks; /* NULL: in the order of the entries */
+    const uint16_t *picks; /* NULL: in the order of the entries */
     const float *weights;
     size_t quads;
 } weighted_entries;
@@ -127,7 +127,7 @@ typedef struct weighted_entries {
 V_INLINE void quad_weights(const weighted_entries *from, size_t quad, v_float factors[PRI_QUAD])
 {
     if (from->picks) {
-        const uint32_t *picks = from->picks + quad * PRI_QUAD;
+        const uint16_t *picks = from->picks + quad * PRI_QUAD;
         V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++) factors[k] = v_set(from->weights[picks[k]]);
     } else {
         v_float four = v_load_four(from->weights + quad * PRI_QUAD);

@@ -1,11 +1,10 @@
 /* The other half of a kernel: cells that a plan lists one by one. Their cost follows how many there
  * are, whatever their pattern.
  *
- * Each phase runs over a whole row block, tile by tile: scores, softmax, output; in backward scores,
- * weights, query gradients, and the lists by column for keys and values. Rows of one tile are then
- * gathered from the first-level cache, one row's softmax hides behind the others, and nothing is
- * scattered but the gradient of the distance table. Weights and score gradients of the block's
- * cells lie in scratch memory in the order of the list by row.
+ * Work goes phase by phase over a row block and a tile, so that what is gathered stays in the
+ * first-level cache: in a forward pass scores tile by tile, the softmax row by row, then output tile
+ * by tile; in a backward pass, which knows the softmax, everything for one tile before the next.
+ * Nothing is scattered but the gradient of the distance table.
  *
  * A call shorter than its plan, or with a window, has cells in the lists that are not admissible:
  * they are computed like the others, from rows of zeros, and their weights set to zero. */
@@ -30,92 +29,65 @@ static run_list row_list(const kernel_state *s, const row_block *block, size_t t
                       s->plan->columns + place[0].entry};
 }
 
+V_INLINE size_t quads_in(pri_run run)
+{
+    return (run.cells + (size_t)PRI_QUAD - 1) / PRI_QUAD;
+}
+
 V_INLINE size_t entries_in(pri_run run)
 {
-    return run.quads * (size_t)PRI_QUAD;
+    return quads_in(run) * PRI_QUAD;
 }
 
 /* ---- Scores ---- */
 
-/* scores (+)= with_i . row_j for the cells of one tile. */
-typedef struct score_runs {
+/* Where scores go: `by_row` to the places of the runs, else in the order of the entries. */
+typedef struct score_target {
     size_t rows; /* of the block: later ones are left alone */
-    const float *with;
+    bool by_row, accumulate;
     float *scores;
-} score_runs;
+} score_target;
 
-V_INLINE void dot_runs(const score_runs *of, run_list list, const float *rows, row_shape shape)
+/* Scores of one tile's cells. Row i of the block meets `rows` set back by i * step: 0 for keys and
+ * values, one row for distances. */
+V_INLINE void dot_runs(const score_target *to, run_list list, const float *rows, size_t step,
+                       const float *with, row_shape shape)
 {
+    float *next = to->scores;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        if (run.index < of->rows)
-            dot_run(rows, list.entries, of->with + run.index * shape.stride, run.quads, false,
-                    of->scores + run.place, shape);
+        float *scores = to->by_row ? to->scores + run.place : next;
+        if (run.index < to->rows)
+            dot_run(rows - run.index * step, list.entries, with + run.index * shape.stride,
+                    quads_in(run), to->accumulate, scores, shape);
         list.entries += entries_in(run);
+        next += entries_in(run);
     }
 }
 
-/* `distances` is what row 0 of the block meets at the tile's first column; each row after it meets
- * one row of them earlier. */
-V_INLINE void dot_position_runs(const score_runs *of, run_list list, const float *distances,
-                                row_shape shape)
+static void list_scores(const kernel_state *s, const score_target *to, run_list list,
+                        const float *rows, size_t step, const float *with)
 {
-    for (size_t i = 0; i < list.count; i++) {
-        pri_run run = list.runs[i];
-        if (run.index < of->rows)
-            dot_run(distances - run.index * shape.stride, list.entries,
-                    of->with + run.index * shape.stride, run.quads, true, of->scores + run.place,
-                    shape);
-        list.entries += entries_in(run);
-    }
+    WITH_CONSTANT_SHAPE(vectors_for(s->head_size), dot_runs, to, list, rows, step, with)
 }
 
+/* What row 0 of the block meets at the tile's first column. */
 static const float *distances_at(const kernel_state *s, const row_block *block, size_t tile)
 {
     ptrdiff_t row = distance_row(s, block->first, tile * PRI_TILE_COLUMNS) + DISTANCE_MARGIN;
     return s->distances + row * (ptrdiff_t)s->stride;
 }
 
-/* Scores of the block's rows with keys or values. */
-static void list_scores(const kernel_state *s, const row_block *block, float *tiles,
-                        const float *with, float *scores)
+/* Scores as the formulas have them; those of entries that are no cells are anything. */
+static void attention_scores(const kernel_state *s, const row_block *block, size_t tile,
+                             run_list list, bool by_row)
 {
-    score_runs of = {block->count, with, scores};
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        run_list list = row_list(s, block, tile);
-        const float *rows = tile_rows(s, tiles, tile);
-        WITH_CONSTANT_SHAPE(vectors_for(s->head_size), dot_runs, &of, list, rows)
-    }
-}
-
-static void list_position_scores(const kernel_state *s, const row_block *block, float *scores)
-{
-    score_runs of = {block->count, s->positional, scores};
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        run_list list = row_list(s, block, tile);
-        const float *distances = distances_at(s, block, tile);
-        WITH_CONSTANT_SHAPE(vectors_for(s->head_size), dot_position_runs, &of, list, distances)
-    }
-}
-
-/* Where weights of row r of the block lie. */
-static pri_range weights_of_row(const kernel_state *s, const row_block *block, size_t r)
-{
-    const uint32_t *first = s->plan->row_first + block->first;
-    return (pri_range){first[r] - first[0], first[r + 1] - first[0]};
-}
-
-/* Scores, as the formulas have them; those of entries that are no cells are anything. */
-static void list_all_scores(const kernel_state *s, const row_block *block)
-{
-    list_scores(s, block, s->keys, s->query, s->weights);
-    if (s->call->relative)
-        list_position_scores(s, block, s->weights);
-    for (size_t r = 0; r < block->count; r++) {
-        pri_range row = weights_of_row(s, block, r);
-        if (is_uniform(s, block->first + r))
-            clear_floats(s->weights + row.begin, row.end - row.begin);
-    }
+    score_target to = {block->count, by_row, false, s->weights};
+    list_scores(s, &to, list, tile_rows(s, s->keys, tile), 0, s->query);
+    if (!s->call->relative)
+        return;
+    to.accumulate = true;
+    list_scores(s, &to, list, distances_at(s, block, tile), s->stride, s->positional);
 }
 
 /* Whether the call leaves out columns that its plan has. */
@@ -125,286 +97,309 @@ static bool is_cut(const kernel_state *s)
     return s->call->window || s->shift || (!s->call->causal && s->sequence.keys < geometry->keys);
 }
 
-/* Calls what follows for each of the block's runs in each tile of the plan. */
-#define FOR_EACH_RUN(s, block, tile, list, run)                                                    \
-    for (size_t tile = 0; tile < (s)->call->plan->tiles; tile++)                                   \
-        for (run_list list = row_list(s, block, tile); list.count > 0;                             \
-             list.entries += entries_in(*list.runs), list.runs++, list.count--)                    \
-            for (const pri_run *run = list.runs; run && run->index < (block)->count; run = NULL)
-
-/* Sets the values of columns that are not admissible. */
-static void fill_inadmissible(const kernel_state *s, const row_block *block, float *values,
-                              float value)
+/* Sets the values of a run's columns that are not admissible. */
+static void fill_inadmissible(const kernel_state *s, size_t row, size_t tile, pri_run run,
+                              const uint16_t *entries, float *values, float value)
 {
-    FOR_EACH_RUN(s, block, tile, list, run)
-    {
-        pri_range columns = admissible_columns(s, block->first + run->index);
-        for (size_t k = 0; k < entries_in(*run); k++) {
-            size_t column = tile * PRI_TILE_COLUMNS + list.entries[k];
-            if (column < columns.begin || column >= columns.end)
-                values[run->place + k] = value;
-        }
+    pri_range columns = admissible_columns(s, row);
+    for (size_t k = 0; k < run.cells; k++) {
+        size_t column = tile * PRI_TILE_COLUMNS + entries[k];
+        if (column < columns.begin || column >= columns.end)
+            values[k] = value;
     }
 }
 
-/* values *= dropout factors */
-static void list_dropout(const kernel_state *s, const row_block *block, float *values)
+/* values *= dropout factors of a run's cells */
+static void list_dropout(const kernel_state *s, size_t row, size_t tile, pri_run run,
+                         const uint16_t *entries, float *values)
 {
-    FOR_EACH_RUN(s, block, tile, list, run)
-    {
-        pri_dropout_row draws = dropout_of_row(s, block->first + run->index);
-        uint32_t first = (uint32_t)(tile * PRI_TILE_COLUMNS - s->shift);
-        for (size_t k = 0; k < entries_in(*run); k++)
-            values[run->place + k] *= pri_dropout_factor(draws, first + list.entries[k]);
-    }
+    pri_dropout_row draws = dropout_of_row(s, row);
+    uint32_t first = (uint32_t)(tile * PRI_TILE_COLUMNS - s->shift);
+    for (size_t k = 0; k < run.cells; k++)
+        values[k] *= pri_dropout_factor(draws, first + entries[k]);
 }
 
-/* Lanes of the row's weights k .. k + V_WIDTH - 1, counted from the block's first, that are cells. */
-static v_mask cell_lanes(const kernel_state *s, const row_block *block, pri_range row, size_t k)
+V_INLINE void store_lanes(float *to, v_float v, size_t count)
 {
-    uint32_t bits = pri_plan_bits(s->plan->is_cell, s->plan->row_first[block->first] + k);
-    size_t left = row.end - k;
-    return v_mask_from_bits(left < V_WIDTH ? bits & ((1u << left) - 1u) : bits);
+    if (count >= V_WIDTH)
+        v_store(to, v);
+    else
+        v_store_partial(to, v, count);
 }
 
 /* ---- Sums ---- */
 
-V_INLINE void sum_runs(size_t block_rows, run_list list, const float *rows, const float *weights,
+/* sums_i += sum_j weight_ij row_j for the cells of one tile, with rows and weights as in dot_runs. */
+V_INLINE void sum_runs(const score_target *from, run_list list, const float *rows, size_t step,
                        float *sums, row_shape shape)
 {
+    const float *next = from->scores;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        weighted_entries with = {list.entries, NULL, weights + run.place, run.quads};
-        if (run.index < block_rows)
-            sum_run(rows, with, sums + run.index * shape.stride, shape);
+        const float *weights = from->by_row ? from->scores + run.place : next;
+        weighted_entries with = {list.entries, NULL, weights, quads_in(run)};
+        if (run.index < from->rows)
+            sum_run(rows - run.index * step, with, sums + run.index * shape.stride, shape);
         list.entries += entries_in(run);
+        next += entries_in(run);
     }
 }
 
-/* sums_i += sum_j weight_ij row_j, where the rows are keys or values. */
-static void list_sums(const kernel_state *s, const row_block *block, float *tiles,
-                      const float *weights, float *sums)
+static void list_sums(const kernel_state *s, const score_target *from, run_list list,
+                      const float *rows, size_t step, float *sums)
 {
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        run_list list = row_list(s, block, tile);
-        const float *rows = tile_rows(s, tiles, tile);
-        WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_runs, block->count, list, rows, weights,
-                            sums)
-    }
+    WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_runs, from, list, rows, step, sums)
 }
 
 /* ---- Forward ---- */
+
+/* The row's scores k .. k + V_WIDTH - 1, where it has that many, with those that are no cells taken
+ * out. `cells` has the row's bits from its first score on. */
+V_INLINE v_float cell_scores(const float *scores, const uint64_t *cells, size_t first_bit, size_t k,
+                             size_t count)
+{
+    v_mask is_cell = v_mask_from_bits(pri_plan_bits(cells, first_bit + k));
+    v_float score = count - k >= V_WIDTH ? v_load(scores + k) : v_load_partial(scores + k, count - k);
+    if (count - k < V_WIDTH)
+        score = v_select(v_first_lanes(count - k), score, v_set(-INFINITY));
+    return v_select(is_cell, score, v_set(-INFINITY));
+}
+
+/* Where weights of row r of the block lie. */
+static pri_range weights_of_row(const kernel_state *s, const row_block *block, size_t r)
+{
+    const uint32_t *first = s->plan->row_first + block->first;
+    return (pri_range){first[r] - first[0], first[r + 1] - first[0]};
+}
 
 /* Scores of row r become weights exp(s - largest). */
 static void list_softmax(const kernel_state *s, row_block *block, size_t r)
 {
     pri_range row = weights_of_row(s, block, r);
-    v_float absent = v_set(-INFINITY), largest = absent;
-    for (size_t k = row.begin; k < row.end; k += V_WIDTH) {
-        v_float score = v_load_partial(s->weights + k, row.end - k);
-        score = v_select(cell_lanes(s, block, row, k), score, absent);
-        v_store_partial(s->weights + k, score, row.end - k);
-        largest = v_max(largest, score);
-    }
+    float *scores = s->weights + row.begin;
+    size_t count = row.end - row.begin, first_bit = s->plan->row_first[block->first + r];
+    const uint64_t *cells = s->plan->is_cell;
+    if (is_uniform(s, block->first + r))
+        for (size_t k = 0; k < count; k++)
+            scores[k] = scores[k] == -INFINITY ? scores[k] : 0;
+    v_float largest = v_set(-INFINITY), total = v_zero();
+    for (size_t k = 0; k < count; k += V_WIDTH)
+        largest = v_max(largest, cell_scores(scores, cells, first_bit, k, count));
     float here = v_reduce_max(largest);
     if (here == -INFINITY) {
-        clear_floats(s->weights + row.begin, row.end - row.begin);
+        clear_floats(scores, count);
         return;
     }
-    v_float shift = v_set(raise_largest(s, block, r, here)), total = v_zero();
-    for (size_t k = row.begin; k < row.end; k += V_WIDTH) {
-        v_float score = v_load_partial(s->weights + k, row.end - k);
-        v_float weight = v_exp(v_sub(v_select(v_first_lanes(row.end - k), score, absent), shift));
+    v_float shift = v_set(raise_largest(s, block, r, here));
+    for (size_t k = 0; k < count; k += V_WIDTH) {
+        v_float weight = v_exp(v_sub(cell_scores(scores, cells, first_bit, k, count), shift));
         total = v_add(total, weight);
-        v_store_partial(s->weights + k, weight, row.end - k);
+        store_lanes(scores + k, weight, count - k);
     }
     block->total[r] += v_reduce_add(total);
 }
 
+/* The runs of one tile in turn, when something is to be done to their cells alone. */
+typedef void run_action(const kernel_state *s, size_t row, size_t tile, pri_run run,
+                        const uint16_t *entries, float *values);
+
+static void absent_is_infinite(const kernel_state *s, size_t row, size_t tile, pri_run run,
+                               const uint16_t *entries, float *values)
+{
+    fill_inadmissible(s, row, tile, run, entries, values, -INFINITY);
+}
+
+/* Every tile of the plan, since weights of all of them belong to the block's rows. */
+static void for_each_run(const kernel_state *s, const row_block *block, run_action *action)
+{
+    for (size_t tile = 0; tile < s->call->plan->tiles; tile++) {
+        run_list list = row_list(s, block, tile);
+        for (size_t i = 0; i < list.count; i++) {
+            pri_run run = list.runs[i];
+            if (run.index < block->count)
+                action(s, block->first + run.index, tile, run, list.entries,
+                       s->weights + run.place);
+            list.entries += entries_in(run);
+        }
+    }
+}
+
 static void forward_lists(const kernel_state *s, row_block *block)
 {
-    list_all_scores(s, block);
+    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
+        attention_scores(s, block, tile, row_list(s, block, tile), true);
     if (is_cut(s))
-        fill_inadmissible(s, block, s->weights, -INFINITY);
+        for_each_run(s, block, absent_is_infinite);
     for (size_t r = 0; r < block->count; r++)
         list_softmax(s, block, r);
     if (s->call->dropout > 0)
-        list_dropout(s, block, s->weights);
-    list_sums(s, block, s->values, s->weights, s->sum);
+        for_each_run(s, block, list_dropout);
+    score_target weights = {block->count, true, false, s->weights};
+    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
+        list_sums(s, &weights, row_list(s, block, tile), tile_rows(s, s->values, tile), 0, s->sum);
 }
 
 /* ---- Backward ---- */
 
-/* Scores become a = exp(s - logsumexp); gradients, which come in as factor dO.v, become
- * ds = a (factor dO.v - expected). */
-static void list_gradient_row(const kernel_state *s, const row_block *block, size_t r)
+/* One run: scores become a factor, with a = exp(s - logsumexp), and gradients, which come in as
+ * dO.v, become ds = a (factor dO.v - expected). */
+static void gradient_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
+                         const uint16_t *entries, float *weights, float *gradients)
 {
-    pri_range row = weights_of_row(s, block, r);
-    float logsumexp = s->call->logsumexp[logsumexp_index(s, block->first + r)];
-    if (logsumexp == -INFINITY) { /* no cell of the row is kept */
-        clear_floats(s->weights + row.begin, row.end - row.begin);
-        clear_floats(s->gradients + row.begin, row.end - row.begin);
-        return;
-    }
-    v_float shift = v_set(logsumexp), expected = v_set(block->expected[r]);
-    for (size_t k = row.begin; k < row.end; k += V_WIDTH) {
-        v_float score = v_load_partial(s->weights + k, row.end - k);
-        v_float gradient = v_load_partial(s->gradients + k, row.end - k);
-        v_mask is_cell = cell_lanes(s, block, row, k);
-        v_float weight = v_exp(v_sub(v_select(is_cell, score, v_set(-INFINITY)), shift));
-        gradient = v_mul(weight, v_sub(v_select(is_cell, gradient, v_zero()), expected));
-        v_store_partial(s->gradients + k, gradient, row.end - k);
-        v_store_partial(s->weights + k, weight, row.end - k);
-    }
-    if (is_uniform(s, block->first + r))
-        clear_floats(s->gradients + row.begin, row.end - row.begin);
-}
-
-/* Zero weights for the rows that the call does not have, and for PRI_NO_CELL behind them. */
-static void clear_absent_rows(const kernel_state *s, const row_block *block, float *weights)
-{
-    size_t queries = s->call->plan->geometry.queries;
-    const uint32_t *first = s->plan->row_first;
-    size_t begin = first[block->first + block->count];
-    size_t end = first[smaller(block->first + PRI_BLOCK_ROWS, queries)];
-    clear_floats(weights + (begin - first[block->first]), end - begin + 1);
-}
-
-static void list_gradients(const kernel_state *s, const row_block *block)
-{
-    list_all_scores(s, block);
-    list_scores(s, block, s->values, s->output_gradient, s->gradients);
+    size_t row = block->first + run.index, count = entries_in(run);
+    bool uniform = is_uniform(s, row);
+    v_float shift = v_set(s->call->logsumexp[logsumexp_index(s, row)]);
+    v_float expected = v_set(block->expected[run.index]);
+    if (uniform)
+        clear_floats(weights, count);
+    if (is_cut(s)) /* a row without any cell has an infinite logsumexp and is left with zeros */
+        fill_inadmissible(s, row, tile, run, entries, weights, -INFINITY);
     if (s->call->dropout > 0)
-        list_dropout(s, block, s->gradients);
-    if (is_cut(s)) {
-        fill_inadmissible(s, block, s->weights, -INFINITY);
-        fill_inadmissible(s, block, s->gradients, 0);
+        list_dropout(s, row, tile, run, entries, gradients);
+    for (size_t k = 0; k < count; k += V_WIDTH) {
+        v_float score = v_load_partial(weights + k, count - k);
+        v_float gradient = v_load_partial(gradients + k, count - k);
+        v_mask is_cell = v_less(v_set(-INFINITY), score);
+        v_float weight = v_exp(v_sub(score, shift));
+        weight = v_select(v_first_lanes(run.cells - k), v_select(is_cell, weight, v_zero()), v_zero());
+        gradient = uniform ? v_zero() : v_mul(weight, v_sub(gradient, expected));
+        store_lanes(gradients + k, gradient, count - k);
+        store_lanes(weights + k, weight, count - k);
     }
-    for (size_t r = 0; r < block->count; r++)
-        list_gradient_row(s, block, r);
     if (s->call->dropout > 0)
-        list_dropout(s, block, s->weights);
-    clear_absent_rows(s, block, s->weights);
-    clear_absent_rows(s, block, s->gradients);
+        list_dropout(s, row, tile, run, entries, weights);
 }
 
-/* ds.r_delta for queries and bias w. */
-V_INLINE void sum_position_runs(size_t block_rows, run_list list, const float *distances,
-                                const float *gradients, float *sums, row_shape shape)
+/* Weights and score gradients of one tile; rows that the call does not have get zeros, like the
+ * place behind the last entry. */
+static void gradient_runs(const kernel_state *s, const row_block *block, size_t tile,
+                            run_list list)
 {
+    size_t at = 0;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        weighted_entries with = {list.entries, NULL, gradients + run.place, run.quads};
-        if (run.index < block_rows)
-            sum_run(distances - run.index * shape.stride, with, sums + run.index * shape.stride,
-                    shape);
-        list.entries += entries_in(run);
+        if (run.index < block->count) {
+            gradient_run(s, block, tile, run, list.entries + at, s->weights + at,
+                         s->gradients + at);
+        } else {
+            clear_floats(s->weights + at, entries_in(run));
+            clear_floats(s->gradients + at, entries_in(run));
+        }
+        at += entries_in(run);
     }
+    s->weights[at] = s->gradients[at] = 0;
 }
 
 /* The table's gradient: row delta gets ds (q + w) of every cell at that distance. */
-static void scatter_to_table(const kernel_state *s, const row_block *block)
+static void scatter_to_table(const kernel_state *s, const row_block *block, size_t tile,
+                             run_list list)
 {
-    FOR_EACH_RUN(s, block, tile, list, run)
-    {
-        const float *gradients = s->gradients + run->place;
-        const float *query = s->positional + run->index * s->stride;
-        ptrdiff_t first =
-            distance_row(s, block->first + run->index, tile * PRI_TILE_COLUMNS);
-        for (size_t k = 0; k < entries_in(*run); k++) {
-            if (gradients[k] == 0) /* no cell perhaps: its row may lie outside the table */
+    const float *gradients = s->gradients;
+    for (size_t i = 0; i < list.count; i++) {
+        pri_run run = list.runs[i];
+        const float *query = s->positional + run.index * s->stride;
+        ptrdiff_t first = distance_row(s, block->first + run.index, tile * PRI_TILE_COLUMNS);
+        for (size_t k = 0; k < run.cells; k++) {
+            if (gradients[k] == 0) /* not admissible perhaps: its row may lie outside the table */
                 continue;
             float *to = s->task->table_sum + (first + list.entries[k]) * (ptrdiff_t)s->stride;
             v_float weight = v_set(gradients[k]);
             for (size_t d = 0; d < s->head_size; d += V_WIDTH)
                 v_store(to + d, v_fma(weight, v_load(query + d), v_load(to + d)));
         }
+        list.entries += entries_in(run);
+        gradients += entries_in(run);
     }
-}
-
-static void list_positions(const kernel_state *s, const row_block *block)
-{
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        run_list list = row_list(s, block, tile);
-        const float *distances = distances_at(s, block, tile);
-        WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_position_runs, block->count, list,
-                            distances, s->gradients, s->position_sum)
-    }
-    scatter_to_table(s, block);
 }
 
 /* The block's rows, or their gradients, summed into those of the keys of one tile. */
 typedef struct column_sums {
     pri_range columns; /* that are keys */
-    const uint32_t *picks;
+    const uint16_t *picks;
     const float *rows, *weights;
     float *sums; /* of the first of `columns` */
 } column_sums;
 
-V_INLINE void sum_column_runs(column_sums *of, run_list list, row_shape shape)
+V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape shape)
 {
+    const uint16_t *picks = of->picks;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        weighted_entries with = {list.entries, of->picks, of->weights, run.quads};
+        weighted_entries with = {list.entries, picks, of->weights, quads_in(run)};
         if (run.index >= of->columns.begin && run.index < of->columns.end)
             sum_run(of->rows, with, of->sums + (run.index - of->columns.begin) * shape.stride,
                     shape);
         list.entries += entries_in(run);
-        of->picks += entries_in(run);
+        picks += entries_in(run);
     }
 }
 
 /* sums_j += sum_i weight_ij row_i, where the rows are the block's. */
-static void list_column_sums(const kernel_state *s, const row_block *block, const float *rows,
-                             const float *weights, float *sums)
+static void list_column_sums(const kernel_state *s, const row_block *block, size_t tile,
+                             const float *rows, const float *weights, float *sums)
 {
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        size_t index = block->first / PRI_BLOCK_ROWS * s->call->plan->tiles + tile;
-        const pri_list_place *place = s->plan->column_places + index;
-        run_list list = {s->plan->column_runs + place[0].run, place[1].run - place[0].run,
-                         s->plan->rows + place[0].entry};
-        column_sums of = {key_columns(s, tile), s->plan->weights + place[0].entry, rows, weights,
-                          NULL};
-        of.sums = sums + (tile * PRI_TILE_COLUMNS + of.columns.begin - s->shift) * s->stride;
-        WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_column_runs, &of, list)
+    size_t index = block->first / PRI_BLOCK_ROWS * s->call->plan->tiles + tile;
+    const pri_list_place *place = s->plan->column_places + index;
+    run_list list = {s->plan->column_runs + place[0].run, place[1].run - place[0].run,
+                     s->plan->rows + place[0].entry};
+    column_sums of = {key_columns(s, tile), s->plan->weights + place[0].entry, rows, weights, NULL};
+    of.sums = sums + (tile * PRI_TILE_COLUMNS + of.columns.begin - s->shift) * s->stride;
+    WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_column_runs, &of, list)
+}
+
+static void backward_list(const kernel_state *s, const row_block *block, size_t tile, run_list list)
+{
+    score_target gradients = {block->count, false, false, s->gradients};
+    attention_scores(s, block, tile, list, false);
+    list_scores(s, &gradients, list, tile_rows(s, s->values, tile), 0, s->output_gradient);
+    gradient_runs(s, block, tile, list);
+    list_sums(s, &gradients, list, tile_rows(s, s->keys, tile), 0, s->sum);
+    if (s->call->relative) {
+        list_sums(s, &gradients, list, distances_at(s, block, tile), s->stride, s->position_sum);
+        scatter_to_table(s, block, tile, list);
     }
+    list_column_sums(s, block, tile, s->output_gradient, s->weights, s->task->value_sum);
+    list_column_sums(s, block, tile, s->query, s->gradients, s->task->key_sum);
 }
 
 static void backward_lists(const kernel_state *s, const row_block *block)
 {
-    list_gradients(s, block);
-    list_sums(s, block, s->keys, s->gradients, s->sum);
-    if (s->call->relative)
-        list_positions(s, block);
-    list_column_sums(s, block, s->output_gradient, s->weights, s->task->value_sum);
-    list_column_sums(s, block, s->query, s->gradients, s->task->key_sum);
+    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
+        run_list list = row_list(s, block, tile);
+        if (list.count)
+            backward_list(s, block, tile, list);
+    }
 }
 
 /* ---- Observation ---- */
 
-static void observe_lists(const kernel_state *s, const row_block *block)
+static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run run,
+                        const uint16_t *entries, float *scores)
 {
     const pare_observer *observer = s->call->observer;
     const pare_plan_geometry *geometry = &observer->geometry;
     size_t shift = pri_column_shift(geometry, &s->sequence);
-    double *sums = observer->sums +
-                   (s->task->head * geometry->queries + block->first) * geometry->keys;
-    list_all_scores(s, block);
-    FOR_EACH_RUN(s, block, tile, list, run)
-    {
-        pri_range columns = admissible_columns(s, block->first + run->index);
-        float *scores = s->weights + run->place;
-        v_float lse = v_set(s->call->logsumexp[logsumexp_index(s, block->first + run->index)]);
-        for (size_t k = 0; k < entries_in(*run); k += V_WIDTH) {
-            size_t left = entries_in(*run) - k;
-            v_store_partial(scores + k, v_exp(v_sub(v_load_partial(scores + k, left), lse)), left);
-        }
-        for (size_t k = 0; k < entries_in(*run); k++) {
-            size_t column = tile * PRI_TILE_COLUMNS + list.entries[k];
-            if (list.entries[k] != PRI_NO_CELL && column >= columns.begin && column < columns.end)
-                sums[run->index * geometry->keys + column - s->shift + shift] += (double)scores[k];
-        }
+    pri_range columns = admissible_columns(s, row);
+    double *sums = observer->sums + (s->task->head * geometry->queries + row) * geometry->keys;
+    v_float lse = v_set(s->call->logsumexp[logsumexp_index(s, row)]);
+    if (is_uniform(s, row))
+        clear_floats(scores, run.cells);
+    for (size_t k = 0; k < run.cells; k += V_WIDTH) {
+        size_t left = run.cells - k;
+        v_store_partial(scores + k, v_exp(v_sub(v_load_partial(scores + k, left), lse)), left);
     }
+    for (size_t k = 0; k < run.cells; k++) {
+        size_t column = tile * PRI_TILE_COLUMNS + entries[k];
+        if (column >= columns.begin && column < columns.end)
+            sums[column - s->shift + shift] += (double)scores[k];
+    }
+}
+
+static void observe_lists(const kernel_state *s, const row_block *block)
+{
+    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
+        attention_scores(s, block, tile, row_list(s, block, tile), true);
+    for_each_run(s, block, observe_run);
 }
 
 #endif

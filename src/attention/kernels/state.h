@@ -41,7 +41,8 @@ typedef struct kernel_state {
     float *query, *positional, *output_gradient, *sum, *position_sum;
     /* Of a dense tile, (DENSE_ROWS, PRI_TILE_COLUMNS) and (DENSE_ROWS, BAND). */
     float *tile_weights, *tile_gradients, *band;
-    /* Of the row block's listed cells, in the order of the list by row, and one zero behind. */
+    /* Of listed cells. Forward: of the row block, row by row. Backward: of the row block and one
+     * tile, in the order of the entries by row, and a zero behind. */
     float *weights, *gradients;
 } kernel_state;
 
@@ -113,8 +114,9 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
         s->tile_gradients = backward ? carve(c, DENSE_ROWS * PRI_TILE_COLUMNS) : NULL;
     }
     if (shape->lists) {
-        s->weights = carve(c, shape->longest_block + PRI_PADDING);
-        s->gradients = backward ? carve(c, shape->longest_block + PRI_PADDING) : NULL;
+        size_t entries = backward ? shape->longest_tile : shape->longest_block;
+        s->weights = carve(c, entries + PRI_PADDING);
+        s->gradients = backward ? carve(c, entries + PRI_PADDING) : NULL;
     }
     if (!shape->relative)
         return;
@@ -271,11 +273,13 @@ static void store_row(const float *from, float factor, size_t size, float *to)
         v_store_partial(to + d, v_mul(v_load(from + d), v_set(factor)), size - d);
 }
 
-/* The running softmax of row r meets a score of `largest`: sums so far are scaled to it. Returns
- * what later weights are relative to. */
+/* The running softmax of row r meets a score of `largest`: sums so far, if any, are scaled to it.
+ * Returns what later weights are relative to. */
 static float raise_largest(const kernel_state *s, row_block *block, size_t r, float largest)
 {
-    if (largest > block->largest[r]) {
+    if (block->total[r] == 0) {
+        block->largest[r] = largest;
+    } else if (largest > block->largest[r]) {
         float lanes[V_WIDTH], *sum = s->sum + r * s->stride;
         v_float factor = v_exp(v_set(block->largest[r] - largest));
         v_store(lanes, factor);
