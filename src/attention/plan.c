@@ -42,6 +42,7 @@ static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri
         bits[column / 64] |= (uint64_t)(fill[column] != 0) << column % 64;
         head->uniform[row] |= fill[column] == 2;
     }
+    head->has_uniform |= head->uniform[row];
     for (size_t word = 0; word < plan->words_per_row; word++)
         head->kept += (uint64_t)__builtin_popcountll(bits[word]);
 }

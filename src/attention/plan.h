@@ -49,6 +49,7 @@ typedef struct pri_head_plan {
     uint64_t kept, listed; /* cells, all and those in lists */
     uint64_t *bits;        /* (queries, words_per_row): bit c of a row is its column c */
     uint8_t *uniform;      /* (queries): all scores of this row count as 0 */
+    bool has_uniform;      /* any row */
     pri_span *spans;       /* (row blocks, PRI_BLOCK_GROUPS, tiles); NULL: none */
 
     /* By row; an entry is the column in its tile. A forward pass has its weights in another order,

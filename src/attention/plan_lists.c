@@ -90,11 +90,12 @@ static pare_status allocate(const list_maker *m)
     size_t places = m->plan->row_blocks * m->plan->tiles + 1;
     head->row_places = pri_allocate_zero(places, sizeof *head->row_places);
     head->row_runs = pri_allocate_zero(m->row_runs, sizeof *head->row_runs);
-    head->columns = pri_allocate(m->row_entries, sizeof *head->columns);
+    /* Kernels read whole vectors of columns, up to 15 beyond the last. */
+    head->columns = pri_allocate_zero(m->row_entries + 16, sizeof *head->columns);
     head->row_first = pri_allocate_zero(m->plan->geometry.queries + 1, sizeof *head->row_first);
     head->is_cell = pri_allocate_zero(m->row_entries / 64 + 2, sizeof *head->is_cell);
     head->column_places = pri_allocate_zero(places, sizeof *head->column_places);
-    head->column_runs = pri_allocate_zero(m->column_runs, sizeof *head->column_runs);
+    head->column_runs = pri_allocate_zero(m->column_runs + 4, sizeof *head->column_runs);
     head->rows = pri_allocate(m->column_entries, sizeof *head->rows);
     head->weights = pri_allocate(m->column_entries, sizeof *head->weights);
     return head->row_places && head->row_runs && head->columns && head->row_first &&

@@ -68,6 +68,12 @@ V_INLINE v_float v_load_four(const float *p)
     return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
 }
 #define v_lane_of_four(v, i) _mm512_permute_ps(v, (i)*0x55)
+/* Lane i is set when p[i] < limit. */
+V_INLINE v_mask v_below(const uint16_t *p, uint16_t limit)
+{
+    __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return _mm512_cmplt_epi32_mask(x, _mm512_set1_epi32(limit));
+}
 V_INLINE v_float v_add(v_float a, v_float b)
 {
     return _mm512_add_ps(a, b);
@@ -219,6 +225,11 @@ V_INLINE v_float v_load_four(const float *p)
     return _mm256_set_m128(four, four);
 }
 #define v_lane_of_four(v, i) _mm256_permute_ps(v, (i)*0x55)
+V_INLINE v_mask v_below(const uint16_t *p, uint16_t limit)
+{
+    __m256i x = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(limit), x));
+}
 V_INLINE v_float v_add(v_float a, v_float b)
 {
     return _mm256_add_ps(a, b);
@@ -365,6 +376,10 @@ V_INLINE v_float v_load_four(const float *p)
     return v_load(p);
 }
 #define v_lane_of_four(v, i) ((v_float){(v)[i], (v)[i], (v)[i], (v)[i]})
+V_INLINE v_mask v_below(const uint16_t *p, uint16_t limit)
+{
+    return (v_mask){p[0], p[1], p[2], p[3]} < (v_mask){limit, limit, limit, limit};
+}
 V_INLINE v_float v_add(v_float a, v_float b)
 {
     return a + b;

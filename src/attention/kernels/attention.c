@@ -75,6 +75,7 @@ static void load_output_gradients(const kernel_state *s, row_block *block)
         for (size_t d = 0; d < s->head_size; d += V_WIDTH)
             sum = v_fma(v_load(with + d), v_load_partial(from + d, s->head_size - d), sum);
         block->expected[r] = v_reduce_add(sum);
+        block->logsumexp[r] = s->call->logsumexp[logsumexp_index(s, block->first + r)];
     }
 }
 

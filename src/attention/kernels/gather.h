@@ -76,9 +76,10 @@ V_INLINE void dot_step(const float *rows, const uint16_t *entries, const float *
     }
 }
 
-/* scores[0 .. 4 * quads) (+)= the entries' rows . with */
+/* scores[0 .. 4 * quads) (+)= the entries' rows . with - offset */
 V_INLINE void dot_quads(const float *rows, const uint16_t *entries, const float *with,
-                        const size_t quads, row_shape shape, bool accumulate, float *scores)
+                        const size_t quads, row_shape shape, float offset, bool accumulate,
+                        float *scores)
 {
     v_float dots[V_WIDTH];
     size_t from = 0;
@@ -87,7 +88,7 @@ V_INLINE void dot_quads(const float *rows, const uint16_t *entries, const float 
         dot_step(rows, entries, with, from, 4, quads, shape, dots);
     for (; from < shape.vectors; from++)
         dot_step(rows, entries, with, from, 1, quads, shape, dots);
-    v_float sums = v_reduce_add_each(dots);
+    v_float sums = v_sub(v_reduce_add_each(dots), v_set(offset));
     if (accumulate)
         sums = v_add(sums, v_load_partial(scores, quads * PRI_QUAD));
     v_store_partial(scores, sums, quads * PRI_QUAD);
@@ -95,23 +96,29 @@ V_INLINE void dot_quads(const float *rows, const uint16_t *entries, const float 
 
 /* Scores of one run; `with` is its query. */
 V_INLINE void dot_run(const float *rows, const uint16_t *entries, const float *with, size_t quads,
-                      bool accumulate, float *scores, row_shape shape)
+                      float offset, bool accumulate, float *scores, row_shape shape)
 {
     for (; quads >= QUADS_PER_VECTOR; quads -= QUADS_PER_VECTOR) {
-        dot_quads(rows, entries, with, QUADS_PER_VECTOR, shape, accumulate, scores);
+        dot_quads(rows, entries, with, QUADS_PER_VECTOR, shape, offset, accumulate, scores);
         entries += V_WIDTH;
         scores += V_WIDTH;
     }
 #if QUADS_PER_VECTOR == 4
     if (quads == 3)
-        dot_quads(rows, entries, with, 3, shape, accumulate, scores);
+        dot_quads(rows, entries, with, 3, shape, offset, accumulate, scores);
     else if (quads == 2)
-        dot_quads(rows, entries, with, 2, shape, accumulate, scores);
+        dot_quads(rows, entries, with, 2, shape, offset, accumulate, scores);
 #endif
 #if QUADS_PER_VECTOR > 1
     if (quads == 1)
-        dot_quads(rows, entries, with, 1, shape, accumulate, scores);
+        dot_quads(rows, entries, with, 1, shape, offset, accumulate, scores);
 #endif
+}
+
+/* Lane i is set when entries[i] is a cell. */
+V_INLINE v_mask are_cells(const uint16_t *entries)
+{
+    return v_below(entries, PRI_NO_CELL);
 }
 
 /* ---- Sums: to += sum of weight * row over the entries ---- */

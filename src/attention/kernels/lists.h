@@ -46,6 +46,7 @@ typedef struct score_target {
     size_t rows; /* of the block: later ones are left alone */
     bool by_row, accumulate;
     float *scores;
+    const float *offsets; /* per row, taken off its scores; NULL: none */
 } score_target;
 
 /* Scores of one tile's cells. Row i of the block meets `rows` set back by i * step: 0 for keys and
@@ -59,7 +60,8 @@ V_INLINE void dot_runs(const score_target *to, run_list list, const float *rows,
         float *scores = to->by_row ? to->scores + run.place : next;
         if (run.index < to->rows)
             dot_run(rows - run.index * step, list.entries, with + run.index * shape.stride,
-                    quads_in(run), to->accumulate, scores, shape);
+                    quads_in(run), to->offsets ? to->offsets[run.index] : 0, to->accumulate, scores,
+                    shape);
         list.entries += entries_in(run);
         next += entries_in(run);
     }
@@ -80,13 +82,13 @@ static const float *distances_at(const kernel_state *s, const row_block *block, 
 
 /* Scores as the formulas have them; those of entries that are no cells are anything. */
 static void attention_scores(const kernel_state *s, const row_block *block, size_t tile,
-                             run_list list, bool by_row)
+                             run_list list, score_target to)
 {
-    score_target to = {block->count, by_row, false, s->weights};
     list_scores(s, &to, list, tile_rows(s, s->keys, tile), 0, s->query);
     if (!s->call->relative)
         return;
     to.accumulate = true;
+    to.offsets = NULL;
     list_scores(s, &to, list, distances_at(s, block, tile), s->stride, s->positional);
 }
 
@@ -226,68 +228,98 @@ static void for_each_run(const kernel_state *s, const row_block *block, run_acti
 
 static void forward_lists(const kernel_state *s, row_block *block)
 {
+    score_target weights = {.rows = block->count, .by_row = true, .scores = s->weights};
     for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
-        attention_scores(s, block, tile, row_list(s, block, tile), true);
+        attention_scores(s, block, tile, row_list(s, block, tile), weights);
     if (is_cut(s))
         for_each_run(s, block, absent_is_infinite);
     for (size_t r = 0; r < block->count; r++)
         list_softmax(s, block, r);
     if (s->call->dropout > 0)
         for_each_run(s, block, list_dropout);
-    score_target weights = {block->count, true, false, s->weights};
     for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
         list_sums(s, &weights, row_list(s, block, tile), tile_rows(s, s->values, tile), 0, s->sum);
 }
 
 /* ---- Backward ---- */
 
-/* One run: scores become a factor, with a = exp(s - logsumexp), and gradients, which come in as
- * dO.v, become ds = a (factor dO.v - expected). */
-static void gradient_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
-                         const uint16_t *entries, float *weights, float *gradients)
+/* What is special about a run before its scores become weights: rows that the call does not have,
+ * or that attend uniformly, columns that are not admissible, dropout. */
+static void prepare_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
+                        const uint16_t *entries, float *scores, float *gradients)
 {
-    size_t row = block->first + run.index, count = entries_in(run);
-    bool uniform = is_uniform(s, row);
-    v_float shift = v_set(s->call->logsumexp[logsumexp_index(s, row)]);
-    v_float expected = v_set(block->expected[run.index]);
-    if (uniform)
-        clear_floats(weights, count);
-    if (is_cut(s)) /* a row without any cell has an infinite logsumexp and is left with zeros */
-        fill_inadmissible(s, row, tile, run, entries, weights, -INFINITY);
-    if (s->call->dropout > 0)
-        list_dropout(s, row, tile, run, entries, gradients);
-    for (size_t k = 0; k < count; k += V_WIDTH) {
-        v_float score = v_load_partial(weights + k, count - k);
-        v_float gradient = v_load_partial(gradients + k, count - k);
-        v_mask is_cell = v_less(v_set(-INFINITY), score);
-        v_float weight = v_exp(v_sub(score, shift));
-        weight = v_select(v_first_lanes(run.cells - k), v_select(is_cell, weight, v_zero()), v_zero());
-        gradient = uniform ? v_zero() : v_mul(weight, v_sub(gradient, expected));
-        store_lanes(gradients + k, gradient, count - k);
-        store_lanes(weights + k, weight, count - k);
+    size_t row = block->first + run.index;
+    if (run.index >= block->count) {
+        for (size_t k = 0; k < run.cells; k++) {
+            scores[k] = -INFINITY;
+            gradients[k] = 0;
+        }
+        return;
     }
-    if (s->call->dropout > 0)
-        list_dropout(s, row, tile, run, entries, weights);
+    float expected = block->expected[run.index];
+    if (is_uniform(s, row))
+        for (size_t k = 0; k < run.cells; k++)
+            scores[k] = -block->logsumexp[run.index];
+    if (s->call->dropout > 0) {
+        for (size_t k = 0; k < run.cells; k++)
+            gradients[k] += expected;
+        list_dropout(s, row, tile, run, entries, gradients);
+        for (size_t k = 0; k < run.cells; k++)
+            gradients[k] -= expected;
+    }
+    if (is_cut(s)) {
+        fill_inadmissible(s, row, tile, run, entries, scores, -INFINITY);
+        fill_inadmissible(s, row, tile, run, entries, gradients, 0);
+    }
 }
 
-/* Weights and score gradients of one tile; rows that the call does not have get zeros, like the
- * place behind the last entry. */
-static void gradient_runs(const kernel_state *s, const row_block *block, size_t tile,
-                            run_list list)
+/* The same after it. */
+static void finish_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
+                       const uint16_t *entries, float *weights, float *gradients)
+{
+    size_t row = block->first + run.index;
+    if (run.index >= block->count)
+        return;
+    if (s->call->dropout > 0)
+        list_dropout(s, row, tile, run, entries, weights);
+    if (is_uniform(s, row))
+        clear_floats(gradients, run.cells);
+}
+
+typedef void gradient_action(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
+                             const uint16_t *entries, float *weights, float *gradients);
+
+static void for_each_gradient_run(const kernel_state *s, const row_block *block, size_t tile,
+                                  run_list list, gradient_action *action)
 {
     size_t at = 0;
     for (size_t i = 0; i < list.count; i++) {
-        pri_run run = list.runs[i];
-        if (run.index < block->count) {
-            gradient_run(s, block, tile, run, list.entries + at, s->weights + at,
-                         s->gradients + at);
-        } else {
-            clear_floats(s->weights + at, entries_in(run));
-            clear_floats(s->gradients + at, entries_in(run));
-        }
-        at += entries_in(run);
+        action(s, block, tile, list.runs[i], list.entries + at, s->weights + at,
+               s->gradients + at);
+        at += entries_in(list.runs[i]);
     }
-    s->weights[at] = s->gradients[at] = 0;
+}
+
+/* One tile: scores s - logsumexp become weights a factor, with a = exp(s - logsumexp), and gradients
+ * factor dO.v - expected become ds = a (factor dO.v - expected). */
+static void list_gradients(const kernel_state *s, const row_block *block, size_t tile,
+                           run_list list)
+{
+    size_t count = 0, rows = smaller(PRI_BLOCK_ROWS, s->call->plan->geometry.queries - block->first);
+    bool special = is_cut(s) || s->plan->has_uniform || s->call->dropout > 0 || block->count < rows;
+    if (special)
+        for_each_gradient_run(s, block, tile, list, prepare_run);
+    for (size_t i = 0; i < list.count; i++)
+        count += entries_in(list.runs[i]);
+    for (size_t k = 0; k < count; k += V_WIDTH) {
+        v_float weight = v_exp(v_load(s->weights + k));
+        weight = v_select(are_cells(list.entries + k), weight, v_zero());
+        v_store(s->gradients + k, v_mul(weight, v_load(s->gradients + k)));
+        v_store(s->weights + k, weight);
+    }
+    s->weights[count] = s->gradients[count] = 0; /* what PRI_NO_CELL goes with */
+    if (special)
+        for_each_gradient_run(s, block, tile, list, finish_run);
 }
 
 /* The table's gradient: row delta gets ds (q + w) of every cell at that distance. */
@@ -320,12 +352,18 @@ typedef struct column_sums {
     float *sums; /* of the first of `columns` */
 } column_sums;
 
+/* Sums of a tile's columns lie in the second-level cache or beyond, and runs come in any order. The
+ * plan has as many runs more than it needs. */
+#define AHEAD 3
+
 V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape shape)
 {
     const uint16_t *picks = of->picks;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
         weighted_entries with = {list.entries, picks, of->weights, quads_in(run)};
+        prefetch_row(of->sums, (list.runs[i + AHEAD].index - of->columns.begin) * shape.stride,
+                     shape.stride);
         if (run.index >= of->columns.begin && run.index < of->columns.end)
             sum_run(of->rows, with, of->sums + (run.index - of->columns.begin) * shape.stride,
                     shape);
@@ -349,10 +387,13 @@ static void list_column_sums(const kernel_state *s, const row_block *block, size
 
 static void backward_list(const kernel_state *s, const row_block *block, size_t tile, run_list list)
 {
-    score_target gradients = {block->count, false, false, s->gradients};
-    attention_scores(s, block, tile, list, false);
+    score_target scores = {
+        .rows = block->count, .scores = s->weights, .offsets = block->logsumexp};
+    score_target gradients = {
+        .rows = block->count, .scores = s->gradients, .offsets = block->expected};
+    attention_scores(s, block, tile, list, scores);
     list_scores(s, &gradients, list, tile_rows(s, s->values, tile), 0, s->output_gradient);
-    gradient_runs(s, block, tile, list);
+    list_gradients(s, block, tile, list);
     list_sums(s, &gradients, list, tile_rows(s, s->keys, tile), 0, s->sum);
     if (s->call->relative) {
         list_sums(s, &gradients, list, distances_at(s, block, tile), s->stride, s->position_sum);
@@ -397,8 +438,9 @@ static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run 
 
 static void observe_lists(const kernel_state *s, const row_block *block)
 {
+    score_target scores = {.rows = block->count, .by_row = true, .scores = s->weights};
     for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
-        attention_scores(s, block, tile, row_list(s, block, tile), true);
+        attention_scores(s, block, tile, row_list(s, block, tile), scores);
     for_each_run(s, block, observe_run);
 }
 

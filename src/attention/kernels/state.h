@@ -51,7 +51,8 @@ typedef struct row_block {
     size_t first, count;
     /* Forward: the running softmax (Milakov and Gimelshein 2018), sum of exp(s - largest). */
     float largest[PRI_BLOCK_ROWS], total[PRI_BLOCK_ROWS];
-    float expected[PRI_BLOCK_ROWS]; /* backward: dO.o, which equals sum_j a_ij dL/da_ij */
+    /* Backward: of the forward pass; and dO.o, which equals sum_j a_ij dL/da_ij. */
+    float logsumexp[PRI_BLOCK_ROWS], expected[PRI_BLOCK_ROWS];
 } row_block;
 
 /* ---- Rows, columns and cells ---- */
