@@ -116,8 +116,8 @@ PARE_API void pare_plan_destroy(pare_plan *plan);
 PARE_API size_t pare_plan_bytes(const pare_plan *plan);
 PARE_API uint64_t pare_plan_kept(const pare_plan *plan); /* admissible cells kept, over all heads */
 
-/* How a mask was compiled, over all heads. Every kept cell is either listed by itself or lies in one
- * of the dense spans, whose other cells are computed and masked out. */
+/* How a mask was compiled, over all heads. Every kept cell is either listed by itself or lies in
+ * one of the dense spans, whose other cells are computed and masked out. */
 typedef struct pare_plan_summary {
     double seconds; /* it took to compile */
     size_t bytes;

@@ -201,7 +201,8 @@ static void count_cells(const pare_attention *call)
 static void run_observe(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
-    size_t parts = pri_divide_up(shape->longest_queries, PRI_BLOCK_ROWS), tasks = call->heads * parts;
+    size_t parts = pri_divide_up(shape->longest_queries, PRI_BLOCK_ROWS),
+           tasks = call->heads * parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
     {

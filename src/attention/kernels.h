@@ -12,9 +12,9 @@
 
 /* Sizes shared by all tasks of a call. */
 typedef struct pri_shape {
-    size_t head_size, stride;        /* stride: head_size padded */
-    size_t longest_queries, longest; /* over all sequences; longest: keys */
-    size_t tiles;                    /* of PRI_TILE_COLUMNS columns */
+    size_t head_size, stride;           /* stride: head_size padded */
+    size_t longest_queries, longest;    /* over all sequences; longest: keys */
+    size_t tiles;                       /* of PRI_TILE_COLUMNS columns */
     size_t longest_block, longest_tile; /* list entries of a plan's fullest ones */
     bool relative, backward;
     bool spans, lists; /* whether any head computes densely; whether any has listed cells */

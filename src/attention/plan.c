@@ -11,7 +11,7 @@
 #include "base/status.h"
 
 /* Measured (docs/kernels.md). Levels differ too little to make plans depend on them. */
-static const pri_plan_costs default_costs = {.listed_cell = 1.5, .span = 40};
+static const pri_plan_costs default_costs = {.listed_cell = 1.3, .span = 40};
 
 static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
 {
@@ -49,8 +49,8 @@ static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri
 
 static void release_head(pri_head_plan *head)
 {
-    void *pieces[] = {head->bits,      head->uniform,       head->spans,       head->row_places,
-                      head->row_runs,  head->columns,       head->row_first,   head->is_cell,
+    void *pieces[] = {head->bits,          head->uniform,     head->spans,     head->row_places,
+                      head->row_runs,      head->columns,     head->row_first, head->is_cell,
                       head->column_places, head->column_runs, head->rows,      head->weights};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         pri_free(pieces[i]);
@@ -90,8 +90,8 @@ static pare_status compile_head(pare_plan *plan, pri_head_plan *head)
         plan->longest_block = pri_larger(plan->longest_block, entries);
     }
     for (size_t i = 0; i < plan->row_blocks * plan->tiles; i++)
-        plan->longest_tile = pri_larger(
-            plan->longest_tile, head->row_places[i + 1].entry - head->row_places[i].entry);
+        plan->longest_tile = pri_larger(plan->longest_tile,
+                                        head->row_places[i + 1].entry - head->row_places[i].entry);
     return PARE_OK;
 }
 
@@ -132,8 +132,7 @@ static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
     plan->compiled = pri_allocate_zero(geometry->heads, sizeof *plan->compiled);
     plan->heads = pri_allocate_zero(geometry->heads, sizeof *plan->heads);
     uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
-    pare_status status =
-        plan->compiled && plan->heads && fill ? PARE_OK : PARE_ERROR_MEMORY;
+    pare_status status = plan->compiled && plan->heads && fill ? PARE_OK : PARE_ERROR_MEMORY;
     for (size_t head = 0; head < geometry->heads && status == PARE_OK; head++)
         status = add_head(plan, head, kept, user, fill);
     pri_free(fill);
@@ -187,9 +186,8 @@ static size_t head_bytes(const pare_plan *plan, const pri_head_plan *head)
     return queries * (plan->words_per_row * sizeof *head->bits + sizeof *head->uniform) +
            spans * sizeof *head->spans + 2 * (places + 1) * sizeof *head->row_places +
            (row_end.run + (size_t)column_end.run) * sizeof(pri_run) +
-           (queries + 1) * sizeof *head->row_first +
-           row_end.entry * sizeof *head->columns + row_end.entry / 8 +
-           column_end.entry * (sizeof *head->rows + sizeof *head->weights);
+           (queries + 1) * sizeof *head->row_first + row_end.entry * sizeof *head->columns +
+           row_end.entry / 8 + column_end.entry * (sizeof *head->rows + sizeof *head->weights);
 }
 
 size_t pare_plan_bytes(const pare_plan *plan)

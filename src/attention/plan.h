@@ -60,8 +60,8 @@ typedef struct pri_head_plan {
     uint16_t *columns;
     uint32_t *row_first; /* (queries + 1) */
     uint64_t *is_cell;
-    /* By column; an entry is the row in its block, and `weights` says which of the tile's entries by
-     * row is the same cell. PRI_NO_CELL goes with the one behind the tile's last. */
+    /* By column; an entry is the row in its block, and `weights` says which of the tile's entries
+     * by row is the same cell. PRI_NO_CELL goes with the one behind the tile's last. */
     pri_list_place *column_places;
     pri_run *column_runs;
     uint16_t *rows;
@@ -71,9 +71,9 @@ typedef struct pri_head_plan {
 struct pare_plan {
     pare_plan_geometry geometry;
     size_t row_blocks, tiles, words_per_row;
-    size_t longest_block; /* entries by row of the fullest row block, over all heads */
-    size_t longest_tile;  /* of the fullest row block and tile */
-    bool has_spans, has_lists;  /* any head */
+    size_t longest_block;      /* entries by row of the fullest row block, over all heads */
+    size_t longest_tile;       /* of the fullest row block and tile */
+    bool has_spans, has_lists; /* any head */
     double build_seconds;
     pri_head_plan *compiled; /* each different mask once */
     size_t compiled_count;
@@ -114,8 +114,7 @@ typedef struct pri_plan_costs {
 pare_status pri_plan_choose_spans(const pare_plan *plan, const pri_plan_costs *costs,
                                   pri_head_plan *head, uint64_t *listed);
 /* Fills both lists with the cells of `listed`. */
-pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed,
-                                pri_head_plan *head);
+pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed, pri_head_plan *head);
 
 /* Fails unless the call's sequences fit the geometry; `what` names its owner in the message. */
 pare_status pri_plan_geometry_check(const pare_plan_geometry *geometry, const pare_attention *call,

@@ -1,5 +1,5 @@
-/* The lists of a head's scattered cells, by row and by column, in the order in which the kernels walk
- * them (plan.h): row block, tile, length of the run. */
+/* The lists of a head's scattered cells, by row and by column, in the order in which the kernels
+ * walk them (plan.h): row block, tile, length of the run. */
 #include "attention/plan.h"
 
 #include <string.h>
@@ -125,9 +125,9 @@ static void place_weights(const list_maker *m, size_t block, uint32_t *next, uin
 /* Both lists of one row block and tile. */
 typedef struct tile_maker {
     size_t block, tile;
-    const uint32_t *places; /* (rows, tiles): of weights, in the order of rows */
+    const uint32_t *places;         /* (rows, tiles): of weights, in the order of rows */
     uint16_t first[PRI_BLOCK_ROWS]; /* of each row's entries in the tile */
-    pri_list_place row, column; /* next */
+    pri_list_place row, column;     /* next */
 } tile_maker;
 
 static void list_rows(const list_maker *m, tile_maker *t)

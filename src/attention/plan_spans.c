@@ -1,7 +1,7 @@
-/* Which cells are computed densely. In each group of rows and each tile of columns the best range of
- * columns is the one that saves most: a column of it saves its listed cells and costs a dense cell
- * per row, so the range is a maximal sum of consecutive numbers, which one pass finds (Kadane's
- * algorithm; Bentley, Programming Pearls, 1984). */
+/* Which cells are computed densely. In each group of rows and each tile of columns the best range
+ * of columns is the one that saves most: a column of it saves its listed cells and costs a dense
+ * cell per row, so the range is a maximal sum of consecutive numbers, which one pass finds
+ * (Kadane's algorithm; Bentley, Programming Pearls, 1984). */
 #include "attention/plan.h"
 
 #include <string.h>
@@ -69,8 +69,8 @@ pare_status pri_plan_choose_spans(const pare_plan *plan, const pri_plan_costs *c
 {
     size_t queries = plan->geometry.queries, words = plan->words_per_row;
     memcpy(listed, head->bits, queries * words * sizeof *listed);
-    head->spans = pri_allocate_zero(plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles,
-                                    sizeof *head->spans);
+    head->spans =
+        pri_allocate_zero(plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles, sizeof *head->spans);
     if (!head->spans)
         return PARE_ERROR_MEMORY;
     bool any = false;

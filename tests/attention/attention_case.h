@@ -26,6 +26,7 @@ typedef struct case_options {
     size_t distances;               /* 0: as many as the longest sequence needs */
     double density;                 /* kept share of the plan; negative: no plan */
     size_t plan_queries, plan_keys; /* 0: the longest sequence's */
+    size_t band;                    /* the plan also keeps this many columns around the diagonal */
     double uniform, empty;          /* share of the plan's rows that attend uniformly; to nothing */
     float dropout;
     uint64_t seed;
@@ -90,9 +91,12 @@ static inline void case_make_plan(attention_case *c)
         bool uniform = pri_random_uniform(o->seed + 7, row) < o->uniform;
         if (pri_random_uniform(o->seed + 6, row) < o->empty)
             continue;
-        for (size_t j = 0; j < g->keys; j++)
-            if (pri_random_uniform(o->seed + 8, row * g->keys + j) < o->density)
+        size_t diagonal = row % g->queries + (o->causal ? g->keys - g->queries : 0);
+        for (size_t j = 0; j < g->keys; j++) {
+            bool in_band = j + o->band / 2 >= diagonal && j < diagonal + (o->band + 1) / 2;
+            if (in_band || pri_random_uniform(o->seed + 8, row * g->keys + j) < o->density)
                 c->mask[row * g->keys + j] = uniform ? 2 : 1;
+        }
     }
     assert_int_equal(pare_plan_create(g, plan_row_from_mask, c, &c->plan), PARE_OK);
 }

@@ -60,7 +60,7 @@ static void check_against_reference(case_options options)
     case_destroy(c);
 }
 
-/* Of plans: none, empty, run as sparse rows, and run as dense tiles with bits. */
+/* Of plans: none, empty, run as lists, and run as dense spans with bits. */
 static const double densities[] = {-1, 0, .1, .3, .9, 1};
 #define DENSITIES (sizeof densities / sizeof *densities)
 
@@ -150,6 +150,40 @@ static void test_partitions(void **state)
         one.window = 100;
         check_against_reference(one);
     }
+}
+
+/* Several row blocks and tiles with bands and scattered cells side by side, in calls that are as
+ * large as the plan, shorter, and cut by a window. */
+static void test_mixed_plans(void **state)
+{
+    (void)state;
+    const case_options kinds[] = {
+        {.queries = {261, 130}, .keys = {261, 300}},
+        {.queries = {261, 130}, .keys = {389, 200}, .causal = true},
+        {.queries = {140, 3}, .keys = {290, 7}, .causal = true, .relative = true},
+        {.queries = {140, 129}, .keys = {290, 257}, .causal = true, .relative = true, .window = 90},
+        {.queries = {140, 129}, .keys = {140, 129}, .plan_queries = 300, .plan_keys = 310},
+        {.queries = {140, 129},
+         .keys = {190, 139},
+         .causal = true,
+         .relative = true,
+         .plan_queries = 300,
+         .plan_keys = 470},
+    };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t band = 0; band <= 60; band += 30) {
+            case_options options = kinds[k];
+            options.heads = 2;
+            options.head_size = band ? 64 : 20;
+            options.sequences = 2;
+            options.density = .08;
+            options.band = band;
+            options.uniform = .05;
+            options.empty = .05;
+            options.seed = 2000 + k * 10 + band;
+            options.dropout = band == 60 ? .2f : 0;
+            check_against_reference(options);
+        }
 }
 
 /* Rows that attend uniformly or not at all, in both formats. */
@@ -689,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_head_sizes),
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_partitions),
+        cmocka_unit_test(test_mixed_plans),
         cmocka_unit_test(test_special_rows),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_dropout_draws),

@@ -1,17 +1,12 @@
-/* Plans: what is kept, what is refused, and that the row and column lists hold the same cells. */
+/* Plans: that spans and both lists hold the cells of the mask once each, in the order that
+ * attention/plan.h promises, what is shared and what is refused. */
 #include "attention_case.h"
 
 #include "attention/plan.h"
 
-static void make_case_plan(attention_case *c, size_t heads, size_t queries, size_t keys,
-                           bool causal, double density)
+static void make_case_plan(attention_case *c, case_options options)
 {
-    *c = (attention_case){.options = {.heads = heads,
-                                      .causal = causal,
-                                      .density = density,
-                                      .plan_queries = queries,
-                                      .plan_keys = keys,
-                                      .seed = 9}};
+    *c = (attention_case){.options = options};
     case_make_plan(c);
 }
 
@@ -21,56 +16,191 @@ static void free_case_plan(attention_case *c)
     free(c->mask);
 }
 
-static void test_lists_hold_the_mask(void **state)
+static bool mask_keeps(const attention_case *c, size_t head, size_t row, size_t column)
+{
+    const pare_plan_geometry *g = &c->geometry;
+    if (g->causal && column > row + g->keys - g->queries)
+        return false;
+    return c->mask[(head * g->queries + row) * g->keys + column] != 0;
+}
+
+/* How often each cell of a head is computed: by spans, by the list by row, by that by column. */
+typedef struct cell_counts {
+    uint8_t *by_span, *by_row, *by_column;
+} cell_counts;
+
+static void count_spans(const pare_plan *plan, size_t h, uint8_t *counts)
+{
+    const pri_head_plan *head = plan->heads[h];
+    const pare_plan_geometry *g = &plan->geometry;
+    for (size_t row = 0; head->spans && row < g->queries; row++)
+        for (size_t tile = 0; tile < plan->tiles; tile++) {
+            size_t in_block = row % PRI_BLOCK_ROWS;
+            size_t first = row - in_block % PRI_GROUP_ROWS;
+            pri_span span = pri_plan_span(plan, head, first, tile);
+            for (size_t c = span.begin; c < span.end; c++) {
+                size_t column = tile * PRI_TILE_COLUMNS + c;
+                bool kept = pri_plan_bits(pri_plan_row_bits(plan, h, row), column) & 1;
+                assert_true(kept || !span.complete);
+                if (kept)
+                    counts[row * g->keys + column]++;
+            }
+        }
+}
+
+/* The lists of one tile; `weights` are names for the places of the row block's weights. */
+static void count_tile(const pare_plan *plan, const pri_head_plan *head, size_t block, size_t tile,
+                       cell_counts *counts)
+{
+    const pare_plan_geometry *g = &plan->geometry;
+    size_t index = block * plan->tiles + tile, previous = 0, at = 0;
+    const pri_list_place *place = head->row_places + index;
+    const uint16_t *entries = head->columns + place[0].entry;
+    size_t entry_count = place[1].entry - place[0].entry;
+    for (size_t i = place[0].run; i < place[1].run; i++) {
+        pri_run run = head->row_runs[i];
+        size_t row = block * PRI_BLOCK_ROWS + run.index;
+        size_t quads = (run.cells + PRI_QUAD - 1u) / PRI_QUAD;
+        size_t first_weight = head->row_first[block * PRI_BLOCK_ROWS] + run.place;
+        assert_true(run.cells > 0 && quads >= previous && row < g->queries);
+        assert_true(first_weight >= head->row_first[row] &&
+                    first_weight + quads * PRI_QUAD <= head->row_first[row + 1]);
+        previous = quads;
+        for (size_t k = 0; k < quads * PRI_QUAD; k++) {
+            bool is_cell = pri_plan_bits(head->is_cell, first_weight + k) & 1;
+            assert_int_equal(is_cell, k < run.cells);
+            assert_int_equal(entries[at + k] == PRI_NO_CELL, k >= run.cells);
+            if (k < run.cells)
+                counts->by_row[row * g->keys + tile * PRI_TILE_COLUMNS + entries[at + k]]++;
+        }
+        at += quads * PRI_QUAD;
+    }
+    assert_int_equal(at, entry_count);
+    place = head->column_places + index;
+    const uint16_t *rows = head->rows + place[0].entry, *weights = head->weights + place[0].entry;
+    for (size_t i = place[0].run; i < place[1].run; i++) {
+        pri_run run = head->column_runs[i];
+        size_t entries_here = (run.cells + PRI_QUAD - 1u) / PRI_QUAD * PRI_QUAD;
+        for (size_t k = 0; k < entries_here; k++, rows++, weights++) {
+            assert_int_equal(*rows == PRI_NO_CELL, k >= run.cells);
+            if (k >= run.cells) {
+                assert_int_equal(*weights, entry_count);
+                continue;
+            }
+            assert_int_equal(entries[*weights], run.index); /* the same cell by row */
+            size_t row = block * PRI_BLOCK_ROWS + *rows;
+            counts->by_column[row * g->keys + tile * PRI_TILE_COLUMNS + run.index]++;
+        }
+    }
+    assert_ptr_equal(rows, head->rows + place[1].entry);
+}
+
+static void check_head(const attention_case *c, size_t h)
+{
+    const pare_plan *plan = c->plan;
+    const pri_head_plan *head = plan->heads[h];
+    size_t cells = c->geometry.queries * c->geometry.keys;
+    cell_counts counts = {calloc(cells, 1), calloc(cells, 1), calloc(cells, 1)};
+    assert_true(counts.by_span && counts.by_row && counts.by_column);
+    uint64_t kept = 0, listed = 0;
+    count_spans(plan, h, counts.by_span);
+    for (size_t block = 0; block < plan->row_blocks; block++)
+        for (size_t tile = 0; tile < plan->tiles; tile++)
+            count_tile(plan, head, block, tile, &counts);
+    for (size_t i = 0; i < cells; i++) {
+        bool keeps = mask_keeps(c, h, i / c->geometry.keys, i % c->geometry.keys);
+        assert_int_equal(counts.by_span[i] + counts.by_row[i], keeps);
+        assert_int_equal(counts.by_row[i], counts.by_column[i]);
+        kept += keeps;
+        listed += counts.by_row[i];
+    }
+    assert_true(head->kept == kept && head->listed == listed);
+    free(counts.by_span);
+    free(counts.by_row);
+    free(counts.by_column);
+}
+
+static void test_every_cell_once(void **state)
 {
     (void)state;
-    const double densities[] = {0, .05, .5, 1};
-    for (size_t d = 0; d < 4; d++)
-        for (int causal = 0; causal < 2; causal++) {
+    const case_options shapes[] = {
+        {.plan_queries = 20, .plan_keys = 150},
+        {.plan_queries = 130, .plan_keys = 300, .causal = true},
+        {.plan_queries = 257, .plan_keys = 257, .band = 40},
+        {.plan_queries = 200, .plan_keys = 391, .causal = true, .band = 9},
+        {.plan_queries = 1, .plan_keys = 1},
+    };
+    const double densities[] = {0, .02, .1, .5, .9, 1};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t d = 0; d < sizeof densities / sizeof *densities; d++) {
             attention_case c;
-            make_case_plan(&c, 3, 20, 150, causal, densities[d]);
-            const pare_plan *plan = c.plan;
-            uint64_t kept = 0;
-            size_t longest = 0;
-            for (size_t h = 0; h < 3; h++)
-                for (size_t row = 0; row < 20; row++) {
-                    size_t at = plan->row_begin[h * 20 + row], begin = at;
-                    for (size_t column = 0; column < 150; column++)
-                        if (c.mask[(h * 20 + row) * 150 + column] &&
-                            (!causal || column <= row + 130))
-                            assert_int_equal(plan->columns[at++], column);
-                    assert_int_equal(at, plan->row_begin[h * 20 + row + 1]);
-                    kept += at - begin;
-                    longest = at - begin > longest ? at - begin : longest;
-                    for (size_t m = 0; m * PRI_MARK_COLUMNS <= 192; m++) {
-                        pri_plan_cells all = {begin, at - begin, false};
-                        pri_plan_cells below =
-                            pri_plan_cells_between(plan, h, row, all, 0, m * PRI_MARK_COLUMNS);
-                        for (size_t i = 0; i < all.count; i++)
-                            assert_true((plan->columns[begin + i] < m * PRI_MARK_COLUMNS) ==
-                                        (i < below.count));
-                    }
-                }
-            assert_true(pare_plan_kept(plan) == kept);
-            assert_int_equal(plan->longest_row, longest);
+            case_options options = shapes[s];
+            options.heads = 3;
+            options.density = densities[d];
+            options.seed = 9 + d;
+            make_case_plan(&c, options);
+            uint64_t kept = 0, listed = 0;
             for (size_t h = 0; h < 3; h++) {
-                size_t first = plan->row_begin[h * 20];
-                for (size_t column = 0; column < 150; column++) {
-                    size_t begin = plan->column_begin[h * 150 + column];
-                    size_t end = plan->column_begin[h * 150 + column + 1];
-                    for (size_t i = begin; i < end; i++) {
-                        size_t cell = first + plan->cells[i], row = plan->rows[i];
-                        assert_int_equal(plan->columns[cell], column);
-                        assert_true(cell >= plan->row_begin[h * 20 + row] &&
-                                    cell < plan->row_begin[h * 20 + row + 1]);
-                        assert_true(i == begin || plan->rows[i - 1] < row);
-                    }
-                }
+                check_head(&c, h);
+                kept += c.plan->heads[h]->kept;
+                listed += c.plan->heads[h]->listed;
             }
-            assert_true(plan->column_begin[3 * 150] == kept);
-            assert_true(pare_plan_bytes(plan) >= kept * 8);
+            pare_plan_summary summary = pare_plan_summarise(c.plan);
+            assert_true(pare_plan_kept(c.plan) == kept && summary.kept == kept);
+            assert_true(summary.listed == listed && summary.dense >= kept - listed);
+            assert_true(summary.bytes == pare_plan_bytes(c.plan));
+            assert_true(summary.bytes >= 6 * listed / (summary.masks == 1 ? 3 : 1));
+            assert_true(summary.seconds >= 0);
             free_case_plan(&c);
         }
+}
+
+/* Spans where cells cluster, lists where they do not. */
+static void test_formats_follow_the_pattern(void **state)
+{
+    (void)state;
+    const struct {
+        double density;
+        size_t band;
+        double listed_least, listed_most;
+    } cases[] = {
+        {1, 0, 0, 0}, {.9, 0, 0, .01}, {.1, 0, .99, 1}, {0, 100, 0, .2}, {.1, 100, .2, .8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        attention_case c;
+        make_case_plan(&c, (case_options){.heads = 1,
+                                          .plan_queries = 512,
+                                          .plan_keys = 512,
+                                          .density = cases[i].density,
+                                          .band = cases[i].band,
+                                          .seed = 4});
+        pare_plan_summary summary = pare_plan_summarise(c.plan);
+        double listed = (double)summary.listed / (double)summary.kept;
+        assert_true(listed >= cases[i].listed_least && listed <= cases[i].listed_most);
+        free_case_plan(&c);
+    }
+}
+
+/* Row `row` of head `head` keeps what the pattern of the head says: 0 nothing, 1 and 2 the same. */
+static void keep_pattern(void *user, size_t head, size_t row, uint8_t *fill)
+{
+    const pare_plan_geometry *geometry = user;
+    for (size_t column = 0; column < geometry->keys; column++)
+        fill[column] = head > 0 && (row * 7 + column * (head == 3 ? 5 : 3)) % 11 < 2;
+}
+
+static void test_equal_heads_share(void **state)
+{
+    (void)state;
+    pare_plan_geometry geometry = {4, 40, 50, false};
+    pare_plan *plan;
+    assert_ok(pare_plan_create(&geometry, keep_pattern, &geometry, &plan));
+    pare_plan_summary summary = pare_plan_summarise(plan);
+    assert_int_equal(summary.empty_heads, 1);
+    assert_int_equal(summary.masks, 3);
+    assert_ptr_equal(plan->heads[1], plan->heads[2]);
+    assert_ptr_not_equal(plan->heads[1], plan->heads[3]);
+    assert_true(plan->heads[0]->kept == 0);
+    pare_plan_destroy(plan);
 }
 
 static void keep_none(void *user, size_t head, size_t row, uint8_t *fill)
@@ -104,7 +234,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lists_hold_the_mask),
+        cmocka_unit_test(test_every_cell_once),
+        cmocka_unit_test(test_formats_follow_the_pattern),
+        cmocka_unit_test(test_equal_heads_share),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("attention plan", tests, NULL, NULL);

@@ -1,6 +1,6 @@
-/* The kernel of one level: attention of one sequence and head, a block of rows at a time. Per block,
- * what is dense runs in register tiles (tiles.h) and what a plan lists cell by cell in gathers
- * (lists.h); both add to the same running softmax and the same sums. */
+/* The kernel of one level: attention of one sequence and head, a block of rows at a time. Per
+ * block, what is dense runs in register tiles (tiles.h) and what a plan lists cell by cell in
+ * gathers (lists.h); both add to the same running softmax and the same sums. */
 #include "attention/kernels/lists.h"
 #include "attention/kernels/tiles.h"
 

@@ -2,9 +2,9 @@
  * are, whatever their pattern.
  *
  * Work goes phase by phase over a row block and a tile, so that what is gathered stays in the
- * first-level cache: in a forward pass scores tile by tile, the softmax row by row, then output tile
- * by tile; in a backward pass, which knows the softmax, everything for one tile before the next.
- * Nothing is scattered but the gradient of the distance table.
+ * first-level cache: in a forward pass scores tile by tile, the softmax row by row, then output
+ * tile by tile; in a backward pass, which knows the softmax, everything for one tile before the
+ * next. Nothing is scattered but the gradient of the distance table.
  *
  * A call shorter than its plan, or with a window, has cells in the lists that are not admissible:
  * they are computed like the others, from rows of zeros, and their weights set to zero. */
@@ -131,7 +131,8 @@ V_INLINE void store_lanes(float *to, v_float v, size_t count)
 
 /* ---- Sums ---- */
 
-/* sums_i += sum_j weight_ij row_j for the cells of one tile, with rows and weights as in dot_runs. */
+/* sums_i += sum_j weight_ij row_j for the cells of one tile, with rows and weights as in dot_runs.
+ */
 V_INLINE void sum_runs(const score_target *from, run_list list, const float *rows, size_t step,
                        float *sums, row_shape shape)
 {
@@ -148,10 +149,8 @@ V_INLINE void sum_runs(const score_target *from, run_list list, const float *row
 }
 
 static void list_sums(const kernel_state *s, const score_target *from, run_list list,
-                      const float *rows, size_t step, float *sums)
-{
-    WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_runs, from, list, rows, step, sums)
-}
+                      const float *rows, size_t step, float *sums){
+    WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_runs, from, list, rows, step, sums)}
 
 /* ---- Forward ---- */
 
@@ -161,7 +160,8 @@ V_INLINE v_float cell_scores(const float *scores, const uint64_t *cells, size_t 
                              size_t count)
 {
     v_mask is_cell = v_mask_from_bits(pri_plan_bits(cells, first_bit + k));
-    v_float score = count - k >= V_WIDTH ? v_load(scores + k) : v_load_partial(scores + k, count - k);
+    v_float score =
+        count - k >= V_WIDTH ? v_load(scores + k) : v_load_partial(scores + k, count - k);
     if (count - k < V_WIDTH)
         score = v_select(v_first_lanes(count - k), score, v_set(-INFINITY));
     return v_select(is_cell, score, v_set(-INFINITY));
@@ -286,26 +286,27 @@ static void finish_run(const kernel_state *s, const row_block *block, size_t til
         clear_floats(gradients, run.cells);
 }
 
-typedef void gradient_action(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
-                             const uint16_t *entries, float *weights, float *gradients);
+typedef void gradient_action(const kernel_state *s, const row_block *block, size_t tile,
+                             pri_run run, const uint16_t *entries, float *weights,
+                             float *gradients);
 
 static void for_each_gradient_run(const kernel_state *s, const row_block *block, size_t tile,
                                   run_list list, gradient_action *action)
 {
     size_t at = 0;
     for (size_t i = 0; i < list.count; i++) {
-        action(s, block, tile, list.runs[i], list.entries + at, s->weights + at,
-               s->gradients + at);
+        action(s, block, tile, list.runs[i], list.entries + at, s->weights + at, s->gradients + at);
         at += entries_in(list.runs[i]);
     }
 }
 
-/* One tile: scores s - logsumexp become weights a factor, with a = exp(s - logsumexp), and gradients
- * factor dO.v - expected become ds = a (factor dO.v - expected). */
+/* One tile: scores s - logsumexp become weights a factor, with a = exp(s - logsumexp), and
+ * gradients factor dO.v - expected become ds = a (factor dO.v - expected). */
 static void list_gradients(const kernel_state *s, const row_block *block, size_t tile,
                            run_list list)
 {
-    size_t count = 0, rows = smaller(PRI_BLOCK_ROWS, s->call->plan->geometry.queries - block->first);
+    size_t count = 0,
+           rows = smaller(PRI_BLOCK_ROWS, s->call->plan->geometry.queries - block->first);
     bool special = is_cut(s) || s->plan->has_uniform || s->call->dropout > 0 || block->count < rows;
     if (special)
         for_each_gradient_run(s, block, tile, list, prepare_run);
@@ -387,8 +388,7 @@ static void list_column_sums(const kernel_state *s, const row_block *block, size
 
 static void backward_list(const kernel_state *s, const row_block *block, size_t tile, run_list list)
 {
-    score_target scores = {
-        .rows = block->count, .scores = s->weights, .offsets = block->logsumexp};
+    score_target scores = {.rows = block->count, .scores = s->weights, .offsets = block->logsumexp};
     score_target gradients = {
         .rows = block->count, .scores = s->gradients, .offsets = block->expected};
     attention_scores(s, block, tile, list, scores);

@@ -1,6 +1,6 @@
 /* The dense half of a kernel: register tiles over what is admissible, or over a plan's spans.
- * Rows are taken DENSE_ROWS and columns PRI_TILE_COLUMNS at a time; the scores of such a tile are the
- * only matrix there is. Forward is the online softmax; backward recomputes probabilities from
+ * Rows are taken DENSE_ROWS and columns PRI_TILE_COLUMNS at a time; the scores of such a tile are
+ * the only matrix there is. Forward is the online softmax; backward recomputes probabilities from
  * logsumexp.
  *
  * Scores are exact over the cells that count: groups of rows are cut to the range of columns that
@@ -228,8 +228,7 @@ static pri_range tiles_seen(const kernel_state *s, const row_block *block, size_
 {
     size_t begin = admissible_columns(s, block->first + place).begin;
     size_t last = admissible_columns(s, block->first + end - 1).end;
-    return (pri_range){begin / PRI_TILE_COLUMNS,
-                       (last + PRI_TILE_COLUMNS - 1) / PRI_TILE_COLUMNS};
+    return (pri_range){begin / PRI_TILE_COLUMNS, (last + PRI_TILE_COLUMNS - 1) / PRI_TILE_COLUMNS};
 }
 
 static void forward_tiles(const kernel_state *s, row_block *block)
@@ -297,7 +296,8 @@ static void backward_group(const kernel_state *s, const row_block *block, row_gr
         product_run(&from_values, group.count, vectors_in(span));
     }
     for (size_t r = 0; r < group.count; r++) {
-        float *weight = weights + r * PRI_TILE_COLUMNS, *gradient = gradients + r * PRI_TILE_COLUMNS;
+        float *weight = weights + r * PRI_TILE_COLUMNS,
+              *gradient = gradients + r * PRI_TILE_COLUMNS;
         size_t row = group.first + r;
         pri_range cells = cells_of_row(s, row, span);
         if (cells.begin < cells.end)
@@ -317,8 +317,7 @@ static void tile_positions(const kernel_state *s, row_group rows, tile_span span
     ptrdiff_t first = distance_row(s, rows.first + rows.count - 1, column);
     size_t skip = first < 0 ? (size_t)-first : 0; /* columns before the first key */
     size_t begin = (size_t)(first + (ptrdiff_t)skip);
-    size_t distances =
-        smaller(width + rows.count - 1 - skip, s->task->shape->longest - begin);
+    size_t distances = smaller(width + rows.count - 1 - skip, s->task->shape->longest - begin);
     for (size_t r = 0; r < rows.count; r++) {
         float *to = s->band + r * BAND;
         const float *from = s->tile_gradients + r * PRI_TILE_COLUMNS + span.vectors.begin;
