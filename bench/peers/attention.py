@@ -183,7 +183,7 @@ def print_preparation(rows):
 
 def print_losses(rows):
     losses = [row for row in rows if row["ratio_to_pare"] < 1]
-    print(f"\nPare under the mask is faster in {sum(row['ratio_to_pare'] > 1 for row in rows)} and "
+    print(f"\nPare is faster in {sum(row['ratio_to_pare'] > 1 for row in rows)} and "
           f"slower in {len(losses)} of the comparisons above" + (":" if losses else "."))
     for row in losses:
         print(f"- {row['ratio_to_pare']:.2f} against {row['implementation']}, {row['family']} "
