@@ -123,6 +123,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_mask_create(const pare_average *averag
                                                       pare_mask **mask);
 PARE_API void pare_mask_destroy(pare_mask *mask);
 PARE_API const pare_geometry *pare_mask_geometry(const pare_mask *mask);
+/* Of shape, cells, and the treatment of rows without any. */
+PARE_API uint64_t pare_mask_digest(const pare_mask *mask);
 /* Whether the cell is admissible and kept. Distance masks answer for any row and column; distances
  * never observed are kept. */
 PARE_API bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, size_t row,

@@ -29,7 +29,8 @@ PARE_API void pare_task_destroy(pare_task *task);
 PARE_API const char *pare_task_metric(const pare_task *task); /* "perplexity" */
 PARE_API bool pare_task_higher_is_better(const pare_task *task);
 PARE_API uint64_t pare_task_batches_per_epoch(const pare_task *task);
-PARE_API uint64_t pare_task_tokens_per_batch(const pare_task *task);
+/* In the first `batches` training batches; the last batch of an epoch may be short. */
+PARE_API uint64_t pare_task_training_tokens(const pare_task *task, uint64_t batches);
 /* Runs the next training batch forward; returns the loss (1, 1) on the tape. */
 PARE_API pare_tensor *pare_task_training_loss(pare_task *task, pare_model *model, pare_tape *tape);
 /* Back to the first batch of the first epoch, with empty memory. A task serves one model at a time:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 
 pri_columns pri_mask_columns(const pare_mask *mask, size_t row)
 {
@@ -176,6 +177,16 @@ bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, size_t row
                pri_bit(mask->bits + pri_mask_row(mask, layer, head, row), column);
     size_t newest = row + pri_geometry_memory(g);
     return column <= newest && pare_mask_kept_at_distance(mask, layer, head, newest - column);
+}
+
+uint64_t pare_mask_digest(const pare_mask *mask)
+{
+    const pare_geometry *g = &mask->geometry;
+    const uint64_t numbers[] = {
+        (uint64_t)g->kind, g->layers, g->heads,  g->queries,
+        g->keys,           g->causal, g->window, (uint64_t)mask->report.options.empty_row};
+    uint64_t hash = pri_hash(PRI_HASH_START, numbers, sizeof numbers);
+    return pri_hash(hash, mask->bits, g->layers * g->heads * mask->rows * mask->row_bytes);
 }
 
 pare_mask_report pare_mask_describe(const pare_mask *mask)

@@ -30,9 +30,9 @@ uint64_t pare_task_batches_per_epoch(const pare_task *task)
     return task->functions->batches_per_epoch(task);
 }
 
-uint64_t pare_task_tokens_per_batch(const pare_task *task)
+uint64_t pare_task_training_tokens(const pare_task *task, uint64_t batches)
 {
-    return task->functions->tokens_per_batch(task);
+    return task->functions->training_tokens(task, batches);
 }
 
 pare_tensor *pare_task_training_loss(pare_task *task, pare_model *model, pare_tape *tape)

@@ -11,7 +11,7 @@ typedef struct pri_task_functions {
     const char *(*metric)(const pare_task *task);
     bool higher_is_better;
     uint64_t (*batches_per_epoch)(const pare_task *task);
-    uint64_t (*tokens_per_batch)(const pare_task *task);
+    uint64_t (*training_tokens)(const pare_task *task, uint64_t batches);
     pare_tensor *(*training_loss)(pare_task *task, pare_model *model, pare_tape *tape);
     void (*rewind)(pare_task *task);
     pare_status (*save_state)(const pare_task *task, const char *path);

@@ -24,7 +24,7 @@ typedef struct training_run {
     const pare_training_options *options;
     const pare_progress *progress;
     const char *directory;
-    uint64_t steps, steps_between_evaluations, tokens_per_step;
+    uint64_t steps, steps_between_evaluations;
     pri_optimizer optimizer;
     pri_checkpoint checkpoint;
     pri_log log;
@@ -73,7 +73,6 @@ static pare_status plan_steps(training_run *run)
     run->steps_between_evaluations = options->evaluate_every;
     if (!run->steps_between_evaluations)
         run->steps_between_evaluations = (uint64_t)ceil(steps_per_epoch);
-    run->tokens_per_step = options->accumulation * pare_task_tokens_per_batch(run->task);
     if (options->warmup > run->steps)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "training.warmup %llu is longer than the whole training, %llu steps",
@@ -89,11 +88,13 @@ static json_t *describe_identity(const training_run *run)
     static const char *const schedules[] = {"constant", "cosine", "inverse-square-root", "linear"};
     const pare_training_options *options = run->options;
     const pare_mask *mask = pare_model_mask(run->model);
-    uint64_t pruned_cells = mask ? pare_mask_describe(mask).pruned_cells : 0;
+    char digest[17] = "none";
+    if (mask)
+        snprintf(digest, sizeof digest, "%016llx", (unsigned long long)pare_mask_digest(mask));
     return json_pack(
         "{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:s, "
         "s:I, "
-        "s:I, s:s, s:I, s:I}",
+        "s:I, s:s, s:I, s:s}",
         "training.precision", precisions[options->precision], "training.optimizer",
         optimizers[options->optimizer], "training.schedule", schedules[options->schedule],
         "training.rate", options->rate, "training.minimum_rate", options->minimum_rate,
@@ -105,10 +106,9 @@ static json_t *describe_identity(const training_run *run)
         (json_int_t)options->patience, "training.seed", (json_int_t)options->seed, "task.metric",
         pare_task_metric(run->task), "task.batches_per_epoch",
         (json_int_t)pare_task_batches_per_epoch(run->task), "task.tokens_per_batch",
-        (json_int_t)pare_task_tokens_per_batch(run->task), "model.family",
+        (json_int_t)pare_task_training_tokens(run->task, 1), "model.family",
         pare_model_family(run->model), "model.parameters",
-        (json_int_t)pare_model_parameter_floats(run->model), "mask.pruned_cells",
-        (json_int_t)pruned_cells);
+        (json_int_t)pare_model_parameter_floats(run->model), "mask.digest", digest);
 }
 
 /* ---- Numbers that are none ---- */
@@ -209,6 +209,11 @@ static pare_status run_batch(training_run *run, uint64_t step, uint64_t batch, d
     return pare_tape_backward(run->tape, mean, 1 / (float)options->accumulation);
 }
 
+static uint64_t tokens_of_steps(const training_run *run, uint64_t steps)
+{
+    return pare_task_training_tokens(run->task, steps * run->options->accumulation);
+}
+
 static pare_status log_step(training_run *run, double rate, double norm)
 {
     pri_training_state *state = &run->state;
@@ -236,7 +241,7 @@ static void report_step(const training_run *run, double loss, double rate)
     pare_progress_event event = {.label = "train",
                                  .unit = "tokens",
                                  .done = run->state.tokens,
-                                 .total = run->steps * run->tokens_per_step,
+                                 .total = tokens_of_steps(run, run->steps),
                                  .seconds = pri_clock_seconds() - run->began,
                                  .done_at_start = run->began_tokens,
                                  .note = note};
@@ -282,7 +287,7 @@ static pare_status run_step(training_run *run)
     double scale = options->clip > 0 ? fmin(1, options->clip / (norm + 1e-6)) : 1;
     pri_optimizer_step(&run->optimizer, options, step, rate, scale);
     state->step = step;
-    state->tokens += run->tokens_per_step;
+    state->tokens = tokens_of_steps(run, step);
     state->loss_sum += loss;
     state->loss_count++;
     state->seconds += pri_clock_seconds() - start;

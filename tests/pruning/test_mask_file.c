@@ -53,6 +53,8 @@ static void test_f6_every_mask_survives_a_file(void **state)
     pare_geometry plain = {.layers = 2, .heads = 3, .queries = 4, .keys = 17};
     for (size_t causal = 0; causal < 2; causal++) {
         pare_average *average = make_average(causal ? shape : plain, 3, 3, true);
+        uint64_t digests[sizeof options / sizeof *options];
+        size_t count = 0;
         for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
             if (!causal && options[i].geometry == PARE_GEOMETRY_DISTANCE)
                 continue;
@@ -60,6 +62,10 @@ static void test_f6_every_mask_survives_a_file(void **state)
             ASSERT_OK(pare_mask_save(saved, path));
             ASSERT_OK(pare_mask_load(path, &loaded));
             assert_same_mask(saved, loaded);
+            assert_true(pare_mask_digest(saved) == pare_mask_digest(loaded));
+            for (size_t other = 0; other < count; other++)
+                assert_true(pare_mask_digest(saved) != digests[other]);
+            digests[count++] = pare_mask_digest(saved);
             pare_mask_destroy(saved);
             pare_mask_destroy(loaded);
         }

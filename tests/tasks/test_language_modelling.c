@@ -235,7 +235,9 @@ static void test_batches_by_hand(void **state)
     pare_task *task = create_task((pare_language_modelling_options){
         .train = words, .valid = words, .test = words, .lanes = 2, .length = 4});
     assert_int_equal(pare_task_batches_per_epoch(task), 3);
-    assert_int_equal(pare_task_tokens_per_batch(task), 8);
+    const uint64_t tokens_after[] = {0, 8, 16, 22, 30, 38, 44, 52};
+    for (uint64_t batches = 0; batches < 8; batches++)
+        assert_int_equal(pare_task_training_tokens(task, batches), tokens_after[batches]);
     assert_string_equal(pare_task_metric(task), "perplexity");
     assert_false(pare_task_higher_is_better(task));
 

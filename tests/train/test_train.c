@@ -49,9 +49,9 @@ static uint64_t batches_per_epoch(const pare_task *task)
     return pare_task_batches_per_epoch(meddling(task)->inner);
 }
 
-static uint64_t tokens_per_batch(const pare_task *task)
+static uint64_t training_tokens(const pare_task *task, uint64_t batches)
 {
-    return pare_task_tokens_per_batch(meddling(task)->inner);
+    return pare_task_training_tokens(meddling(task)->inner, batches);
 }
 
 static void spoil(const meddling_task *meddler, pare_model *model)
@@ -106,7 +106,7 @@ static const pri_task_functions lower_is_better = {
     .destroy = destroy,
     .metric = metric,
     .batches_per_epoch = batches_per_epoch,
-    .tokens_per_batch = tokens_per_batch,
+    .training_tokens = training_tokens,
     .training_loss = training_loss,
     .rewind = rewind_task,
     .save_state = save_state,
@@ -207,18 +207,19 @@ static void training_lowers_the_loss_and_logs_it(void **state)
     assert_ok(
         train_in(directory->root, directory->reference, &options, 2, &watcher, NULL, &result));
     assert_int_equal(result.steps, 60);
-    assert_int_equal(result.tokens, 60 * 2 * 4 * 8);
+    /* 120 batches of 4 lanes: 3 epochs of 299 predictions, then 6 batches of 8. */
+    assert_int_equal(result.tokens, 4 * (3 * 299 + 6 * 8));
     assert_true(result.best_loss < 3); /* uniform over 256 bytes: 5.5; entropy of the text: 2.2 */
     assert_true(result.best_step > 0 && result.best_step % 4 == 0);
     assert_true(result.seconds > 0 && result.attention_seconds > 0);
     assert_true(result.attention_seconds < result.seconds);
-    assert_true(fabs(result.tokens_per_second * result.seconds - 3840) < 1e-6 * 3840);
+    assert_true(fabs(result.tokens_per_second * result.seconds - 3780) < 1e-6 * 3780);
     assert_true(result.peak_bytes > 1000000);
     assert_false(result.stopped_early);
 
     assert_int_equal(watcher.train_events, 60);
-    assert_int_equal(watcher.last_done, 3840);
-    assert_int_equal(watcher.last_total, 3840);
+    assert_int_equal(watcher.last_done, 3780);
+    assert_int_equal(watcher.last_total, 3780);
     assert_non_null(strstr(watcher.last_note, "loss "));
     assert_non_null(strstr(watcher.last_note, " rate "));
     assert_non_null(strstr(watcher.last_note, " valid "));
@@ -394,6 +395,46 @@ static void other_settings_are_refused_by_name(void **state)
     assert_int_equal(result.steps, 12);
 }
 
+static pare_status train_under_random_mask(const char *corpus, const char *directory, uint64_t seed,
+                                           uint64_t *pruned_cells)
+{
+    training_fixture fixture = open_fixture(corpus, 1);
+    pare_geometry geometry = pare_model_attention_geometry(fixture.model, 8);
+    pare_average *average;
+    assert_ok(pare_average_create(&geometry, &average));
+    pare_observer observer = pare_average_observer(average, 0); /* counts are all layers' */
+    for (size_t row = 0; row < geometry.queries; row++)
+        for (size_t key = 0; key <= row + geometry.keys - geometry.queries; key++)
+            observer.counts[row * geometry.keys + key] = 1;
+    pare_average_add_examples(average, 1);
+    pare_prune_options prune = {.method = PARE_METHOD_RANDOM, .percent = 50, .seed = seed};
+    pare_mask *mask;
+    assert_ok(pare_mask_create(average, &prune, &mask));
+    pare_average_destroy(average);
+    *pruned_cells = pare_mask_describe(mask).pruned_cells;
+    assert_ok(pare_model_set_mask(fixture.model, mask));
+    pare_training_options options = small_options();
+    pare_training_result result;
+    pare_progress progress = {NULL, NULL};
+    pare_status status = pare_train(fixture.model, fixture.task, fixture.tape, &options, directory,
+                                    &progress, &result);
+    close_fixture(&fixture);
+    pare_mask_destroy(mask);
+    return status;
+}
+
+static void another_mask_of_the_same_size_is_refused(void **state)
+{
+    const test_directory *directory = *state;
+    uint64_t first, second;
+    assert_ok(train_under_random_mask(directory->root, directory->reference, 1, &first));
+    assert_ok(train_under_random_mask(directory->root, directory->reference, 1, &second));
+    assert_int_equal(train_under_random_mask(directory->root, directory->reference, 2, &second),
+                     PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "mask.digest"));
+    assert_int_equal(first, second);
+}
+
 static void impossible_options_are_refused(void **state)
 {
     const test_directory *directory = *state;
@@ -538,6 +579,7 @@ int main(void)
         TRAINING_TEST(early_stopping_counts_evaluations),
         TRAINING_TEST(epochs_give_steps),
         TRAINING_TEST(other_settings_are_refused_by_name),
+        TRAINING_TEST(another_mask_of_the_same_size_is_refused),
         TRAINING_TEST(impossible_options_are_refused),
         TRAINING_TEST(bf16_trains_or_is_refused),
         TRAINING_TEST(a_bad_weight_stops_with_step_and_name),

@@ -47,7 +47,7 @@ static const pri_task_functions functions = {
     .metric = metric,
     .higher_is_better = false,
     .batches_per_epoch = pri_training_batches,
-    .tokens_per_batch = pri_training_batch_tokens,
+    .training_tokens = pri_training_tokens,
     .training_loss = pri_training_loss,
     .rewind = pri_training_rewind,
     .save_state = pri_training_save,
@@ -68,7 +68,7 @@ static pare_status fill_task(pri_language_modelling *modelling,
                         "%s: %zu training tokens are too few for %zu lanes; use fewer lanes or "
                         "more text",
                         options->train, count, modelling->lanes);
-    size_t batch = (size_t)pri_training_batch_tokens(&modelling->task);
+    size_t batch = (size_t)pri_training_tokens(&modelling->task, 1);
     modelling->inputs = pri_allocate(batch, sizeof(uint32_t));
     modelling->targets = pri_allocate(batch, sizeof(uint32_t));
     return modelling->inputs && modelling->targets ? PARE_OK : PARE_ERROR_MEMORY;

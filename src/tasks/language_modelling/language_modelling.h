@@ -36,7 +36,7 @@ pare_status pri_check_vocabulary(const pare_model *model, const pare_vocabulary 
 
 /* training_batch.c */
 uint64_t pri_training_batches(const pare_task *task);
-uint64_t pri_training_batch_tokens(const pare_task *task);
+uint64_t pri_training_tokens(const pare_task *task, uint64_t batches);
 pare_tensor *pri_training_loss(pare_task *task, pare_model *model, pare_tape *tape);
 void pri_training_rewind(pare_task *task);
 /* training_state.c */

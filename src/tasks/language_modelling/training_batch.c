@@ -18,10 +18,12 @@ uint64_t pri_training_batches(const pare_task *task)
     return pri_divide_up(lane_predictions(modelling), modelling->length);
 }
 
-uint64_t pri_training_batch_tokens(const pare_task *task)
+uint64_t pri_training_tokens(const pare_task *task, uint64_t batches)
 {
     const pri_language_modelling *modelling = (const pri_language_modelling *)task;
-    return modelling->lanes * pri_smaller(modelling->length, lane_predictions(modelling));
+    uint64_t epochs = batches / pri_training_batches(task);
+    uint64_t begun = batches % pri_training_batches(task) * modelling->length;
+    return modelling->lanes * (epochs * lane_predictions(modelling) + begun);
 }
 
 void pri_training_rewind(pare_task *task)
