@@ -20,9 +20,10 @@ static const cli_command description = {
         "  Dense and pruned calls take turns. Times are medians of one call with their\n"
         "  quartiles, the ratio is the median of ratios (dense time / pruned time: above 1\n"
         "  pruning pays). GFLOP/s count the work on kept cells only; `peak` is their share of\n"
-        "  what multiply-adds in registers reach. A plan has paid after as many calls as make\n"
-        "  up for the time it took to build. At the break-even density pruned and dense calls\n"
-        "  take equally long.\n\n"
+        "  what multiply-adds in registers reach. A plan lists cells one by one or covers them "
+        "with\n"
+        "  dense spans; it has paid after as many calls as make up for the time it took to build.\n"
+        "  At the break-even density pruned and dense calls take equally long.\n\n"
         "  Without options that choose points, a selection is measured in less than a minute.\n"
         "  Options that take a LIST choose every combination instead. Learned masks bring their\n"
         "  own heads, queries and density; --length chooses among them by their keys.",

@@ -101,8 +101,9 @@ enum { PASS_FORWARD, PASS_BOTH, PASS_COUNT };
 extern const char *const pass_names[PASS_COUNT];
 
 typedef struct bench_result {
-    double kept_cells, plan_seconds;
-    size_t plan_bytes, workspace_bytes, dense_workspace_bytes;
+    pare_plan_summary plan;
+    double plan_seconds; /* without the time of saying which cells are kept */
+    size_t workspace_bytes, dense_workspace_bytes;
     struct pass_result {
         quartiles dense, pruned, ratio; /* seconds of one call; dense / pruned */
         size_t rounds;

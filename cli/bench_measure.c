@@ -234,8 +234,7 @@ pare_status measure_point(bench_case *c, pare_context *context, const bench_poin
     pare_status status = build_plan(point, &plan, &result->plan_seconds);
     if (status != PARE_OK)
         return status;
-    result->kept_cells = (double)pare_plan_kept(plan);
-    result->plan_bytes = pare_plan_bytes(plan);
+    result->plan = pare_plan_summarise(plan);
     if (!reserve(c, context, plan, result))
         status = PARE_ERROR_MEMORY;
     for (int pass = 0; pass < PASS_COUNT && status == PARE_OK; pass++)

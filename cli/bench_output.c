@@ -29,7 +29,8 @@ void print_point(const bench_point *point, const bench_result *result, double pe
 {
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         const struct pass_result *r = &result->pass[pass];
-        double rate = useful_gigaflops(&point->shape, result->kept_cells, pass, r->pruned.middle);
+        double rate =
+            useful_gigaflops(&point->shape, (double)result->plan.kept, pass, r->pruned.middle);
         printf("  %-8s %5.3g%% %-16s%9.3f %9.3f  %8.3f ..%8.3f %6.2f %8.0f %4.0f%%\n",
                family_names[point->family], 100 * point->density, pass_names[pass],
                1e3 * r->dense.middle, 1e3 * r->pruned.middle, 1e3 * r->pruned.low,
@@ -47,16 +48,23 @@ static const char *describe_paid(double calls, char *text, size_t capacity)
     return text;
 }
 
+/* Of the kept cells; the others lie in dense spans. */
+static double listed_share(const pare_plan_summary *plan)
+{
+    return plan->kept ? (double)plan->listed / (double)plan->kept : 0;
+}
+
 static void print_plans(const bench_group *group)
 {
-    printf("  plan of        built ms      size  workspace    paid after calls: forward, both\n");
+    printf("  plan of        built ms      size  workspace  listed   paid after calls: forward, "
+           "both\n");
     for (size_t i = 0; i < group->count; i++) {
         const bench_result *r = &group->results[i];
         const bench_point *point = &group->points[i];
         char forward[32], both[32];
-        printf("  %-8s %5.3g%% %8.2f %9s %10s %15s %12s%s%s\n", family_names[point->family],
-               100 * point->density, 1e3 * r->plan_seconds, format_bytes((double)r->plan_bytes),
-               format_bytes((double)r->workspace_bytes),
+        printf("  %-8s %5.3g%% %8.2f %9s %10s %6.0f%% %16s %8s%s%s\n", family_names[point->family],
+               100 * point->density, 1e3 * r->plan_seconds, format_bytes((double)r->plan.bytes),
+               format_bytes((double)r->workspace_bytes), listed_share(&r->plan) * 100,
                describe_paid(calls_until_paid(r, PASS_FORWARD), forward, sizeof forward),
                describe_paid(calls_until_paid(r, PASS_BOTH), both, sizeof both),
                point->learned ? "  " : "", point->learned ? point->learned->name : "");
@@ -152,19 +160,20 @@ static json_t *pruned_row(const bench_group *group, size_t index, int pass)
     const struct pass_result *p = &r->pass[pass];
     json_t *row = create_row(group, family_names[point->family], point->density, pass, &p->pruned,
                              p->ratio.middle);
-    double paid = calls_until_paid(r, pass);
-    json_t *more =
-        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o, s:I}", "ratio_low", p->ratio.low,
-                  "ratio_high", p->ratio.high, "dense_seconds", p->dense.middle, "kept_cells",
-                  r->kept_cells, "kept_share", r->kept_cells / admissible_cells(&point->shape),
-                  "plan_seconds", r->plan_seconds, "plan_bytes", (json_int_t)r->plan_bytes,
-                  "workspace_bytes", (json_int_t)r->workspace_bytes, "plan_paid_after_calls",
-                  isinf(paid) ? json_null() : json_real(paid), "rounds", (json_int_t)p->rounds);
+    double paid = calls_until_paid(r, pass), kept = (double)r->plan.kept;
+    json_t *more = json_pack(
+        "{s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:f, s:I, s:I, s:o, s:I}", "ratio_low", p->ratio.low,
+        "ratio_high", p->ratio.high, "dense_seconds", p->dense.middle, "kept_cells",
+        (json_int_t)r->plan.kept, "kept_share", kept / admissible_cells(&point->shape),
+        "listed_cells", (json_int_t)r->plan.listed, "span_cells", (json_int_t)r->plan.dense,
+        "plan_seconds", r->plan_seconds, "plan_bytes", (json_int_t)r->plan.bytes, "workspace_bytes",
+        (json_int_t)r->workspace_bytes, "plan_paid_after_calls",
+        isinf(paid) ? json_null() : json_real(paid), "rounds", (json_int_t)p->rounds);
     json_object_update(row, more);
     json_decref(more);
     if (point->learned)
         json_object_set_new(row, "mask", json_string(point->learned->name));
-    add_rate(row, group, r->kept_cells, pass, p->pruned.middle);
+    add_rate(row, group, kept, pass, p->pruned.middle);
     return row;
 }
 

@@ -27,7 +27,7 @@ stdout_has '^32 queries x 32 keys, 2 heads of size 16$'
 stdout_has '^48 queries x 48 keys, 2 heads of size 16$'
 stdout_has '^  random +10% forward +[0-9.]+ +[0-9.]+ +[0-9.]+ \.\. +[0-9.]+ +[0-9.]+ +[0-9]+ +[0-9]+%$'
 stdout_has '^  random +90% forward\+backward +[0-9]'
-stdout_has '^  random +90% +[0-9.]+ +[0-9.]+ k?B +[0-9.]+ k?B +([0-9]+|never) +([0-9]+|never)$'
+stdout_has '^  random +90% +[0-9.]+ +[0-9.]+ k?B +[0-9.]+ k?B +[0-9]+% +([0-9]+|never) +([0-9]+|never)$'
 stdout_has '^  break-even density, random: forward (below |above )?[0-9]+%, forward\+backward '
 check "the table fits 100 columns" [ "$(widest_line)" -le 100 ]
 check "nothing is left beside the JSON file" [ ! -e rows.json.partial ]
@@ -38,7 +38,7 @@ for field in family density length queries heads head_dim causal relative thread
     workspace_bytes; do
     check "every row has $field" [ "$(rows_with "\"$field\": ")" -eq 12 ]
 done
-for field in ratio_low ratio_high kept_cells kept_share plan_seconds plan_bytes \
+for field in ratio_low ratio_high kept_cells kept_share listed_cells span_cells plan_seconds plan_bytes \
     plan_paid_after_calls rounds; do
     check "every pruned row has $field" [ "$(rows_with "\"$field\": ")" -eq 8 ]
 done
@@ -56,8 +56,8 @@ expect 0 bench --heads 1 --head-size 8 --length 20 --density 0,100 --repeat 2 --
 stdout_has '^10 queries x 20 keys, causal, relative positions, 1 head of size 8$'
 stdout_has ' 1 thread: '
 stdout_has ' 2 threads: '
-check "without cells there is no work" [ "$(rows_with '"kept_cells": 0.0,')" -eq 4 ]
-check "all admissible cells" [ "$(rows_with '"kept_cells": 155.0,')" -eq 4 ]
+check "without cells there is no work" [ "$(rows_with '"kept_cells": 0,')" -eq 4 ]
+check "all admissible cells" [ "$(rows_with '"kept_cells": 155,')" -eq 4 ]
 
 expect 0 bench --heads 1 --head-size 8 --length 32 --density 50 --repeat 1 --causal \
     --isa "$("$pare" info | sed -n 's/^kernels  //p')" --json rows.json
