@@ -112,6 +112,22 @@ typedef void (*pare_plan_row)(void *user, size_t head, size_t row, uint8_t *fill
 PARE_API PARE_MUST_CHECK pare_status pare_plan_create(const pare_plan_geometry *geometry,
                                                       pare_plan_row kept, void *user,
                                                       pare_plan **plan);
+
+/* What decides how a cell is compiled: times on this kind of machine, in units of what one cell of a
+ * wide dense span takes. pare_plan_create takes those measured for the best level of this CPU;
+ * `pare bench calibrate` measures them. */
+typedef struct pare_plan_costs {
+    double entry; /* one cell of a list */
+    double run;   /* the cells of one row among 128 neighbouring columns, however many */
+    double span;  /* a dense span of a group of rows, however wide */
+    double key;   /* packing one key of a head, for lists and once more for spans */
+} pare_plan_costs;
+
+PARE_API const pare_plan_costs *pare_plan_default_costs(pare_level level);
+PARE_API PARE_MUST_CHECK pare_status pare_plan_create_for(const pare_plan_costs *costs,
+                                                          const pare_plan_geometry *geometry,
+                                                          pare_plan_row kept, void *user,
+                                                          pare_plan **plan);
 PARE_API void pare_plan_destroy(pare_plan *plan);
 PARE_API size_t pare_plan_bytes(const pare_plan *plan);
 PARE_API uint64_t pare_plan_kept(const pare_plan *plan); /* admissible cells kept, over all heads */

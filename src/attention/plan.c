@@ -7,11 +7,18 @@
 
 #include "base/arithmetic.h"
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/memory.h"
 #include "base/status.h"
 
-/* Measured (docs/kernels.md). Levels differ too little to make plans depend on them. */
-static const pri_plan_costs default_costs = {.listed_cell = 1.3, .span = 40};
+/* Measured by `pare bench calibrate` (docs/kernels.md). */
+static const pare_plan_costs default_costs[PARE_LEVEL_COUNT] = {
+    [PARE_LEVEL_PORTABLE] = {.entry = 1.1, .run = 5, .span = 24, .key = 11},
+    [PARE_LEVEL_NEON] = {.entry = 1.1, .run = 5, .span = 24, .key = 11},
+    [PARE_LEVEL_X86_64_V2] = {.entry = 1.1, .run = 5, .span = 24, .key = 11},
+    [PARE_LEVEL_X86_64_V3] = {.entry = 1.1, .run = 5, .span = 24, .key = 11},
+    [PARE_LEVEL_X86_64_V4] = {.entry = 1.3, .run = 6, .span = 40, .key = 11},
+};
 
 static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
 {
@@ -69,18 +76,13 @@ static const pri_head_plan *find_equal(const pare_plan *plan, const pri_head_pla
     return NULL;
 }
 
-static pare_status compile_head(pare_plan *plan, pri_head_plan *head)
+static pare_status compile_head(pare_plan *plan, const pare_plan_costs *costs, pri_head_plan *head)
 {
-    size_t words = plan->geometry.queries * plan->words_per_row;
-    uint64_t *listed = pri_allocate(words, sizeof *listed);
-    if (!listed)
-        return PARE_ERROR_MEMORY;
-    pare_status status = pri_plan_choose_spans(plan, &default_costs, head, listed);
-    if (status == PARE_OK)
-        status = pri_plan_make_lists(plan, listed, head);
+    uint64_t *listed;
+    PRI_TRY(pri_plan_choose_spans(plan, costs, head, &listed));
+    pare_status status = pri_plan_make_lists(plan, listed, head);
     pri_free(listed);
-    if (status != PARE_OK)
-        return status;
+    PRI_TRY(status);
     plan->has_spans |= head->spans != NULL;
     plan->has_lists |= head->listed > 0;
     for (size_t block = 0; block < plan->row_blocks; block++) {
@@ -95,8 +97,8 @@ static pare_status compile_head(pare_plan *plan, pri_head_plan *head)
     return PARE_OK;
 }
 
-static pare_status add_head(pare_plan *plan, size_t index, pare_plan_row kept, void *user,
-                            uint8_t *fill)
+static pare_status add_head(pare_plan *plan, const pare_plan_costs *costs, size_t index,
+                            pare_plan_row kept, void *user, uint8_t *fill)
 {
     pri_head_plan *head = &plan->compiled[plan->compiled_count];
     size_t queries = plan->geometry.queries;
@@ -109,7 +111,7 @@ static pare_status add_head(pare_plan *plan, size_t index, pare_plan_row kept, v
     }
     const pri_head_plan *equal = status == PARE_OK ? find_equal(plan, head) : NULL;
     if (status == PARE_OK && !equal)
-        status = compile_head(plan, head);
+        status = compile_head(plan, costs, head);
     if (status != PARE_OK || equal) {
         release_head(head);
         memset(head, 0, sizeof *head);
@@ -120,7 +122,8 @@ static pare_status add_head(pare_plan *plan, size_t index, pare_plan_row kept, v
     return status;
 }
 
-static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
+static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_plan_row kept,
+                           void *user)
 {
     const pare_plan_geometry *geometry = &plan->geometry;
     size_t words;
@@ -134,22 +137,35 @@ static pare_status compile(pare_plan *plan, pare_plan_row kept, void *user)
     uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
     pare_status status = plan->compiled && plan->heads && fill ? PARE_OK : PARE_ERROR_MEMORY;
     for (size_t head = 0; head < geometry->heads && status == PARE_OK; head++)
-        status = add_head(plan, head, kept, user, fill);
+        status = add_head(plan, costs, head, kept, user, fill);
     pri_free(fill);
     return status;
+}
+
+const pare_plan_costs *pare_plan_default_costs(pare_level level)
+{
+    return &default_costs[level];
 }
 
 pare_status pare_plan_create(const pare_plan_geometry *geometry, pare_plan_row kept, void *user,
                              pare_plan **plan)
 {
+    return pare_plan_create_for(&default_costs[pri_best_level()], geometry, kept, user, plan);
+}
+
+pare_status pare_plan_create_for(const pare_plan_costs *costs, const pare_plan_geometry *geometry,
+                                 pare_plan_row kept, void *user, pare_plan **plan)
+{
     *plan = NULL;
     PRI_TRY(geometry_is_possible(geometry));
+    if (!(costs->entry >= 0 && costs->run >= 0 && costs->span >= 0 && costs->key >= 0))
+        return pri_fail(PARE_ERROR_ARGUMENT, "the costs of a plan must not be negative");
     pare_plan *created = pri_allocate_zero(1, sizeof *created);
     if (!created)
         return PARE_ERROR_MEMORY;
     created->geometry = *geometry;
     double start = pri_clock_seconds();
-    pare_status status = compile(created, kept, user);
+    pare_status status = compile(created, costs, kept, user);
     created->build_seconds = pri_clock_seconds() - start;
     if (status != PARE_OK) {
         pare_plan_destroy(created);

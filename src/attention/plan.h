@@ -103,16 +103,10 @@ static inline pri_span pri_plan_span(const pare_plan *plan, const pri_head_plan 
 
 /* ---- Compiling (plan.c drives) ---- */
 
-/* What the formats cost, in dense cells: the time a span takes for one of its cells. */
-typedef struct pri_plan_costs {
-    double listed_cell; /* one cell of a list */
-    double span;        /* a span, whatever its width */
-} pri_plan_costs;
-
-/* Chooses head->spans; leaves NULL when lists alone are best. `listed` (queries, words_per_row)
- * receives the bits of the cells that no span covers. */
-pare_status pri_plan_choose_spans(const pare_plan *plan, const pri_plan_costs *costs,
-                                  pri_head_plan *head, uint64_t *listed);
+/* Chooses head->spans, NULL when lists alone are best. `listed` receives the bits of the cells that
+ * no span covers, (queries, words_per_row); the caller frees them. */
+pare_status pri_plan_choose_spans(const pare_plan *plan, const pare_plan_costs *costs,
+                                  pri_head_plan *head, uint64_t **listed);
 /* Fills both lists with the cells of `listed`. */
 pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed, pri_head_plan *head);
 

@@ -136,7 +136,7 @@ const char *pare_cpu_name(void)
     return length ? brand : "unknown CPU";
 }
 
-static pare_level best_level(void)
+pare_level pri_best_level(void)
 {
     for (int level = PARE_LEVEL_COUNT - 1; level > 0; level--)
         if (pare_level_supported((pare_level)level))
@@ -148,7 +148,7 @@ static pare_status choose_level(const char *name, pare_level *level)
 {
     if (!name || !*name)
         name = getenv("PARE_ISA");
-    *level = best_level();
+    *level = pri_best_level();
     if (!pare_level_supported(*level))
         return pri_fail(PARE_ERROR_UNSUPPORTED,
                         "this CPU has no instruction-set level that this build of Pare offers "
@@ -164,7 +164,7 @@ static pare_status choose_level(const char *name, pare_level *level)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "instruction-set level '%s' (PARE_ISA) is not available on this CPU "
                         "and in this build; the best one here is %s",
-                        name, level_names[best_level()]);
+                        name, level_names[pri_best_level()]);
     }
     return pri_fail(PARE_ERROR_ARGUMENT,
                     "unknown instruction-set level '%s' (PARE_ISA); use x86-64-v2, x86-64-v3, "

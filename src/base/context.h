@@ -13,4 +13,7 @@ struct pare_context {
     size_t product_words;
 };
 
+/* The best level that is built and that the CPU has. */
+pare_level pri_best_level(void);
+
 #endif

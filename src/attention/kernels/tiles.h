@@ -137,23 +137,41 @@ static uint32_t lanes_within(pri_range cells, size_t t)
     return begin < end ? ((1u << (end - begin)) - 1u) << begin : 0;
 }
 
-/* Sets what is not kept of a row, in whole vectors; false when none of `cells` is kept. */
-static bool fill_absent(const kernel_state *s, size_t row, tile_span span, pri_range cells,
-                        float *values, float value)
+/* Which lanes of the vector at t are cells of the row; `bits` are the plan's, NULL where the span is
+ * complete. */
+V_INLINE uint32_t present_lanes(const uint64_t *bits, tile_span span, pri_range cells, size_t t)
 {
-    if (span.complete) {
-        fill_outside(values, span.vectors, cells, value);
-        return cells.begin < cells.end;
-    }
-    const uint64_t *bits = pri_plan_row_bits(s->call->plan, s->task->head, row);
-    uint32_t any = 0;
+    uint32_t lanes = lanes_within(cells, t);
+    return bits ? lanes & pri_plan_bits(bits, span.tile * PRI_TILE_COLUMNS + t) : lanes;
+}
+
+static const uint64_t *bits_of_row(const kernel_state *s, size_t row, tile_span span)
+{
+    return span.complete ? NULL : pri_plan_row_bits(s->call->plan, s->task->head, row);
+}
+
+/* Whether every lane of the span is a cell of the row, so that nothing needs masking. */
+static bool is_full(tile_span span, pri_range cells)
+{
+    return span.complete && cells.begin == span.vectors.begin && cells.end == span.vectors.end;
+}
+
+/* values = `value` where the row has no cell, in whole vectors; returns the largest. */
+static v_float fill_absent(const kernel_state *s, size_t row, tile_span span, pri_range cells,
+                           float *values, float value)
+{
+    const uint64_t *bits = bits_of_row(s, row, span);
+    bool full = is_full(span, cells);
+    v_float largest = v_set(-INFINITY), absent = v_set(value);
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH) {
-        uint32_t kept =
-            pri_plan_bits(bits, span.tile * PRI_TILE_COLUMNS + t) & lanes_within(cells, t);
-        any |= kept;
-        v_store(values + t, v_select(v_mask_from_bits(kept), v_load(values + t), v_set(value)));
+        v_float x = v_load(values + t);
+        if (!full) {
+            x = v_select(v_mask_from_bits(present_lanes(bits, span, cells, t)), x, absent);
+            v_store(values + t, x);
+        }
+        largest = v_max(largest, x);
     }
-    return any != 0;
+    return largest;
 }
 
 static void clear_span(float *row, tile_span span)
@@ -180,14 +198,12 @@ static void tile_softmax(const kernel_state *s, row_block *block, row_group grou
     pri_range whole = span.vectors, cells = cells_of_row(s, row, span);
     if (is_uniform(s, row))
         clear_span(scores, span);
-    if (!fill_absent(s, row, span, cells, scores, -INFINITY)) {
+    float here = v_reduce_max(fill_absent(s, row, span, cells, scores, -INFINITY));
+    if (here == -INFINITY) {
         clear_span(scores, span);
         return;
     }
-    v_float largest = v_load(scores + whole.begin);
-    for (size_t t = whole.begin + V_WIDTH; t < whole.end; t += V_WIDTH)
-        largest = v_max(largest, v_load(scores + t));
-    v_float shift = v_set(raise_largest(s, block, place, v_reduce_max(largest)));
+    v_float shift = v_set(raise_largest(s, block, place, here));
     v_float total = v_zero();
     for (size_t t = whole.begin; t < whole.end; t += V_WIDTH) {
         v_float weight = v_exp(v_sub(v_load(scores + t), shift));
@@ -425,7 +441,7 @@ static void observe_tile_row(const kernel_state *s, size_t row, tile_span span, 
     double *sums = observer->sums + (s->task->head * geometry->queries + row) * geometry->keys;
     if (is_uniform(s, row))
         clear_span(scores, span);
-    if (!fill_absent(s, row, span, cells, scores, -INFINITY))
+    if (v_reduce_max(fill_absent(s, row, span, cells, scores, -INFINITY)) == -INFINITY)
         return;
     v_float lse = v_set(s->call->logsumexp[logsumexp_index(s, row)]);
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH)
