@@ -113,8 +113,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_plan_create(const pare_plan_geometry *
                                                       pare_plan_row kept, void *user,
                                                       pare_plan **plan);
 
-/* What decides how a cell is compiled: times on this kind of machine, in units of what one cell of a
- * wide dense span takes. pare_plan_create takes those measured for the best level of this CPU;
+/* What decides how a cell is compiled: times on this kind of machine, in units of what one cell of
+ * a wide dense span takes. pare_plan_create takes those measured for the best level of this CPU;
  * `pare bench calibrate` measures them. */
 typedef struct pare_plan_costs {
     double entry; /* one cell of a list */

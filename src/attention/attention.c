@@ -16,7 +16,7 @@
 /* Enough tasks for a good balance on many cores, few enough that their buffers stay small. */
 #define TASKS_WANTED 64
 /* Where every part of the rows needs gradients of all keys and values of its own. */
-#define BACKWARD_TASKS_WANTED 16
+#define BACKWARD_TASKS_WANTED 8
 /* Fewer rows per task would spend more on packing keys and values than it gains. */
 #define TASK_ROWS_LEAST 48
 
@@ -269,34 +269,72 @@ static float *relative_sums_of(const backward_run *run, size_t head, size_t grou
     return run->relative + run->layout.relative_sum * index;
 }
 
-/* target = sum of `parts` rows, `step` floats apart. */
-static void store_sum(const float *rows, size_t parts, size_t step, size_t size,
-                      float *restrict target)
+/* The rows of one part. */
+static pri_range rows_of_part(const backward_run *run, const pri_sequence *sequence, size_t part)
 {
-    memcpy(target, rows, size * sizeof *target);
-    for (size_t p = 1; p < parts; p++)
-        for (size_t d = 0; d < size; d++)
-            target[d] += rows[p * step + d];
+    size_t first = part * run->cut.rows;
+    return (pri_range){first, pri_smaller(sequence->queries, first + run->cut.rows)};
 }
 
-/* Key and value gradients of one sequence and head from the sums of its parts. */
+/* The keys that these rows of a head may have cells with; sums of others are not even cleared. */
+static pri_range keys_met(const backward_run *run, size_t head, const pri_sequence *sequence,
+                          pri_range rows)
+{
+    const pare_plan *plan = run->call->plan;
+    if (rows.begin >= rows.end)
+        return (pri_range){0, 0};
+    pri_range keys = {pri_admissible(run->call, sequence, rows.begin).begin,
+                      pri_admissible(run->call, sequence, rows.end - 1).end};
+    if (!plan)
+        return keys;
+    size_t shift = pri_column_shift(&plan->geometry, sequence), begin = keys.end + shift, end = 0;
+    for (size_t block = rows.begin / PRI_BLOCK_ROWS; block * PRI_BLOCK_ROWS < rows.end; block++) {
+        pri_range tiles = plan->heads[head]->block_tiles[block];
+        if (tiles.begin == tiles.end)
+            continue;
+        begin = pri_smaller(begin, tiles.begin * PRI_TILE_COLUMNS);
+        end = pri_larger(end, tiles.end * PRI_TILE_COLUMNS);
+    }
+    keys.begin = pri_larger(keys.begin + shift, begin) - shift;
+    keys.end = pri_smaller(keys.end + shift, end);
+    keys.end = keys.end > keys.begin + shift ? keys.end - shift : keys.begin;
+    return keys;
+}
+
+/* Key (or value) gradients of one sequence and head: the sum of its parts, in their order. `sums`
+ * is that of part 0. */
+static void store_gradients(const backward_run *run, size_t head, const pri_sequence *sequence,
+                            const float *sums, pare_view_mutable gradient)
+{
+    size_t stride = run->shape->stride, size = run->call->head_size;
+    if (!gradient.data)
+        return;
+    pri_range keys = keys_met(run, head, sequence, rows_of_part(run, sequence, 0));
+    for (size_t key = 0; key < sequence->keys; key++) {
+        float *to = pri_at_mutable(gradient, sequence->first_key + key, head);
+        if (key >= keys.begin && key < keys.end)
+            memcpy(to, sums + key * stride, size * sizeof *to);
+        else
+            memset(to, 0, size * sizeof *to);
+    }
+    for (size_t part = 1; part < run->cut.parts; part++) {
+        keys = keys_met(run, head, sequence, rows_of_part(run, sequence, part));
+        for (size_t key = keys.begin; key < keys.end; key++) {
+            const float *restrict from = sums + part * run->layout.key_sums + key * stride;
+            float *restrict to = pri_at_mutable(gradient, sequence->first_key + key, head);
+            for (size_t d = 0; d < size; d++)
+                to[d] += from[d];
+        }
+    }
+}
+
 static void store_key_gradients(const backward_run *run, size_t head, size_t index,
                                 const float *sums)
 {
-    const pare_attention *call = run->call;
-    const pare_attention_gradient *gradient = run->gradient;
-    pri_sequence sequence = pri_sequence_at(call, index);
-    size_t stride = run->shape->stride, step = run->layout.key_sums;
-    const float *value_sums = sums + run->shape->longest * stride;
-    for (size_t key = 0; key < sequence.keys; key++) {
-        size_t token = sequence.first_key + key;
-        if (gradient->key.data)
-            store_sum(sums + key * stride, run->cut.parts, step, call->head_size,
-                      pri_at_mutable(gradient->key, token, head));
-        if (gradient->value.data)
-            store_sum(value_sums + key * stride, run->cut.parts, step, call->head_size,
-                      pri_at_mutable(gradient->value, token, head));
-    }
+    pri_sequence sequence = pri_sequence_at(run->call, index);
+    store_gradients(run, head, &sequence, sums, run->gradient->key);
+    store_gradients(run, head, &sequence, sums + run->shape->longest * run->shape->stride,
+                    run->gradient->value);
 }
 
 /* One (head, group, part): all sequences of the group, one after the other. */
@@ -320,10 +358,13 @@ static void run_backward_task(const backward_run *run, size_t index, int thread_
         task.key_sum = parts == 1 ? run->sums + run->layout.key_sums * (size_t)thread_index
                                   : key_sums_of(run, head, task.sequence, part);
         task.value_sum = task.key_sum + shape->longest * shape->stride;
-        memset(task.key_sum, 0, sequence.keys * shape->stride * sizeof(float));
-        memset(task.value_sum, 0, sequence.keys * shape->stride * sizeof(float));
-        task.first_row = part * run->cut.rows;
-        task.end_row = pri_smaller(sequence.queries, task.first_row + run->cut.rows);
+        pri_range rows = rows_of_part(run, &sequence, part);
+        pri_range keys = keys_met(run, head, &sequence, rows);
+        size_t bytes = (keys.end - keys.begin) * shape->stride * sizeof(float);
+        memset(task.key_sum + keys.begin * shape->stride, 0, bytes);
+        memset(task.value_sum + keys.begin * shape->stride, 0, bytes);
+        task.first_row = rows.begin;
+        task.end_row = rows.end;
         if (task.first_row < task.end_row)
             kernels_of(run->context)->backward(&task, thread);
         if (parts == 1)

@@ -56,9 +56,10 @@ static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri
 
 static void release_head(pri_head_plan *head)
 {
-    void *pieces[] = {head->bits,          head->uniform,     head->spans,     head->row_places,
-                      head->row_runs,      head->columns,     head->row_first, head->is_cell,
-                      head->column_places, head->column_runs, head->rows,      head->weights};
+    void *pieces[] = {head->block_tiles, head->bits,          head->uniform,     head->spans,
+                      head->row_places,  head->row_runs,      head->columns,     head->row_first,
+                      head->is_cell,     head->column_places, head->column_runs, head->rows,
+                      head->weights};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         pri_free(pieces[i]);
 }
@@ -76,9 +77,29 @@ static const pri_head_plan *find_equal(const pare_plan *plan, const pri_head_pla
     return NULL;
 }
 
+static void find_block_tiles(const pare_plan *plan, pri_head_plan *head)
+{
+    size_t words = plan->words_per_row;
+    for (size_t row = 0; row < plan->geometry.queries; row++) {
+        pri_range *tiles = &head->block_tiles[row / PRI_BLOCK_ROWS];
+        for (size_t tile = 0; tile < plan->tiles; tile++) {
+            const uint64_t *bits = head->bits + row * words + tile * 2;
+            if (!(bits[0] | bits[1]))
+                continue;
+            bool first = tiles->begin == tiles->end;
+            tiles->begin = first ? tile : pri_smaller(tiles->begin, tile);
+            tiles->end = pri_larger(tiles->end, tile + 1);
+        }
+    }
+}
+
 static pare_status compile_head(pare_plan *plan, const pare_plan_costs *costs, pri_head_plan *head)
 {
     uint64_t *listed;
+    head->block_tiles = pri_allocate_zero(plan->row_blocks, sizeof *head->block_tiles);
+    if (!head->block_tiles)
+        return PARE_ERROR_MEMORY;
+    find_block_tiles(plan, head);
     PRI_TRY(pri_plan_choose_spans(plan, costs, head, &listed));
     pare_status status = pri_plan_make_lists(plan, listed, head);
     pri_free(listed);
@@ -200,7 +221,8 @@ static size_t head_bytes(const pare_plan *plan, const pri_head_plan *head)
     pri_list_place row_end = head->row_places[places], column_end = head->column_places[places];
     size_t spans = head->spans ? plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles : 0;
     return queries * (plan->words_per_row * sizeof *head->bits + sizeof *head->uniform) +
-           spans * sizeof *head->spans + 2 * (places + 1) * sizeof *head->row_places +
+           spans * sizeof *head->spans + plan->row_blocks * sizeof *head->block_tiles +
+           2 * (places + 1) * sizeof *head->row_places +
            (row_end.run + (size_t)column_end.run) * sizeof(pri_run) +
            (queries + 1) * sizeof *head->row_first + row_end.entry * sizeof *head->columns +
            row_end.entry / 8 + column_end.entry * (sizeof *head->rows + sizeof *head->weights);

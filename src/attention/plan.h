@@ -46,11 +46,12 @@ typedef struct pri_list_place {
 
 /* The compiled mask of one head, or of several that keep the same cells. */
 typedef struct pri_head_plan {
-    uint64_t kept, listed; /* cells, all and those in lists */
-    uint64_t *bits;        /* (queries, words_per_row): bit c of a row is its column c */
-    uint8_t *uniform;      /* (queries): all scores of this row count as 0 */
-    bool has_uniform;      /* any row */
-    pri_span *spans;       /* (row blocks, PRI_BLOCK_GROUPS, tiles); NULL: none */
+    uint64_t kept, listed;  /* cells, all and those in lists */
+    uint64_t *bits;         /* (queries, words_per_row): bit c of a row is its column c */
+    uint8_t *uniform;       /* (queries): all scores of this row count as 0 */
+    bool has_uniform;       /* any row */
+    pri_range *block_tiles; /* (row blocks): the tiles that any row of the block keeps cells of */
+    pri_span *spans;        /* (row blocks, PRI_BLOCK_GROUPS, tiles); NULL: none */
 
     /* By row; an entry is the column in its tile. A forward pass has its weights in another order,
      * row by row, so that a softmax finds those of a row together: row r of the plan has those from

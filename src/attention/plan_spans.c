@@ -1,8 +1,9 @@
-/* Which cells are computed densely. In each group of rows and each tile of columns the best range of
- * columns is the one that saves most: a column of it saves its listed cells and costs a dense cell
- * per row, so the range is a maximal sum of consecutive numbers, which one pass finds (Kadane's
- * algorithm; Bentley, Programming Pearls, 1984). A head with both spans and lists packs its keys
- * twice, so that division is compared with lists alone and with spans around everything. */
+/* Which cells are computed densely. In each group of rows and each tile of columns the best range
+ * of columns is the one that saves most: a column of it saves its listed cells and costs a dense
+ * cell per row, so the range is a maximal sum of consecutive numbers, which one pass finds
+ * (Kadane's algorithm; Bentley, Programming Pearls, 1984). A head with both spans and lists packs
+ * its keys twice, so that division is compared with lists alone and with spans around everything.
+ */
 #include "attention/plan.h"
 
 #include <string.h>

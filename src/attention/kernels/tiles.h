@@ -137,8 +137,8 @@ static uint32_t lanes_within(pri_range cells, size_t t)
     return begin < end ? ((1u << (end - begin)) - 1u) << begin : 0;
 }
 
-/* Which lanes of the vector at t are cells of the row; `bits` are the plan's, NULL where the span is
- * complete. */
+/* Which lanes of the vector at t are cells of the row; `bits` are the plan's, NULL where the span
+ * is complete. */
 V_INLINE uint32_t present_lanes(const uint64_t *bits, tile_span span, pri_range cells, size_t t)
 {
     uint32_t lanes = lanes_within(cells, t);
