@@ -53,7 +53,8 @@ typedef enum pare_level { /* instruction-set levels of the kernels, slowest firs
 
 typedef struct pare_context_options {
     int threads;       /* 0: one per available core (or OMP_NUM_THREADS) */
-    const char *level; /* "x86-64-v3" and so on; NULL: the variable PARE_ISA, or else the best */
+    const char *level; /* "x86-64-v3" and so on; NULL: the variable PARE_ISA, which limits oneDNN
+                          in this process too, or else the best */
 } pare_context_options;
 
 /* `options` may be NULL. Fails with PARE_ERROR_ARGUMENT when the level is unknown or the CPU (or

@@ -146,7 +146,7 @@ pare_level pri_best_level(void)
 
 static pare_status choose_level(const char *name, pare_level *level)
 {
-    if (!name || !*name)
+    if (!name)
         name = getenv("PARE_ISA");
     *level = pri_best_level();
     if (!pare_level_supported(*level))
@@ -179,13 +179,15 @@ pare_status pare_context_create(const pare_context_options *options, pare_contex
     if (threads < 0 || threads > THREADS_MAX)
         return pri_fail(PARE_ERROR_ARGUMENT, "threads must be 1 to %d (0: all cores), not %d",
                         THREADS_MAX, threads);
+    const char *asked = options && options->level && *options->level ? options->level : NULL;
     pare_level level;
-    PRI_TRY(choose_level(options ? options->level : NULL, &level));
+    PRI_TRY(choose_level(asked, &level));
     pare_context *created = pri_allocate_zero(1, sizeof *created);
     if (!created)
         return PARE_ERROR_MEMORY;
     created->threads = threads ? threads : omp_get_max_threads();
     created->level = level;
+    created->level_from_variable = !asked && getenv("PARE_ISA");
     created->has_bf16 = level == PARE_LEVEL_X86_64_V4 && cpu_has_bf16();
     *context = created;
     return PARE_OK;

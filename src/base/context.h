@@ -6,6 +6,7 @@
 struct pare_context {
     int threads;
     pare_level level;
+    bool level_from_variable;            /* PARE_ISA, which libraries are to keep to as well */
     bool has_bf16;                       /* the CPU's AVX512-BF16, at a level that goes with it */
     double matrix_product_seconds;       /* spent in matrix products so far, for measurements */
     const struct pri_bf16_kernels *bf16; /* of matrix products; NULL: fp32 */
