@@ -6,7 +6,7 @@ OPTIONS ?=
 PEERS_OPTIONS ?=
 JOBS := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
-.PHONY: help build test demo bench bench-peers install sanitize fuzz coverage format check-format clean
+.PHONY: help build test test-arm demo bench bench-peers install sanitize fuzz coverage format check-format clean
 
 help:
 	@echo 'make demo      build, then train, prune and compare on real text; a few minutes'
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench     attention kernels: dense against masked'
 	@echo 'make bench-peers  attention beside PyTorch and others (downloads them); PEERS_OPTIONS'
 	@echo 'make install   into PREFIX (/usr/local); honours DESTDIR'
+	@echo 'make test-arm  libpare-attention for 64-bit ARM: cross build, tests under QEMU'
 	@echo 'make sanitize  the tests under the address and undefined-behaviour sanitizers'
 	@echo 'make fuzz      every file reader against libFuzzer, SECONDS_EACH=60 seconds each'
 	@echo 'make coverage  the tests with line coverage'
@@ -27,6 +28,9 @@ build:
 test: build
 	@tools/install-dependencies test
 	ctest --preset release -j $(JOBS)
+
+test-arm:
+	@tools/test-arm $(OPTIONS)
 
 demo:
 	@tools/demo

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SIZE = 32 }; /* floats of one head */
-
 static void check(pare_status status)
 {
     if (status == PARE_OK)
@@ -28,6 +26,7 @@ static void *allocate(size_t bytes) /* a workspace has to be aligned to 64 bytes
 static void run_layer(pare_context *context, const pare_geometry *g, const pare_plan *plan,
                       pare_observer *observer)
 {
+    enum { SIZE = 32 }; /* floats of one head */
     size_t width = g->heads * SIZE, rows = g->queries * width, columns = g->keys * width;
     size_t total = 4 * rows + 2 * columns + g->queries * g->heads;
     float *q = allocate(total * sizeof *q), *k = q + rows, *v = k + columns, *output = v + columns;
@@ -54,7 +53,8 @@ static void run_layer(pare_context *context, const pare_geometry *g, const pare_
         check(pare_attention_reference(&call, exact, NULL, NULL));
         check(pare_attention_reference_backward(&call, gradient.output_gradient, &exact_gradient));
         for (size_t i = 0; i < 2 * rows; i++) /* d_q lies behind output, as in exact */
-            largest = fmax(largest, fabs((double)output[i] - exact[i]));
+            if (fabs((double)output[i] - exact[i]) > largest)
+                largest = fabs((double)output[i] - exact[i]);
         printf("largest difference from the reference %.1e\n", largest);
         free(exact);
     }
