@@ -8,7 +8,16 @@
  *     a_ij = exp(s_ij) / sum over kept j' of exp(s_ij')        o_i = sum_j a_ij v_j
  *
  * Cells that are pruned or not admissible are absent: no constant stands in for them. A row without
- * any kept cell gives zero output, logsumexp -infinity and zero gradients. */
+ * any kept cell gives zero output, logsumexp -infinity and zero gradients.
+ *
+ * All data are fp32 in memory of the caller, which needs no alignment but that of a float; only the
+ * workspace does. What is written must not overlap what is read. Nothing is checked for NaN: it
+ * spreads as in any arithmetic. Whether a call is possible is checked before anything is written.
+ *
+ *     create a context, once
+ *     plan: pare_mask_plan of a mask from a file (pare/pruning.h), or pare_plan_create; once
+ *     workspace: pare_attention_workspace bytes for the largest call
+ *     pare_attention_forward, pare_attention_backward, as often as needed */
 #ifndef PARE_ATTENTION_H
 #define PARE_ATTENTION_H
 
@@ -19,7 +28,11 @@ extern "C" {
 #endif
 
 /* Where token t, head h starts: data + t * token_stride + h * head_stride; then head_size floats.
- */
+ * With H heads of size D:
+ *
+ *     (tokens, H, D)                        {data, H * D, D}
+ *     (H, tokens, D)                        {data, D, tokens * D}
+ *     the keys in (tokens, 3, H, D)         {data + H * D, 3 * H * D, D}, from one projection */
 typedef struct pare_view {
     const float *data;
     size_t token_stride, head_stride; /* in floats */
@@ -30,14 +43,16 @@ typedef struct pare_view_mutable {
     size_t token_stride, head_stride;
 } pare_view_mutable;
 
-/* Sequence n holds tokens offsets[n] .. offsets[n + 1] - 1; `offsets` has count + 1 entries. */
+/* Sequence n holds tokens offsets[n] .. offsets[n + 1] - 1 of the arrays; `offsets` has count + 1
+ * entries that do not decrease. B sequences of one length L: 0, L, 2 * L, ..., B * L. */
 typedef struct pare_ragged {
     const size_t *offsets;
     size_t count;
 } pare_ragged;
 
-/* Transformer-XL's relative positions (arXiv 1901.02860). table row delta, head h is W_r R_delta.
- * Distances beyond the table use its last row, which is what clamp_len asks for. */
+/* Transformer-XL's relative positions (arXiv 1901.02860). Row delta of the table, head h, is
+ * r_delta, that is W_r R_delta. Distances beyond the table use its last row, which is what
+ * clamp_len asks for. */
 typedef struct pare_relative {
     const float *content_bias;  /* u, (heads, head_size) */
     const float *position_bias; /* w, (heads, head_size) */
@@ -48,39 +63,45 @@ typedef struct pare_relative {
 typedef struct pare_plan pare_plan;         /* a compiled mask of one layer: below */
 typedef struct pare_observer pare_observer; /* collects probabilities: below */
 
-/* One attention call. Zero-initialise, then fill in. */
+/* One attention call. Zero-initialise, then fill in: what is left 0 or NULL is not used. */
 typedef struct pare_attention {
-    size_t heads, head_size; /* head_size 1 .. 256 */
-    float scale;             /* usually 1 / sqrt(head_size) */
-    pare_view query, key, value;
-    pare_view_mutable output;
-    pare_ragged queries, keys; /* equal counts */
-    bool causal;               /* admissible iff delta >= 0 (the last query sees the last key) */
-    size_t window;             /* causal only: admissible iff delta < window; 0: no limit */
+    size_t heads, head_size;       /* of queries, keys and values alike; head_size 1 .. 256 */
+    float scale;                   /* usually 1 / sqrt(head_size) */
+    pare_view query, key, value;   /* in */
+    pare_view_mutable output;      /* out; in for backward */
+    pare_ragged queries, keys;     /* equal counts; key's tokens are value's, too */
+    bool causal;                   /* admissible iff delta >= 0; needs K >= Q in each sequence, so
+                                      that the last query sees the last key */
+    size_t window;                 /* causal only: admissible iff delta < window; 0: no limit */
     const pare_relative *relative; /* NULL: none; requires causal */
     const pare_plan *plan;         /* NULL: dense */
-    float *logsumexp;        /* (query tokens, heads); required for backward, else may be NULL */
-    float dropout;           /* probability of dropping a_ij (scaled by 1 / (1 - dropout)) */
-    uint64_t dropout_key;    /* the same key gives the same cells in forward and backward */
-    pare_observer *observer; /* NULL: none. Sees a_ij before dropout. */
+    float *logsumexp;              /* (query tokens, heads), out: natural logarithm of the sum of
+                                      exp(s_ij); needed by backward, otherwise it may be NULL */
+    float dropout;                 /* probability, 0 <= dropout < 1, of dropping a_ij; what stays
+                                      is scaled by 1 / (1 - dropout) */
+    uint64_t dropout_key;          /* the same key gives the same cells in forward and backward */
+    pare_observer *observer;       /* NULL: none. Forward shows it a_ij before dropout. */
 } pare_attention;
 
-/* What backward writes. Every pointer may be NULL when that gradient is not wanted. Query, key and
- * value gradients are overwritten; the three of the relative form are added to (they are sums over
- * sequences and calls). */
+/* What backward writes. Every pointer but output_gradient's may be NULL: that gradient is not
+ * wanted. Query, key and value gradients are overwritten; the three of the relative form are added
+ * to (they are sums over sequences and calls), so zero them first. */
 typedef struct pare_attention_gradient {
-    pare_view output_gradient; /* in */
-    pare_view_mutable query, key, value;
+    pare_view output_gradient;           /* in, shaped like output */
+    pare_view_mutable query, key, value; /* shaped like the inputs; any strides */
     float *content_bias, *position_bias; /* (heads, head_size) */
-    pare_view_mutable table;
+    pare_view_mutable table;             /* (distances, heads, head_size) */
 } pare_attention_gradient;
 
 /* Bytes of scratch the two calls need for these shapes at the context's thread count. Reads the
- * offsets, which must be those of a valid call. */
+ * offsets, which must be those of a valid call. Nothing is kept there from one call to the next, so
+ * one workspace, of the largest size, serves all calls that do not run at the same time. */
 PARE_API size_t pare_attention_workspace(const pare_context *context, const pare_attention *call);
 
-/* `workspace` must be 64-byte aligned. Both calls are bitwise reproducible for any number of
- * threads at one level. The observer, when given, is updated in a fixed order too. */
+/* Writes output, logsumexp and what the observer collects. `workspace` must be 64-byte aligned.
+ * Both calls are bitwise reproducible for any number of threads at one level, the observer
+ * included. Impossible shapes, combinations and plans are PARE_ERROR_ARGUMENT; neither call
+ * allocates. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_forward(pare_context *context,
                                                             const pare_attention *call,
                                                             void *workspace);
@@ -91,22 +112,23 @@ pare_attention_backward(pare_context *context, const pare_attention *call,
 
 /* ---- Plans ------------------------------------------------------------------------------------
  * A plan is the cells one layer keeps, compiled for the kernels; it is derived from a mask (see
- * pare/pruning.h) and never saved. Geometry: `queries` rows, and `memory + queries` columns for a
- * causal layer (memory may be 0) or `keys` columns otherwise.
+ * pare/pruning.h) and never saved. It never changes: calls in many threads may share it. Geometry:
+ * `queries` rows, and `memory + queries` columns for a causal layer (memory may be 0) or `keys`
+ * columns otherwise.
  *
  * Alignment. Causal: a call with Q <= queries and K - Q <= memory keys before its first query uses
  * rows 0 .. Q - 1 and, for key j, column j + memory - (K - Q): distances stay true, whatever the
  * memory holds. Not causal: row i and column j as they are, Q <= queries, K <= keys. Anything
- * larger is PARE_ERROR_ARGUMENT. */
+ * larger, and another number of heads or another `causal`, is PARE_ERROR_ARGUMENT. */
 typedef struct pare_plan_geometry {
-    size_t heads, queries, keys; /* keys includes memory */
+    size_t heads, queries, keys; /* at most 65536 queries and keys; keys includes memory */
     bool causal;
 } pare_plan_geometry;
 
-/* kept(user, head, row, fill) sets fill[0 .. keys) to 1 for kept cells, 0 for others, or 2 in every
- * kept cell of a row that is to attend uniformly (all its scores count as 0;
+/* kept(user, head, row, fill) sets all of fill[0 .. keys) to 1 for kept cells, 0 for others, or 2
+ * in every kept cell of a row that is to attend uniformly (all its scores count as 0;
  * PARE_EMPTY_ROW_UNIFORM). Cells that are not admissible may be given either way. Called head by
- * head, row by row. */
+ * head, row by row, by pare_plan_create in the caller's thread; `user` is passed through. */
 typedef void (*pare_plan_row)(void *user, size_t head, size_t row, uint8_t *fill);
 
 PARE_API PARE_MUST_CHECK pare_status pare_plan_create(const pare_plan_geometry *geometry,
@@ -157,15 +179,17 @@ struct pare_observer {
 
 /* ---- Reference --------------------------------------------------------------------------------
  * The formulas above in fp64, cell by cell, slow on purpose: the oracle of every fast path and the
- * text to read first. `probabilities`, when not NULL, receives (heads, Q, K) of the only sequence.
- */
+ * text to read first (src/attention/reference.c). The same call, with its plan and dropout, but
+ * `output` and `logsumexp` of the call are not touched. Writes `output` (query tokens, heads,
+ * head_size) and, when not NULL, `logsumexp` (query tokens, heads) and `probabilities` (heads, Q,
+ * K) of the only sequence. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_reference(const pare_attention *call,
                                                               double *output, double *logsumexp,
                                                               double *probabilities);
 typedef struct pare_attention_reference_gradient {
-    double *query, *key, *value; /* (tokens, heads, head_size) */
-    double *content_bias, *position_bias,
-        *table; /* (heads, head_size) twice, (distances, heads, head_size) */
+    double *query, *key, *value;          /* (tokens, heads, head_size) */
+    double *content_bias, *position_bias; /* (heads, head_size) */
+    double *table;                        /* (distances, heads, head_size) */
 } pare_attention_reference_gradient;
 /* Overwrites what is not NULL. */
 PARE_API PARE_MUST_CHECK pare_status

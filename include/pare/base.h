@@ -1,4 +1,12 @@
-/* Status codes, the context every call runs in, interruption and progress: what all rooms share. */
+/* Status codes, the context every call runs in, interruption and progress: what all rooms share.
+ *
+ * Conventions of all headers. A function that can fail returns a pare_status and leaves a sentence
+ * in pare_error_message; what it was to make is then NULL, a file it was to write is as it was.
+ * pare_X_create, _load and the like make an object that pare_X_destroy releases. Arrays and strings
+ * handed in are used during the call and stay the caller's; where an object keeps one, its comment
+ * says "borrows". Strings handed out belong to the library. Shapes are written (slowest, ...,
+ * fastest), indices count from 0 and must lie inside. Objects that nothing changes (const pointers:
+ * plans, masks) may be used by many threads at once, all others by one at a time. */
 #ifndef PARE_BASE_H
 #define PARE_BASE_H
 
@@ -32,33 +40,35 @@ typedef enum pare_status {
     PARE_ERROR_INTERRUPTED = 130
 } pare_status;
 
-/* One sentence on the last failure in this thread: what is wrong and what to do about it. Never
- * NULL; valid until the next failing call of this thread. */
+/* One line on the last failure in this thread: what is wrong and what to do about it. Never NULL;
+ * empty before the first failure; valid until the next failing call of this thread. */
 PARE_API const char *pare_error_message(void);
 
 /* ---- Context ----------------------------------------------------------------------------------
  * A context fixes the number of threads and the instruction-set level. Calls that compute take one.
  * It may be used by one thread at a time; the library makes its own OpenMP threads inside a call.
- */
+ * A program whose own threads compute makes a context for each. */
 typedef struct pare_context pare_context;
 
-typedef enum pare_level { /* instruction-set levels of the kernels, slowest first */
-                          PARE_LEVEL_PORTABLE,
-                          PARE_LEVEL_NEON,
-                          PARE_LEVEL_X86_64_V2,
-                          PARE_LEVEL_X86_64_V3,
-                          PARE_LEVEL_X86_64_V4,
-                          PARE_LEVEL_COUNT
+/* Instruction-set levels of the kernels, slowest first. */
+typedef enum pare_level {
+    PARE_LEVEL_PORTABLE,
+    PARE_LEVEL_NEON,
+    PARE_LEVEL_X86_64_V2,
+    PARE_LEVEL_X86_64_V3,
+    PARE_LEVEL_X86_64_V4,
+    PARE_LEVEL_COUNT
 } pare_level;
 
 typedef struct pare_context_options {
-    int threads;       /* 0: one per available core (or OMP_NUM_THREADS) */
+    int threads;       /* at most 1024; 0: one per available core (or OMP_NUM_THREADS) */
     const char *level; /* "x86-64-v3" and so on; NULL: the variable PARE_ISA, which limits oneDNN
                           in this process too, or else the best */
 } pare_context_options;
 
 /* `options` may be NULL. Fails with PARE_ERROR_ARGUMENT when the level is unknown or the CPU (or
- * the operating system, which must save the registers) does not have it. This is the only call that
+ * the operating system, which must save the registers) does not have it, and with
+ * PARE_ERROR_UNSUPPORTED when this build has no level for this CPU. This is the only call that
  * reads the environment. */
 PARE_API PARE_MUST_CHECK pare_status pare_context_create(const pare_context_options *options,
                                                          pare_context **context);

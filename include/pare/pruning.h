@@ -1,4 +1,13 @@
-/* Attention Pruning (arXiv 2012.02030): average attention -> fixed mask -> plan. */
+/* Attention Pruning (arXiv 2012.02030): average attention -> fixed mask -> plan.
+ *
+ *     pare_average_create         of the model's geometry
+ *     pare_average_observer       into every layer's calls of pare/attention.h, over a data set
+ *     pare_average_add_examples   after each batch
+ *     pare_mask_create            prunes the smallest p% of the cells; pare_mask_save, _load
+ *     pare_mask_plan              once per layer: what attention calls take
+ *
+ * Files are safetensors, described in docs/mask-format.md. Loading checks everything a file says;
+ * what does not hold is PARE_ERROR_FORMAT. Saving replaces a file as a whole or leaves it alone. */
 #ifndef PARE_PRUNING_H
 #define PARE_PRUNING_H
 
@@ -15,13 +24,14 @@ typedef enum pare_geometry_kind {
     PARE_GEOMETRY_DISTANCE /* causal only: one bit per head and distance; serves any shape */
 } pare_geometry_kind;
 
+/* Rows and columns are those of a plan (pare/attention.h): with `causal`, row i stands for the i-th
+ * query of a segment and column j for the key at distance i + memory - j from it. */
 typedef struct pare_geometry {
     pare_geometry_kind kind;
-    size_t layers, heads;
-    size_t queries,
-        keys; /* the observed shape; keys includes memory = keys - queries when causal */
+    size_t layers, heads; /* of the model */
+    size_t queries, keys; /* the observed shape; when causal, keys = memory + queries */
     bool causal;
-    size_t window; /* causal same_length window, 0: none */
+    size_t window; /* causal only: keys at this distance and beyond do not count; 0: all do */
 } pare_geometry;
 
 /* ---- Average ----------------------------------------------------------------------------------
@@ -35,10 +45,12 @@ PARE_API const pare_geometry *pare_average_geometry(const pare_average *average)
 /* The observer to hand to layer `layer`'s attention calls. Only layer 0's counts cells (all layers
  * see the same sequences). Borrows from the average. */
 PARE_API pare_observer pare_average_observer(pare_average *average, size_t layer);
-/* Adds the number of examples (sequences) seen; the denominator of the mass average. */
+/* Adds the number of examples (sequences) whose attention the observers were shown; it is the
+ * denominator of the mass average. */
 PARE_API void pare_average_add_examples(pare_average *average, uint64_t examples);
 PARE_API uint64_t pare_average_examples(const pare_average *average);
-/* Provenance, copied into masks. Names are cut after 63 bytes; what is not UTF-8 becomes '?'. */
+/* Provenance, copied into masks: a name and a hash of the data, for people and for comparing. Names
+ * are cut after 63 bytes; what is not UTF-8 becomes '?'. */
 PARE_API uint64_t pare_average_corpus_hash(const pare_average *average);
 PARE_API void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash);
 /* Adds sums, counts and examples; both need the same geometry. */
@@ -79,20 +91,19 @@ PARE_API double pare_average_at_distance(const pare_average *average, pare_avera
  * prunes as many; it nests too. All layers and heads of one mask have one geometry. */
 typedef struct pare_mask pare_mask;
 
-typedef enum pare_scope {                   /* over what the smallest p% are taken */
-                          PARE_SCOPE_LAYER, /* default: all heads of a layer pooled, as in the paper
-                                             */
-                          PARE_SCOPE_HEAD,
-                          PARE_SCOPE_ROW, /* equal keys per query (cell geometry) */
-                          PARE_SCOPE_MODEL
+/* Over what the smallest p% are taken. */
+typedef enum pare_scope {
+    PARE_SCOPE_LAYER, /* default: all heads of a layer pooled, as in the paper */
+    PARE_SCOPE_HEAD,
+    PARE_SCOPE_ROW, /* equal keys per query (cell geometry) */
+    PARE_SCOPE_MODEL
 } pare_scope;
 
-typedef enum pare_empty_row { /* rows in which every cell would be pruned */
-                              PARE_EMPTY_ROW_KEEP_ONE, /* default: the strongest admissible cell of
-                                                          the row stays */
-                              PARE_EMPTY_ROW_ZERO,     /* zero output and gradient */
-                              PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys:
-                                                          `compat-uniform` */
+/* Rows in which every cell would be pruned. */
+typedef enum pare_empty_row {
+    PARE_EMPTY_ROW_KEEP_ONE, /* default: the strongest admissible cell of the row stays */
+    PARE_EMPTY_ROW_ZERO,     /* zero output and gradient */
+    PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys: `compat-uniform` */
 } pare_empty_row;
 /* Keep-one acts on the observed shape: with less memory at run time a row may still be empty, and
  * then gives zero. In distance geometry the strongest of the distances that the first observed row
@@ -107,17 +118,20 @@ typedef enum pare_method {
                            still kept); ties all pruned. Cell geometry and scope layer only. */
 } pare_method;
 
+/* Zero-initialise, then fill in: zeros are the defaults. */
 typedef struct pare_prune_options {
     pare_method method;
     pare_geometry_kind geometry;
     pare_average_kind average;
     pare_scope scope;
     pare_empty_row empty_row;
-    double percent;                 /* of admissible observed cells; `compat`: of the rectangle */
+    double percent;                 /* 0 .. 100, of admissible observed cells; `compat`: of the
+                                       rectangle */
     uint64_t seed;                  /* random only */
     const uint8_t *layers_to_prune; /* (layers), 1 = prune; NULL: all */
 } pare_prune_options;
 
+/* Reads the average and keeps nothing of it. */
 PARE_API PARE_MUST_CHECK pare_status pare_mask_create(const pare_average *average,
                                                       const pare_prune_options *options,
                                                       pare_mask **mask);
