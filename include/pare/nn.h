@@ -62,6 +62,10 @@ typedef enum pare_activation {
 /* (n, in) x weight (out, in), bias (1, out) or NULL -> (n, out) */
 PARE_API pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tensor *weight,
                                   pare_tensor *bias, pare_activation activation);
+/* pare_dropout(pare_linear(...)), in one pass over the result. */
+PARE_API pare_tensor *pare_linear_dropped(pare_tape *tape, pare_tensor *input, pare_tensor *weight,
+                                          pare_tensor *bias, pare_activation activation,
+                                          float probability);
 /* weight (V, d), ids[n] < V -> (n, d), each row times `scale` */
 PARE_API pare_tensor *pare_embedding(pare_tape *tape, pare_tensor *weight, const uint32_t *ids,
                                      size_t count, float scale);

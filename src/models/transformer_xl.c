@@ -125,8 +125,9 @@ static pare_tensor *feed_forward_block(const forward_pass *pass, size_t index, p
     pare_tensor *gain = layer->feed_forward_gain, *bias = layer->feed_forward_bias;
     bool pre_norm = pass->model->config.pre_norm;
     pare_tensor *input = pre_norm ? normalise(pass, h, gain, bias) : h;
-    pare_tensor *inner = drop(pass, pare_linear(pass->tape, input, layer->inner_weight,
-                                                layer->inner_bias, PARE_ACTIVATION_RELU));
+    pare_tensor *inner =
+        pare_linear_dropped(pass->tape, input, layer->inner_weight, layer->inner_bias,
+                            PARE_ACTIVATION_RELU, pass->model->config.dropout);
     pare_tensor *sum = add_dropped(pass, h,
                                    pare_linear(pass->tape, inner, layer->outer_weight,
                                                layer->outer_bias, PARE_ACTIVATION_NONE));

@@ -24,8 +24,8 @@ typedef struct pri_nn_kernels {
     void (*layer_norm_gradient)(size_t rows, size_t columns, const float *x, const float *gain,
                                 const float *mean, const float *inverse_deviation, const float *dy,
                                 float beta, float *dx, float *gain_sums, float *bias_sums);
-    /* y = x / (1 - probability) where kept, else 0, plus `added`, which may be y, or NULL for none.
-     * `row_key` is the row's own. */
+    /* y = x / (1 - probability) where kept, else 0, plus `added`, or NULL for none. `row_key` is
+     * the row's own. y may be x, or `added`. */
     void (*dropout)(size_t columns, uint64_t row_key, float probability, const float *x,
                     const float *added, float *y);
     void (*add)(size_t count, const float *a, const float *b, float *sum);

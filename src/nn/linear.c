@@ -1,4 +1,5 @@
-/* Linear layers: one matrix product, then bias and activation in one pass over the result. */
+/* Linear layers: one matrix product, then bias, activation and dropout in one pass over the result.
+ */
 #include "nn/tape.h"
 
 typedef struct linear_record {
@@ -6,29 +7,36 @@ typedef struct linear_record {
     pare_tensor *input, *weight, *bias;
     pare_activation activation;
     float *before; /* input of GELU, in training */
+    pri_dropping dropping;
 } linear_record;
 
-static void apply_activation(const pare_tape *tape, const linear_record *record)
+static void finish_output(const pare_tape *tape, const linear_record *record)
 {
     const pare_tensor *output = record->base.output;
     const float *bias = record->bias ? record->bias->value : NULL;
-    if (!bias && record->activation == PARE_ACTIVATION_NONE)
+    bool dropped = record->dropping.probability > 0.0f;
+    if (!bias && record->activation == PARE_ACTIVATION_NONE && !dropped)
         return;
     size_t columns = output->columns, rows = pri_block_rows(columns);
     size_t blocks = pri_divide_up(output->rows, rows);
 #pragma omp parallel for num_threads(pri_threads(tape->context, blocks)) schedule(static)
     for (size_t i = 0; i < blocks; i++) {
-        size_t begin = i * rows;
-        tape->kernels->bias_activation(pri_smaller(output->rows - begin, rows), columns, bias,
-                                       record->activation, output->value + begin * columns,
+        size_t begin = i * rows, count = pri_smaller(output->rows - begin, rows);
+        float *value = output->value + begin * columns;
+        tape->kernels->bias_activation(count, columns, bias, record->activation, value,
                                        record->before ? record->before + begin * columns : NULL);
+        if (dropped)
+            pri_drop_rows(tape, record->dropping, begin, count, columns, value, NULL, value);
     }
 }
 
-/* The result's gradient is turned into that of the product in place: nobody reads it afterwards. */
-static void differentiate_activation(const pare_tape *tape, const linear_record *record)
+/* The result's gradient is turned into that of the product in place: nobody reads it afterwards.
+ * RELU's derivative may be taken from the dropped output, which is 0 where dropout makes the
+ * gradient 0 anyway. */
+static void differentiate_output(const pare_tape *tape, const linear_record *record)
 {
-    if (record->activation == PARE_ACTIVATION_NONE)
+    bool dropped = record->dropping.probability > 0.0f;
+    if (record->activation == PARE_ACTIVATION_NONE && !dropped)
         return;
     const pare_tensor *output = record->base.output;
     const float *saved = record->before ? record->before : output->value;
@@ -36,10 +44,12 @@ static void differentiate_activation(const pare_tape *tape, const linear_record 
     size_t blocks = pri_divide_up(output->rows, rows);
 #pragma omp parallel for num_threads(pri_threads(tape->context, blocks)) schedule(static)
     for (size_t i = 0; i < blocks; i++) {
-        size_t begin = i * rows;
-        tape->kernels->activation_gradient(pri_smaller(output->rows - begin, rows) * columns,
-                                           record->activation, saved + begin * columns,
-                                           output->gradient + begin * columns);
+        size_t begin = i * rows, count = pri_smaller(output->rows - begin, rows);
+        float *gradient = output->gradient + begin * columns;
+        if (dropped)
+            pri_drop_rows(tape, record->dropping, begin, count, columns, gradient, NULL, gradient);
+        tape->kernels->activation_gradient(count * columns, record->activation,
+                                           saved + begin * columns, gradient);
     }
 }
 
@@ -48,7 +58,7 @@ static pare_status linear_backward(pare_tape *tape, pri_record *base)
     linear_record *record = (linear_record *)base;
     pare_tensor *input = record->input, *weight = record->weight, *bias = record->bias;
     size_t rows = input->rows, in = input->columns, out = weight->rows;
-    differentiate_activation(tape, record);
+    differentiate_output(tape, record);
     const float *gradient = base->output->gradient;
     float beta;
     if (pri_wants_gradient(bias)) {
@@ -86,9 +96,20 @@ static pare_status check(const pare_tensor *input, const pare_tensor *weight,
 pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tensor *weight,
                          pare_tensor *bias, pare_activation activation)
 {
+    return pare_linear_dropped(tape, input, weight, bias, activation, 0.0f);
+}
+
+pare_tensor *pare_linear_dropped(pare_tape *tape, pare_tensor *input, pare_tensor *weight,
+                                 pare_tensor *bias, pare_activation activation, float probability)
+{
     if (!pri_tape_ready(tape, input && weight))
         return NULL;
+    /* The derivative of TANH needs the output as it was before. */
+    if (activation == PARE_ACTIVATION_TANH && probability != 0.0f)
+        return pare_dropout(tape, pare_linear(tape, input, weight, bias, activation), probability);
     pare_status status = check(input, weight, bias);
+    if (status == PARE_OK)
+        status = pri_dropping_check(probability);
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
     bool wants_gradient =
@@ -110,6 +131,7 @@ pare_tensor *pare_linear(pare_tape *tape, pare_tensor *input, pare_tensor *weigh
                                  weight->value, in, 0.0f, output->value, out);
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
-    apply_activation(tape, record);
+    record->dropping = pri_dropping_begin(tape, probability);
+    finish_output(tape, record);
     return output;
 }

@@ -65,6 +65,19 @@ pare_status pri_gradient_begin_zero(pare_tape *tape, pare_tensor *tensor);
 void pri_gradient_hand_over(const pare_tape *tape, pare_tensor *output, pare_tensor *input);
 pare_status pri_check_same_shape(const pare_tensor *a, const pare_tensor *b);
 
+/* Which elements an operator drops, and the check of the probability (dropout.c). */
+typedef struct pri_dropping {
+    float probability; /* 0: none are dropped */
+    uint64_t key;
+} pri_dropping;
+pare_status pri_dropping_check(float probability);
+/* In training and with a probability above 0, of a new key; otherwise nothing is dropped. */
+pri_dropping pri_dropping_begin(pare_tape *tape, float probability);
+/* y = dropped x + added, which may be y, or NULL for none; `begin` is the number of the first row.
+ */
+void pri_drop_rows(const pare_tape *tape, pri_dropping dropping, size_t begin, size_t rows,
+                   size_t columns, const float *x, const float *added, float *y);
+
 /* ---- Sharing work: partitions depend on shapes only ---- */
 
 /* Rows that make a piece of work worth handing out. */

@@ -227,6 +227,64 @@ static void test_add_dropped_without_dropping(void **state)
     pare_context_destroy(context);
 }
 
+enum { LINEAR_ROWS = 90, LINEAR_IN = 7, LINEAR_OUT = 133 };
+
+typedef struct dropped_linear {
+    float value[LINEAR_ROWS * LINEAR_OUT]; /* and gradients: */
+    float input[LINEAR_ROWS * LINEAR_IN], weight[LINEAR_OUT * LINEAR_IN], bias[LINEAR_OUT];
+} dropped_linear;
+
+static pare_tensor random_parameter(size_t rows, size_t columns, float *value, float *gradient,
+                                    uint64_t key)
+{
+    for (size_t i = 0; i < rows * columns; i++)
+        value[i] = check_random(key, i);
+    return (pare_tensor){.rows = rows, .columns = columns, .value = value, .gradient = gradient};
+}
+
+static void linear_dropped(int threads, bool fused, bool training, pare_activation activation,
+                           dropped_linear *result)
+{
+    static float values[3][LINEAR_ROWS * LINEAR_OUT];
+    memset(result, 0, sizeof *result);
+    pare_tensor input = random_parameter(LINEAR_ROWS, LINEAR_IN, values[0], result->input, 1);
+    pare_tensor weight = random_parameter(LINEAR_OUT, LINEAR_IN, values[1], result->weight, 2);
+    pare_tensor bias = random_parameter(1, LINEAR_OUT, values[2], result->bias, 3);
+    pare_context *context = check_best_context(threads);
+    pare_tape *tape;
+    assert_int_equal(pare_tape_create(context, &tape), PARE_OK);
+    pare_tape_begin(tape, training, 3);
+    pare_tensor *output =
+        fused ? pare_linear_dropped(tape, &input, &weight, &bias, activation, 0.4f)
+              : pare_dropout(tape, pare_linear(tape, &input, &weight, &bias, activation), 0.4f);
+    assert_non_null(output);
+    memcpy(result->value, output->value, sizeof result->value);
+    if (training)
+        assert_int_equal(pare_tape_backward(tape, check_weighted_sum(tape, output, 5), 1.0f),
+                         PARE_OK);
+    pare_tape_destroy(tape);
+    pare_context_destroy(context);
+}
+
+static void test_linear_dropped(void **state)
+{
+    (void)state;
+    static dropped_linear one, other;
+    for (int activation = PARE_ACTIVATION_NONE; activation <= PARE_ACTIVATION_TANH; activation++)
+        for (int training = 0; training < 2; training++) {
+            pare_activation chosen = (pare_activation)activation;
+            linear_dropped(1, false, training, chosen, &other);
+            linear_dropped(1, true, training, chosen, &one);
+            const float *a = (const float *)&one, *b = (const float *)&other;
+            for (size_t i = 0; i < sizeof one / sizeof *a; i++)
+                assert_true(fabsf(a[i] - b[i]) <= 1e-5f * (1.0f + fabsf(b[i])));
+            for (int threads = 2; threads <= CHECK_THREADS_MAX; threads++) {
+                linear_dropped(threads, true, training, chosen, &other);
+                assert_memory_equal(&one, &other, sizeof one);
+            }
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_passes_through),
         cmocka_unit_test(test_add_dropped),
         cmocka_unit_test(test_add_dropped_without_dropping),
+        cmocka_unit_test(test_linear_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

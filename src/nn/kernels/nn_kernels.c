@@ -232,7 +232,7 @@ static inline uint32_t column_bits(uint32_t column, uint32_t low, uint32_t high)
     return x;
 }
 
-static void dropout(size_t columns, uint64_t row_key, float probability, const float *restrict x,
+static void dropout(size_t columns, uint64_t row_key, float probability, const float *x,
                     const float *added, float *y)
 {
     uint32_t low = (uint32_t)row_key, high = (uint32_t)(row_key >> 32);
