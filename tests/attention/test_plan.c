@@ -155,7 +155,8 @@ static void test_every_cell_once(void **state)
         }
 }
 
-/* Spans where cells cluster, lists where they do not. */
+/* Spans where cells cluster, lists where they do not. Where exactly the one begins follows the
+ * costs of a level, so these are given here, whatever this CPU's best level is. */
 static void test_formats_follow_the_pattern(void **state)
 {
     (void)state;
@@ -173,6 +174,10 @@ static void test_formats_follow_the_pattern(void **state)
                                           .density = cases[i].density,
                                           .band = cases[i].band,
                                           .seed = 4});
+        pare_plan_destroy(c.plan);
+        assert_int_equal(pare_plan_create_for(pare_plan_default_costs(PARE_LEVEL_X86_64_V4),
+                                              &c.geometry, plan_row_from_mask, &c, &c.plan),
+                         PARE_OK);
         pare_plan_summary summary = pare_plan_summarise(c.plan);
         double listed = (double)summary.listed / (double)summary.kept;
         assert_true(listed >= cases[i].listed_least && listed <= cases[i].listed_most);
