@@ -76,6 +76,7 @@ static pri_shape shape_of(const pare_attention *call, bool backward)
     }
     const pare_plan *plan = call->plan;
     shape.tiles = plan ? plan->tiles : pri_divide_up(shape.longest, PRI_TILE_COLUMNS);
+    shape.list_size = plan ? plan->list_size : PRI_LIST_SIZE_LEAST;
     shape.longest_block = plan ? plan->longest_block : 0;
     shape.longest_tile = plan ? plan->longest_tile : 0;
     shape.spans = !plan || plan->has_spans;
@@ -94,7 +95,7 @@ static partition cut_rows(const pare_attention *call, const pri_shape *shape, si
     size_t parts = pri_divide_up(tasks, pri_larger(1, heads * sequences));
     size_t rows = pri_larger(TASK_ROWS_LEAST, pri_divide_up(shape->longest_queries, parts));
     if (call->plan)
-        rows = pri_round_up(rows, PRI_BLOCK_ROWS);
+        rows = pri_round_up(rows, call->plan->list_size);
     return (partition){sequences, pri_larger(1, pri_divide_up(shape->longest_queries, rows)), rows};
 }
 
@@ -201,8 +202,8 @@ static void count_cells(const pare_attention *call)
 static void run_observe(const pare_context *context, const pare_attention *call,
                         const pri_shape *shape, const workspace_layout *layout, float *workspace)
 {
-    size_t parts = pri_divide_up(shape->longest_queries, PRI_BLOCK_ROWS),
-           tasks = call->heads * parts;
+    size_t rows = shape->list_size, parts = pri_divide_up(shape->longest_queries, rows);
+    size_t tasks = call->heads * parts;
     int threads = pare_context_threads(context);
 #pragma omp parallel num_threads(threads)
     {
@@ -210,13 +211,11 @@ static void run_observe(const pare_context *context, const pare_attention *call,
         thread.scratch = workspace + (size_t)omp_get_thread_num() * layout->thread;
 #pragma omp for schedule(dynamic, 1)
         for (size_t i = 0; i < tasks; i++) {
-            pri_task task = {.call = call,
-                             .shape = shape,
-                             .head = i / parts,
-                             .first_row = i % parts * PRI_BLOCK_ROWS};
+            pri_task task = {
+                .call = call, .shape = shape, .head = i / parts, .first_row = i % parts * rows};
             for (; task.sequence < call->queries.count; task.sequence++) {
                 size_t queries = pri_sequence_at(call, task.sequence).queries;
-                task.end_row = pri_smaller(queries, task.first_row + PRI_BLOCK_ROWS);
+                task.end_row = pri_smaller(queries, task.first_row + rows);
                 if (task.first_row < task.end_row)
                     kernels_of(context)->observe(&task, &thread);
             }

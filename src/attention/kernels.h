@@ -15,6 +15,7 @@ typedef struct pri_shape {
     size_t head_size, stride;           /* stride: head_size padded */
     size_t longest_queries, longest;    /* over all sequences; longest: keys */
     size_t tiles;                       /* of PRI_TILE_COLUMNS columns */
+    size_t list_size;                   /* of the plan; the least without one */
     size_t longest_block, longest_tile; /* list entries of a plan's fullest ones */
     bool relative, backward;
     bool spans, lists; /* whether any head computes densely; whether any has listed cells */

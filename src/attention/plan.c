@@ -20,6 +20,9 @@ static const pare_plan_costs default_costs[PARE_LEVEL_COUNT] = {
     [PARE_LEVEL_X86_64_V4] = {.entry = 1.3, .run = 6, .span = 40, .key = 11},
 };
 
+/* Runs of fewer cells cost more than the near cache saves (docs/kernels.md). */
+#define RUN_CELLS_LEAST 8
+
 static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
 {
     const size_t limit = UINT16_MAX + 1u;
@@ -106,20 +109,21 @@ static pare_status compile_head(pare_plan *plan, const pare_plan_costs *costs, p
     PRI_TRY(status);
     plan->has_spans |= head->spans != NULL;
     plan->has_lists |= head->listed > 0;
-    for (size_t block = 0; block < plan->row_blocks; block++) {
-        size_t first = block * PRI_BLOCK_ROWS;
-        size_t last = pri_smaller(first + PRI_BLOCK_ROWS, plan->geometry.queries);
+    for (size_t block = 0; block < plan->list_blocks; block++) {
+        size_t first = block * plan->list_size;
+        size_t last = pri_smaller(first + plan->list_size, plan->geometry.queries);
         size_t entries = head->row_first[last] - head->row_first[first];
         plan->longest_block = pri_larger(plan->longest_block, entries);
     }
-    for (size_t i = 0; i < plan->row_blocks * plan->tiles; i++)
+    for (size_t i = 0; i < plan->list_blocks * plan->list_tiles; i++)
         plan->longest_tile = pri_larger(plan->longest_tile,
                                         head->row_places[i + 1].entry - head->row_places[i].entry);
     return PARE_OK;
 }
 
-static pare_status add_head(pare_plan *plan, const pare_plan_costs *costs, size_t index,
-                            pare_plan_row kept, void *user, uint8_t *fill)
+/* Reads the bits of one head, unless one before it has the same. */
+static pare_status read_head(pare_plan *plan, size_t index, pare_plan_row kept, void *user,
+                             uint8_t *fill)
 {
     pri_head_plan *head = &plan->compiled[plan->compiled_count];
     size_t queries = plan->geometry.queries;
@@ -131,8 +135,6 @@ static pare_status add_head(pare_plan *plan, const pare_plan_costs *costs, size_
         read_row(plan, row, fill, head);
     }
     const pri_head_plan *equal = status == PARE_OK ? find_equal(plan, head) : NULL;
-    if (status == PARE_OK && !equal)
-        status = compile_head(plan, costs, head);
     if (status != PARE_OK || equal) {
         release_head(head);
         memset(head, 0, sizeof *head);
@@ -141,6 +143,40 @@ static pare_status add_head(pare_plan *plan, const pare_plan_costs *costs, size_
     }
     plan->heads[index] = equal ? equal : head;
     return status;
+}
+
+static void set_list_size(pare_plan *plan, size_t size)
+{
+    plan->list_size = size;
+    plan->list_blocks = pri_divide_up(plan->geometry.queries, size);
+    plan->list_tiles = pri_divide_up(plan->geometry.keys, size);
+}
+
+/* Whether the kept cells of a row lie so far apart that runs would be short; and whether places
+ * within a tile stay below 2^16 when it is twice as large. */
+static bool runs_are_short(const pare_plan *plan)
+{
+    size_t cells = 0, runs = 0, fullest = 0;
+    for (size_t i = 0; i < plan->compiled_count; i++)
+        for (size_t row = 0; row < plan->geometry.queries; row++) {
+            const uint64_t *bits = plan->compiled[i].bits + row * plan->words_per_row;
+            for (size_t tile = 0; tile < plan->list_tiles; tile++) {
+                size_t here = pri_cells_in(pri_plan_tile_words(plan, bits, tile));
+                cells += here;
+                runs += here > 0;
+                fullest = pri_larger(fullest, here);
+            }
+        }
+    bool fits = 4 * plan->list_size * pri_round_up(fullest, PRI_QUAD) < UINT16_MAX;
+    return fits && cells < RUN_CELLS_LEAST * runs;
+}
+
+static void choose_list_size(pare_plan *plan)
+{
+    size_t longest = pri_larger(plan->geometry.queries, plan->geometry.keys);
+    set_list_size(plan, PRI_LIST_SIZE_LEAST);
+    while (plan->list_size < pri_smaller(longest, PRI_LIST_SIZE_MOST) && runs_are_short(plan))
+        set_list_size(plan, 2 * plan->list_size);
 }
 
 static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_plan_row kept,
@@ -158,9 +194,13 @@ static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_p
     uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
     pare_status status = plan->compiled && plan->heads && fill ? PARE_OK : PARE_ERROR_MEMORY;
     for (size_t head = 0; head < geometry->heads && status == PARE_OK; head++)
-        status = add_head(plan, costs, head, kept, user, fill);
+        status = read_head(plan, head, kept, user, fill);
     pri_free(fill);
-    return status;
+    PRI_TRY(status);
+    choose_list_size(plan);
+    for (size_t i = 0; i < plan->compiled_count; i++)
+        PRI_TRY(compile_head(plan, costs, &plan->compiled[i]));
+    return PARE_OK;
 }
 
 const pare_plan_costs *pare_plan_default_costs(pare_level level)
@@ -217,7 +257,7 @@ uint64_t pare_plan_kept(const pare_plan *plan)
 
 static size_t head_bytes(const pare_plan *plan, const pri_head_plan *head)
 {
-    size_t queries = plan->geometry.queries, places = plan->row_blocks * plan->tiles;
+    size_t queries = plan->geometry.queries, places = plan->list_blocks * plan->list_tiles;
     pri_list_place row_end = head->row_places[places], column_end = head->column_places[places];
     size_t spans = head->spans ? plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles : 0;
     return queries * (plan->words_per_row * sizeof *head->bits + sizeof *head->uniform) +

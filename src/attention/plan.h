@@ -6,9 +6,10 @@
  *   keys and values.
  *
  * Which cells go where follows a cost model (plan_spans.c). Lists are cut into row blocks and tiles
- * so that what a kernel gathers from stays in the first-level cache: the cells of one row (or
- * column) in one row block and tile are a run, padded to whole quads of entries; the runs of a tile
- * are sorted by length, which lets the processor predict where each one ends.
+ * so that what a kernel gathers from stays in a near cache: the cells of one row (or column) in one
+ * row block and tile are a run, padded to whole quads of entries with an entry that is no cell,
+ * plan->list_size: kernels keep a row of zeros there, behind the rows of a block and of a tile. The
+ * runs of a tile are sorted by length, which lets the processor predict where each one ends.
  *
  * Heads that keep the same cells share one compiled mask. */
 #ifndef PARE_SRC_ATTENTION_PLAN_H
@@ -22,9 +23,10 @@
 #define PRI_BLOCK_GROUPS ((PRI_BLOCK_ROWS + PRI_GROUP_ROWS - 1) / PRI_GROUP_ROWS)
 /* Entries of lists come four at a time. */
 #define PRI_QUAD 4
-/* The entry that fills up the last quad of a run: a row of zeros that kernels keep behind the rows
- * of a block and of a tile. */
-#define PRI_NO_CELL 128
+/* Lists are cut into squares: row blocks and tiles of plan->list_size rows and columns. The
+ * smallest fit the first-level cache; where cells are few, larger ones make longer runs. */
+#define PRI_LIST_SIZE_LEAST 128
+#define PRI_LIST_SIZE_MOST 1024
 
 /* Columns begin .. end - 1 of a tile. */
 typedef struct pri_span {
@@ -35,8 +37,8 @@ typedef struct pri_span {
 /* The listed cells of one row (or column) within one row block and tile. */
 typedef struct pri_run {
     uint32_t place; /* by row: of its first weight, counted from the row block's first; else 0 */
-    uint8_t index;  /* the row in its block, or the column in its tile */
-    uint8_t cells;  /* which are followed by PRI_NO_CELL up to whole quads */
+    uint16_t index; /* the row in its block, or the column in its tile */
+    uint16_t cells;
 } pri_run;
 
 /* Where the runs of a row block and tile begin, and their entries, which follow one another. */
@@ -56,13 +58,13 @@ typedef struct pri_head_plan {
     /* By row; an entry is the column in its tile. A forward pass has its weights in another order,
      * row by row, so that a softmax finds those of a row together: row r of the plan has those from
      * row_first[r] to row_first[r + 1], of which `is_cell` has a bit each. */
-    pri_list_place *row_places; /* (row blocks * tiles + 1) */
+    pri_list_place *row_places; /* (list blocks * list tiles + 1) */
     pri_run *row_runs;
     uint16_t *columns;
     uint32_t *row_first; /* (queries + 1) */
     uint64_t *is_cell;
     /* By column; an entry is the row in its block, and `weights` says which of the tile's entries
-     * by row is the same cell. PRI_NO_CELL goes with the one behind the tile's last. */
+     * by row is the same cell. What is no cell goes with the one behind the tile's last. */
     pri_list_place *column_places;
     pri_run *column_runs;
     uint16_t *rows;
@@ -72,6 +74,7 @@ typedef struct pri_head_plan {
 struct pare_plan {
     pare_plan_geometry geometry;
     size_t row_blocks, tiles, words_per_row;
+    size_t list_size, list_blocks, list_tiles;
     size_t longest_block;      /* entries by row of the fullest row block, over all heads */
     size_t longest_tile;       /* of the fullest row block and tile */
     bool has_spans, has_lists; /* any head */
@@ -103,6 +106,29 @@ static inline pri_span pri_plan_span(const pare_plan *plan, const pri_head_plan 
 }
 
 /* ---- Compiling (plan.c drives) ---- */
+
+/* Words of a row's bits in one tile of the lists; the last tile may be cut short. */
+typedef struct pri_tile_words {
+    const uint64_t *words;
+    size_t count;
+} pri_tile_words;
+
+/* `bits` are of one row. */
+static inline pri_tile_words pri_plan_tile_words(const pare_plan *plan, const uint64_t *bits,
+                                                 size_t tile)
+{
+    size_t words = plan->list_size / 64, first = tile * words;
+    size_t left = plan->words_per_row - first;
+    return (pri_tile_words){bits + first, left < words ? left : words};
+}
+
+static inline size_t pri_cells_in(pri_tile_words bits)
+{
+    size_t cells = 0;
+    for (size_t word = 0; word < bits.count; word++)
+        cells += (size_t)__builtin_popcountll(bits.words[word]);
+    return cells;
+}
 
 /* Chooses head->spans, NULL when lists alone are best. `listed` receives the bits of the cells that
  * no span covers, (queries, words_per_row); the caller frees them. */

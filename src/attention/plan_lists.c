@@ -15,45 +15,39 @@ typedef struct list_maker {
     size_t row_entries, row_runs, column_entries, column_runs;
 } list_maker;
 
-static uint8_t quads_for(size_t cells)
+static size_t quads_for(size_t cells)
 {
-    return (uint8_t)pri_divide_up(cells, PRI_QUAD);
+    return pri_divide_up(cells, PRI_QUAD);
 }
 
 static size_t rows_in_block(const pare_plan *plan, size_t block)
 {
-    return pri_smaller(PRI_BLOCK_ROWS, plan->geometry.queries - block * PRI_BLOCK_ROWS);
+    return pri_smaller(plan->list_size, plan->geometry.queries - block * plan->list_size);
 }
 
-/* The two words of a row's bits in one tile. */
-static const uint64_t *tile_bits(const list_maker *m, size_t row, size_t tile)
+static pri_tile_words words_of(const list_maker *m, size_t row, size_t tile)
 {
-    return m->listed + row * m->plan->words_per_row + tile * 2;
-}
-
-static size_t cells_in_tile(const uint64_t *bits)
-{
-    return (size_t)(__builtin_popcountll(bits[0]) + __builtin_popcountll(bits[1]));
+    return pri_plan_tile_words(m->plan, m->listed + row * m->plan->words_per_row, tile);
 }
 
 /* Writes the columns of the set bits; returns how many. */
-static size_t list_columns(const uint64_t *bits, uint16_t *columns)
+static size_t columns_in(pri_tile_words bits, uint16_t *columns)
 {
     size_t count = 0;
-    for (size_t word = 0; word < 2; word++)
-        for (uint64_t left = bits[word]; left; left &= left - 1)
+    for (size_t word = 0; word < bits.count; word++)
+        for (uint64_t left = bits.words[word]; left; left &= left - 1)
             columns[count++] = (uint16_t)(word * 64 + (size_t)__builtin_ctzll(left));
     return count;
 }
 
 /* The cells of each column of one row block and tile. */
 static void count_columns(const list_maker *m, size_t block, size_t tile,
-                          uint8_t cells[PRI_TILE_COLUMNS])
+                          uint16_t cells[PRI_LIST_SIZE_MOST])
 {
-    memset(cells, 0, PRI_TILE_COLUMNS);
+    memset(cells, 0, m->plan->list_size * sizeof *cells);
     for (size_t r = 0; r < rows_in_block(m->plan, block); r++) {
-        uint16_t columns[PRI_TILE_COLUMNS];
-        size_t count = list_columns(tile_bits(m, block * PRI_BLOCK_ROWS + r, tile), columns);
+        uint16_t columns[PRI_LIST_SIZE_MOST];
+        size_t count = columns_in(words_of(m, block * m->plan->list_size + r, tile), columns);
         for (size_t k = 0; k < count; k++)
             cells[columns[k]]++;
     }
@@ -64,17 +58,17 @@ static pare_status measure(list_maker *m)
 {
     const pare_plan *plan = m->plan;
     for (size_t row = 0; row < plan->geometry.queries; row++)
-        for (size_t tile = 0; tile < plan->tiles; tile++) {
-            size_t cells = cells_in_tile(tile_bits(m, row, tile));
+        for (size_t tile = 0; tile < plan->list_tiles; tile++) {
+            size_t cells = pri_cells_in(words_of(m, row, tile));
             m->head->listed += cells;
             m->row_entries += quads_for(cells) * (size_t)PRI_QUAD;
             m->row_runs += cells > 0;
         }
-    for (size_t block = 0; m->head->listed && block < plan->row_blocks; block++)
-        for (size_t tile = 0; tile < plan->tiles; tile++) {
-            uint8_t cells[PRI_TILE_COLUMNS];
+    for (size_t block = 0; m->head->listed && block < plan->list_blocks; block++)
+        for (size_t tile = 0; tile < plan->list_tiles; tile++) {
+            uint16_t cells[PRI_LIST_SIZE_MOST];
             count_columns(m, block, tile, cells);
-            for (size_t c = 0; c < PRI_TILE_COLUMNS; c++) {
+            for (size_t c = 0; c < m->plan->list_size; c++) {
                 m->column_entries += quads_for(cells[c]) * (size_t)PRI_QUAD;
                 m->column_runs += cells[c] > 0;
             }
@@ -87,7 +81,7 @@ static pare_status measure(list_maker *m)
 static pare_status allocate(const list_maker *m)
 {
     pri_head_plan *head = m->head;
-    size_t places = m->plan->row_blocks * m->plan->tiles + 1;
+    size_t places = m->plan->list_blocks * m->plan->list_tiles + 1;
     head->row_places = pri_allocate_zero(places, sizeof *head->row_places);
     head->row_runs = pri_allocate_zero(m->row_runs, sizeof *head->row_runs);
     /* Kernels read whole vectors of columns, up to 15 beyond the last. */
@@ -109,14 +103,14 @@ static pare_status allocate(const list_maker *m)
 static void place_weights(const list_maker *m, size_t block, uint32_t *next, uint32_t *places)
 {
     for (size_t r = 0; r < rows_in_block(m->plan, block); r++) {
-        size_t row = block * PRI_BLOCK_ROWS + r;
+        size_t row = block * m->plan->list_size + r;
         m->head->row_first[row] = *next;
-        for (size_t tile = 0; tile < m->plan->tiles; tile++) {
-            size_t cells = cells_in_tile(tile_bits(m, row, tile));
+        for (size_t tile = 0; tile < m->plan->list_tiles; tile++) {
+            size_t cells = pri_cells_in(words_of(m, row, tile));
             for (size_t k = 0; k < cells; k++)
                 m->head->is_cell[(*next + k) / 64] |= UINT64_C(1) << (*next + k) % 64;
-            places[r * m->plan->tiles + tile] = *next;
-            *next += quads_for(cells) * (uint32_t)PRI_QUAD;
+            places[r * m->plan->list_tiles + tile] = *next;
+            *next += (uint32_t)(quads_for(cells) * PRI_QUAD);
         }
         m->head->row_first[row + 1] = *next;
     }
@@ -125,29 +119,30 @@ static void place_weights(const list_maker *m, size_t block, uint32_t *next, uin
 /* Both lists of one row block and tile. */
 typedef struct tile_maker {
     size_t block, tile;
-    const uint32_t *places;         /* (rows, tiles): of weights, in the order of rows */
-    uint16_t first[PRI_BLOCK_ROWS]; /* of each row's entries in the tile */
-    pri_list_place row, column;     /* next */
+    const uint32_t *places;             /* (rows, tiles): of weights, in the order of rows */
+    uint16_t first[PRI_LIST_SIZE_MOST]; /* of each row's entries in the tile */
+    pri_list_place row, column;         /* next */
 } tile_maker;
 
 static void list_rows(const list_maker *m, tile_maker *t)
 {
     pri_head_plan *head = m->head;
-    size_t first_row = t->block * PRI_BLOCK_ROWS, rows = rows_in_block(m->plan, t->block);
-    uint8_t quads[PRI_BLOCK_ROWS];
+    size_t first_row = t->block * m->plan->list_size, rows = rows_in_block(m->plan, t->block);
+    size_t quads[PRI_LIST_SIZE_MOST];
     uint32_t tile_first = t->row.entry;
     for (size_t r = 0; r < rows; r++)
-        quads[r] = quads_for(cells_in_tile(tile_bits(m, first_row + r, t->tile)));
-    for (size_t length = 1; length <= PRI_TILE_COLUMNS / PRI_QUAD; length++)
+        quads[r] = quads_for(pri_cells_in(words_of(m, first_row + r, t->tile)));
+    for (size_t length = 1; length <= m->plan->list_size / PRI_QUAD; length++)
         for (size_t r = 0; r < rows; r++) {
             if (quads[r] != length)
                 continue;
             uint16_t *to = head->columns + t->row.entry;
-            size_t cells = list_columns(tile_bits(m, first_row + r, t->tile), to);
+            size_t cells = columns_in(words_of(m, first_row + r, t->tile), to);
             for (size_t k = cells; k < length * PRI_QUAD; k++)
-                to[k] = PRI_NO_CELL;
-            uint32_t place = t->places[r * m->plan->tiles + t->tile] - head->row_first[first_row];
-            head->row_runs[t->row.run++] = (pri_run){place, (uint8_t)r, (uint8_t)cells};
+                to[k] = (uint16_t)m->plan->list_size;
+            uint32_t place =
+                t->places[r * m->plan->list_tiles + t->tile] - head->row_first[first_row];
+            head->row_runs[t->row.run++] = (pri_run){place, (uint16_t)r, (uint16_t)cells};
             t->first[r] = (uint16_t)(t->row.entry - tile_first);
             t->row.entry += (uint32_t)(length * PRI_QUAD);
         }
@@ -156,27 +151,27 @@ static void list_rows(const list_maker *m, tile_maker *t)
 static void list_by_column(const list_maker *m, tile_maker *t)
 {
     pri_head_plan *head = m->head;
-    size_t first_row = t->block * PRI_BLOCK_ROWS, rows = rows_in_block(m->plan, t->block);
-    size_t index = t->block * m->plan->tiles + t->tile;
+    size_t first_row = t->block * m->plan->list_size, rows = rows_in_block(m->plan, t->block);
+    size_t index = t->block * m->plan->list_tiles + t->tile;
     uint16_t behind = (uint16_t)(t->row.entry - head->row_places[index].entry);
-    uint8_t cells[PRI_TILE_COLUMNS];
-    uint32_t next[PRI_TILE_COLUMNS];
+    uint16_t cells[PRI_LIST_SIZE_MOST];
+    uint32_t next[PRI_LIST_SIZE_MOST];
     count_columns(m, t->block, t->tile, cells);
-    for (size_t length = 1; length <= PRI_BLOCK_ROWS / PRI_QUAD; length++)
-        for (size_t c = 0; c < PRI_TILE_COLUMNS; c++) {
+    for (size_t length = 1; length <= m->plan->list_size / PRI_QUAD; length++)
+        for (size_t c = 0; c < m->plan->list_size; c++) {
             if (quads_for(cells[c]) != length)
                 continue;
-            head->column_runs[t->column.run++] = (pri_run){0, (uint8_t)c, cells[c]};
+            head->column_runs[t->column.run++] = (pri_run){0, (uint16_t)c, cells[c]};
             next[c] = t->column.entry;
             t->column.entry += (uint32_t)(length * PRI_QUAD);
             for (uint32_t entry = next[c] + cells[c]; entry < t->column.entry; entry++) {
-                head->rows[entry] = PRI_NO_CELL;
+                head->rows[entry] = (uint16_t)m->plan->list_size;
                 head->weights[entry] = behind;
             }
         }
     for (size_t r = 0; r < rows; r++) {
-        uint16_t columns[PRI_TILE_COLUMNS];
-        size_t count = list_columns(tile_bits(m, first_row + r, t->tile), columns);
+        uint16_t columns[PRI_LIST_SIZE_MOST];
+        size_t count = columns_in(words_of(m, first_row + r, t->tile), columns);
         for (size_t k = 0; k < count; k++) {
             uint32_t entry = next[columns[k]]++;
             head->rows[entry] = (uint16_t)r;
@@ -190,16 +185,16 @@ pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed, p
     list_maker m = {.plan = plan, .listed = listed, .head = head};
     PRI_TRY(measure(&m));
     PRI_TRY(allocate(&m));
-    uint32_t *places = pri_allocate(PRI_BLOCK_ROWS * plan->tiles, sizeof *places), next = 0;
+    uint32_t *places = pri_allocate(plan->list_size * plan->list_tiles, sizeof *places), next = 0;
     if (!places)
         return PARE_ERROR_MEMORY;
     tile_maker t = {.places = places};
-    for (t.block = 0; head->listed && t.block < plan->row_blocks; t.block++) {
+    for (t.block = 0; head->listed && t.block < plan->list_blocks; t.block++) {
         place_weights(&m, t.block, &next, places);
-        for (t.tile = 0; t.tile < plan->tiles; t.tile++) {
+        for (t.tile = 0; t.tile < plan->list_tiles; t.tile++) {
             list_rows(&m, &t);
             list_by_column(&m, &t);
-            size_t index = t.block * plan->tiles + t.tile + 1;
+            size_t index = t.block * plan->list_tiles + t.tile + 1;
             head->row_places[index] = t.row;
             head->column_places[index] = t.column;
         }

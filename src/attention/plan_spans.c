@@ -141,10 +141,10 @@ static double cost_of_lists(const span_search *search, const uint64_t *listed)
     const pare_plan *plan = search->plan;
     size_t entries = 0, runs = 0;
     for (size_t row = 0; row < plan->geometry.queries; row++)
-        for (size_t tile = 0; tile < plan->tiles; tile++) {
-            const uint64_t *bits = listed + row * plan->words_per_row + tile * 2;
-            int cells = __builtin_popcountll(bits[0]) + __builtin_popcountll(bits[1]);
-            entries += pri_round_up((size_t)cells, PRI_QUAD);
+        for (size_t tile = 0; tile < plan->list_tiles; tile++) {
+            const uint64_t *bits = listed + row * plan->words_per_row;
+            size_t cells = pri_cells_in(pri_plan_tile_words(plan, bits, tile));
+            entries += pri_round_up(cells, PRI_QUAD);
             runs += cells > 0;
         }
     double keys = entries ? (double)plan->geometry.keys : 0;

@@ -53,15 +53,15 @@ static void count_tile(const pare_plan *plan, const pri_head_plan *head, size_t 
                        cell_counts *counts)
 {
     const pare_plan_geometry *g = &plan->geometry;
-    size_t index = block * plan->tiles + tile, previous = 0, at = 0;
+    size_t index = block * plan->list_tiles + tile, previous = 0, at = 0;
     const pri_list_place *place = head->row_places + index;
     const uint16_t *entries = head->columns + place[0].entry;
     size_t entry_count = place[1].entry - place[0].entry;
     for (size_t i = place[0].run; i < place[1].run; i++) {
         pri_run run = head->row_runs[i];
-        size_t row = block * PRI_BLOCK_ROWS + run.index;
+        size_t row = block * plan->list_size + run.index;
         size_t quads = (run.cells + PRI_QUAD - 1u) / PRI_QUAD;
-        size_t first_weight = head->row_first[block * PRI_BLOCK_ROWS] + run.place;
+        size_t first_weight = head->row_first[block * plan->list_size] + run.place;
         assert_true(run.cells > 0 && quads >= previous && row < g->queries);
         assert_true(first_weight >= head->row_first[row] &&
                     first_weight + quads * PRI_QUAD <= head->row_first[row + 1]);
@@ -69,9 +69,9 @@ static void count_tile(const pare_plan *plan, const pri_head_plan *head, size_t 
         for (size_t k = 0; k < quads * PRI_QUAD; k++) {
             bool is_cell = pri_plan_bits(head->is_cell, first_weight + k) & 1;
             assert_int_equal(is_cell, k < run.cells);
-            assert_int_equal(entries[at + k] == PRI_NO_CELL, k >= run.cells);
+            assert_int_equal(entries[at + k] == plan->list_size, k >= run.cells);
             if (k < run.cells)
-                counts->by_row[row * g->keys + tile * PRI_TILE_COLUMNS + entries[at + k]]++;
+                counts->by_row[row * g->keys + tile * plan->list_size + entries[at + k]]++;
         }
         at += quads * PRI_QUAD;
     }
@@ -82,14 +82,14 @@ static void count_tile(const pare_plan *plan, const pri_head_plan *head, size_t 
         pri_run run = head->column_runs[i];
         size_t entries_here = (run.cells + PRI_QUAD - 1u) / PRI_QUAD * PRI_QUAD;
         for (size_t k = 0; k < entries_here; k++, rows++, weights++) {
-            assert_int_equal(*rows == PRI_NO_CELL, k >= run.cells);
+            assert_int_equal(*rows == plan->list_size, k >= run.cells);
             if (k >= run.cells) {
                 assert_int_equal(*weights, entry_count);
                 continue;
             }
             assert_int_equal(entries[*weights], run.index); /* the same cell by row */
-            size_t row = block * PRI_BLOCK_ROWS + *rows;
-            counts->by_column[row * g->keys + tile * PRI_TILE_COLUMNS + run.index]++;
+            size_t row = block * plan->list_size + *rows;
+            counts->by_column[row * g->keys + tile * plan->list_size + run.index]++;
         }
     }
     assert_ptr_equal(rows, head->rows + place[1].entry);
@@ -104,8 +104,8 @@ static void check_head(const attention_case *c, size_t h)
     assert_true(counts.by_span && counts.by_row && counts.by_column);
     uint64_t kept = 0, listed = 0;
     count_spans(plan, h, counts.by_span);
-    for (size_t block = 0; block < plan->row_blocks; block++)
-        for (size_t tile = 0; tile < plan->tiles; tile++)
+    for (size_t block = 0; block < plan->list_blocks; block++)
+        for (size_t tile = 0; tile < plan->list_tiles; tile++)
             count_tile(plan, head, block, tile, &counts);
     for (size_t i = 0; i < cells; i++) {
         bool keeps = mask_keeps(c, h, i / c->geometry.keys, i % c->geometry.keys);

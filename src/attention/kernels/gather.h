@@ -115,12 +115,6 @@ V_INLINE void dot_run(const float *rows, const uint16_t *entries, const float *w
 #endif
 }
 
-/* Lane i is set when entries[i] is a cell. */
-V_INLINE v_mask are_cells(const uint16_t *entries)
-{
-    return v_below(entries, PRI_NO_CELL);
-}
-
 /* ---- Sums: to += sum of weight * row over the entries ---- */
 
 /* Entries and their weights: weights[k] belongs to entries[k], or weights[picks[k]] does. */

@@ -23,7 +23,7 @@ typedef struct run_list {
 
 static run_list row_list(const kernel_state *s, const row_block *block, size_t tile)
 {
-    size_t index = block->first / PRI_BLOCK_ROWS * s->call->plan->tiles + tile;
+    size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
     const pri_list_place *place = s->plan->row_places + index;
     return (run_list){s->plan->row_runs + place[0].run, place[1].run - place[0].run,
                       s->plan->columns + place[0].entry};
@@ -76,7 +76,8 @@ static void list_scores(const kernel_state *s, const score_target *to, run_list 
 /* What row 0 of the block meets at the tile's first column. */
 static const float *distances_at(const kernel_state *s, const row_block *block, size_t tile)
 {
-    ptrdiff_t row = distance_row(s, block->first, tile * PRI_TILE_COLUMNS) + DISTANCE_MARGIN;
+    ptrdiff_t row =
+        distance_row(s, block->first, tile * s->list_size) + (ptrdiff_t)s->list_size + 1;
     return s->distances + row * (ptrdiff_t)s->stride;
 }
 
@@ -84,7 +85,7 @@ static const float *distances_at(const kernel_state *s, const row_block *block, 
 static void attention_scores(const kernel_state *s, const row_block *block, size_t tile,
                              run_list list, score_target to)
 {
-    list_scores(s, &to, list, tile_rows(s, s->keys, tile), 0, s->query);
+    list_scores(s, &to, list, column_row(s, s->keys, tile * s->list_size), 0, s->query);
     if (!s->call->relative)
         return;
     to.accumulate = true;
@@ -105,7 +106,7 @@ static void fill_inadmissible(const kernel_state *s, size_t row, size_t tile, pr
 {
     pri_range columns = admissible_columns(s, row);
     for (size_t k = 0; k < run.cells; k++) {
-        size_t column = tile * PRI_TILE_COLUMNS + entries[k];
+        size_t column = tile * s->list_size + entries[k];
         if (column < columns.begin || column >= columns.end)
             values[k] = value;
     }
@@ -116,7 +117,7 @@ static void list_dropout(const kernel_state *s, size_t row, size_t tile, pri_run
                          const uint16_t *entries, float *values)
 {
     pri_dropout_row draws = dropout_of_row(s, row);
-    uint32_t first = (uint32_t)(tile * PRI_TILE_COLUMNS - s->shift);
+    uint32_t first = (uint32_t)(tile * s->list_size - s->shift);
     for (size_t k = 0; k < run.cells; k++)
         values[k] *= pri_dropout_factor(draws, first + entries[k]);
 }
@@ -214,7 +215,7 @@ static void absent_is_infinite(const kernel_state *s, size_t row, size_t tile, p
 /* Every tile of the plan, since weights of all of them belong to the block's rows. */
 static void for_each_run(const kernel_state *s, const row_block *block, run_action *action)
 {
-    for (size_t tile = 0; tile < s->call->plan->tiles; tile++) {
+    for (size_t tile = 0; tile < s->call->plan->list_tiles; tile++) {
         run_list list = row_list(s, block, tile);
         for (size_t i = 0; i < list.count; i++) {
             pri_run run = list.runs[i];
@@ -229,7 +230,7 @@ static void for_each_run(const kernel_state *s, const row_block *block, run_acti
 static void forward_lists(const kernel_state *s, row_block *block)
 {
     score_target weights = {.rows = block->count, .by_row = true, .scores = s->weights};
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
+    for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
         attention_scores(s, block, tile, row_list(s, block, tile), weights);
     if (is_cut(s))
         for_each_run(s, block, absent_is_infinite);
@@ -237,8 +238,9 @@ static void forward_lists(const kernel_state *s, row_block *block)
         list_softmax(s, block, r);
     if (s->call->dropout > 0)
         for_each_run(s, block, list_dropout);
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
-        list_sums(s, &weights, row_list(s, block, tile), tile_rows(s, s->values, tile), 0, s->sum);
+    for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
+        list_sums(s, &weights, row_list(s, block, tile),
+                  column_row(s, s->values, tile * s->list_size), 0, s->sum);
 }
 
 /* ---- Backward ---- */
@@ -305,20 +307,20 @@ static void for_each_gradient_run(const kernel_state *s, const row_block *block,
 static void list_gradients(const kernel_state *s, const row_block *block, size_t tile,
                            run_list list)
 {
-    size_t count = 0,
-           rows = smaller(PRI_BLOCK_ROWS, s->call->plan->geometry.queries - block->first);
+    size_t count = 0, rows = smaller(s->list_size, s->call->plan->geometry.queries - block->first);
     bool special = is_cut(s) || s->plan->has_uniform || s->call->dropout > 0 || block->count < rows;
     if (special)
         for_each_gradient_run(s, block, tile, list, prepare_run);
+    uint16_t no_cell = (uint16_t)s->list_size;
     for (size_t i = 0; i < list.count; i++)
         count += entries_in(list.runs[i]);
     for (size_t k = 0; k < count; k += V_WIDTH) {
         v_float weight = v_exp(v_load(s->weights + k));
-        weight = v_select(are_cells(list.entries + k), weight, v_zero());
+        weight = v_select(v_below(list.entries + k, no_cell), weight, v_zero());
         v_store(s->gradients + k, v_mul(weight, v_load(s->gradients + k)));
         v_store(s->weights + k, weight);
     }
-    s->weights[count] = s->gradients[count] = 0; /* what PRI_NO_CELL goes with */
+    s->weights[count] = s->gradients[count] = 0; /* what is no cell by column goes with it */
     if (special)
         for_each_gradient_run(s, block, tile, list, finish_run);
 }
@@ -331,7 +333,7 @@ static void scatter_to_table(const kernel_state *s, const row_block *block, size
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
         const float *query = s->positional + run.index * s->stride;
-        ptrdiff_t first = distance_row(s, block->first + run.index, tile * PRI_TILE_COLUMNS);
+        ptrdiff_t first = distance_row(s, block->first + run.index, tile * s->list_size);
         for (size_t k = 0; k < run.cells; k++) {
             if (gradients[k] == 0) /* not admissible perhaps: its row may lie outside the table */
                 continue;
@@ -377,12 +379,13 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
 static void list_column_sums(const kernel_state *s, const row_block *block, size_t tile,
                              const float *rows, const float *weights, float *sums)
 {
-    size_t index = block->first / PRI_BLOCK_ROWS * s->call->plan->tiles + tile;
+    size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
     const pri_list_place *place = s->plan->column_places + index;
     run_list list = {s->plan->column_runs + place[0].run, place[1].run - place[0].run,
                      s->plan->rows + place[0].entry};
-    column_sums of = {key_columns(s, tile), s->plan->weights + place[0].entry, rows, weights, NULL};
-    of.sums = sums + (tile * PRI_TILE_COLUMNS + of.columns.begin - s->shift) * s->stride;
+    column_sums of = {key_columns(s, tile * s->list_size, s->list_size),
+                      s->plan->weights + place[0].entry, rows, weights, NULL};
+    of.sums = sums + (tile * s->list_size + of.columns.begin - s->shift) * s->stride;
     WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_column_runs, &of, list)
 }
 
@@ -392,9 +395,10 @@ static void backward_list(const kernel_state *s, const row_block *block, size_t 
     score_target gradients = {
         .rows = block->count, .scores = s->gradients, .offsets = block->expected};
     attention_scores(s, block, tile, list, scores);
-    list_scores(s, &gradients, list, tile_rows(s, s->values, tile), 0, s->output_gradient);
+    list_scores(s, &gradients, list, column_row(s, s->values, tile * s->list_size), 0,
+                s->output_gradient);
     list_gradients(s, block, tile, list);
-    list_sums(s, &gradients, list, tile_rows(s, s->keys, tile), 0, s->sum);
+    list_sums(s, &gradients, list, column_row(s, s->keys, tile * s->list_size), 0, s->sum);
     if (s->call->relative) {
         list_sums(s, &gradients, list, distances_at(s, block, tile), s->stride, s->position_sum);
         scatter_to_table(s, block, tile, list);
@@ -405,7 +409,7 @@ static void backward_list(const kernel_state *s, const row_block *block, size_t 
 
 static void backward_lists(const kernel_state *s, const row_block *block)
 {
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
+    for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++) {
         run_list list = row_list(s, block, tile);
         if (list.count)
             backward_list(s, block, tile, list);
@@ -430,7 +434,7 @@ static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run 
         v_store_partial(scores + k, v_exp(v_sub(v_load_partial(scores + k, left), lse)), left);
     }
     for (size_t k = 0; k < run.cells; k++) {
-        size_t column = tile * PRI_TILE_COLUMNS + entries[k];
+        size_t column = tile * s->list_size + entries[k];
         if (column >= columns.begin && column < columns.end)
             sums[column - s->shift + shift] += (double)scores[k];
     }
@@ -439,7 +443,7 @@ static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run 
 static void observe_lists(const kernel_state *s, const row_block *block)
 {
     score_target scores = {.rows = block->count, .by_row = true, .scores = s->weights};
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++)
+    for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
         attention_scores(s, block, tile, row_list(s, block, tile), scores);
     for_each_run(s, block, observe_run);
 }

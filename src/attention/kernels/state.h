@@ -3,7 +3,9 @@
  * queries, gradients and sums.
  *
  * Columns are those of the plan; key j is column j + shift (pare/attention.h, Alignment), and
- * without a plan shift is 0. Columns come in tiles of PRI_TILE_COLUMNS. */
+ * without a plan shift is 0. Dense columns come in tiles of PRI_TILE_COLUMNS. Rows, and columns of
+ * lists and of what is packed row by row, come in blocks of list_size, each packed with one row of
+ * zeros behind it, for the entries of lists that are no cell. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_STATE_H
 #define PARE_SRC_ATTENTION_KERNELS_STATE_H
 
@@ -11,13 +13,6 @@
 #include "attention/kernels.h"
 #include "attention/kernels/pack.h"
 #include "attention/plan.h"
-
-/* Rows of a packed tile, and of a packed row block: one more than there are, of zeros. */
-#define TILE_PACKED (PRI_TILE_COLUMNS + 1)
-#define BLOCK_PACKED (PRI_BLOCK_ROWS + 1)
-/* Rows of zeros before and behind the packed distances, for the columns of a tile that lie outside
- * the sequence. */
-#define DISTANCE_MARGIN TILE_PACKED
 
 /* Dense tiles take fewer rows at a time; a multiple of PRI_GROUP_ROWS. */
 #define DENSE_ROWS 24
@@ -29,15 +24,17 @@ typedef struct kernel_state {
     const pri_head_plan *plan; /* of the head; NULL: everything admissible is kept */
     pri_sequence sequence;
     size_t head_size, stride, shift;
-    pri_range tiles; /* that hold the sequence's keys */
+    size_t list_size;
+    pri_range tiles, list_tiles; /* that hold the sequence's keys */
 
-    /* Of the sequence and head. Panels: (tiles, head_size, PRI_TILE_COLUMNS); rows: (tiles,
-     * TILE_PACKED, stride). */
+    /* Of the sequence and head. Panels: (tiles, head_size, PRI_TILE_COLUMNS); rows: (list tiles,
+     * list_size + 1, stride). */
     float *key_panels, *value_panels, *keys, *values;
-    /* Of the head: DISTANCE_MARGIN rows of zeros, distances falling, and zeros again. */
+    /* Of the head: list_size + 1 rows of zeros, distances falling, and as many again, for the
+     * columns of a tile that lie outside the sequence. */
     float *distances, *distance_panel;
     size_t distance_stride; /* of the panel */
-    /* Of the row block, (BLOCK_PACKED, stride): scale * (q + u), scale * (q + w), dO, and sums. */
+    /* Of the row block, (list_size + 1, stride): scale * (q + u), scale * (q + w), dO, and sums. */
     float *query, *positional, *output_gradient, *sum, *position_sum;
     /* Of a dense tile, (DENSE_ROWS, PRI_TILE_COLUMNS) and (DENSE_ROWS, BAND). */
     float *tile_weights, *tile_gradients, *band;
@@ -50,9 +47,9 @@ typedef struct kernel_state {
 typedef struct row_block {
     size_t first, count;
     /* Forward: the running softmax (Milakov and Gimelshein 2018), sum of exp(s - largest). */
-    float largest[PRI_BLOCK_ROWS], total[PRI_BLOCK_ROWS];
+    float largest[PRI_LIST_SIZE_MOST], total[PRI_LIST_SIZE_MOST];
     /* Backward: of the forward pass; and dO.o, which equals sum_j a_ij dL/da_ij. */
-    float logsumexp[PRI_BLOCK_ROWS], expected[PRI_BLOCK_ROWS];
+    float logsumexp[PRI_LIST_SIZE_MOST], expected[PRI_LIST_SIZE_MOST];
 } row_block;
 
 /* ---- Rows, columns and cells ---- */
@@ -79,10 +76,11 @@ static pri_dropout_row dropout_of_row(const kernel_state *s, size_t row)
     return pri_dropout_for_row(s->call, s->sequence.first_query + row, s->task->head);
 }
 
-/* The packed rows of one tile of keys or values. */
-static float *tile_rows(const kernel_state *s, float *rows, size_t tile)
+/* The packed row of a column of keys or values; the rows behind it follow up to the next multiple
+ * of list_size. */
+static float *column_row(const kernel_state *s, float *rows, size_t column)
 {
-    return rows + tile * TILE_PACKED * s->stride;
+    return rows + (column + column / s->list_size) * s->stride;
 }
 
 /* The row of `distances` that `row` meets at column `column`; the next column has the next one. */
@@ -96,11 +94,12 @@ static ptrdiff_t distance_row(const kernel_state *s, size_t row, size_t column)
 
 static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
 {
-    size_t stride = shape->stride, block = BLOCK_PACKED * stride;
+    size_t stride = shape->stride, block = (shape->list_size + 1) * stride;
     size_t columns = shape->tiles * PRI_TILE_COLUMNS;
     /* Panels that begin behind the first column end beyond the last by less than a vector. */
     size_t panels = columns * shape->head_size + PRI_PADDING;
-    size_t rows = shape->tiles * TILE_PACKED * stride;
+    size_t lists = (columns + shape->list_size - 1) / shape->list_size;
+    size_t rows = lists * (shape->list_size + 1) * stride;
     bool backward = shape->backward;
     s->stride = stride;
     s->key_panels = shape->spans ? carve(c, panels) : NULL;
@@ -121,7 +120,7 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
     }
     if (!shape->relative)
         return;
-    s->distances = carve(c, (shape->longest + 2 * DISTANCE_MARGIN) * stride);
+    s->distances = carve(c, shape->longest * stride + 2 * block);
     s->positional = carve(c, block);
     s->position_sum = carve(c, block);
     if (!shape->spans)
@@ -136,43 +135,43 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
 
 /* ---- Packing ---- */
 
-/* The tile's columns that hold keys. */
-static pri_range key_columns(const kernel_state *s, size_t tile)
+/* Which of the columns first .. first + width - 1 hold keys, counted from `first`. */
+static pri_range key_columns(const kernel_state *s, size_t first, size_t width)
 {
-    size_t first = tile * PRI_TILE_COLUMNS, end = s->shift + s->sequence.keys;
-    return (pri_range){larger(s->shift, first) - first,
-                       smaller(end, first + PRI_TILE_COLUMNS) - first};
+    size_t end = s->shift + s->sequence.keys;
+    return (pri_range){larger(s->shift, first) - first, smaller(end, first + width) - first};
 }
 
-static const float *key_row(const kernel_state *s, pare_view view, size_t tile, size_t column)
+static const float *key_row(const kernel_state *s, pare_view view, size_t column)
 {
-    size_t key = tile * PRI_TILE_COLUMNS + column - s->shift;
-    return pri_at(view, s->sequence.first_key + key, s->task->head);
+    return pri_at(view, s->sequence.first_key + column - s->shift, s->task->head);
 }
 
 static void pack_panels(const kernel_state *s, pare_view view, float *panels)
 {
     for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        pri_range columns = key_columns(s, tile);
-        float *panel = panels + tile * PRI_TILE_COLUMNS * s->head_size;
+        size_t first = tile * PRI_TILE_COLUMNS;
+        pri_range columns = key_columns(s, first, PRI_TILE_COLUMNS);
+        float *panel = panels + first * s->head_size;
         if (columns.begin > 0)
             clear_floats(panel, PRI_TILE_COLUMNS * s->head_size);
-        pack_transposed(key_row(s, view, tile, columns.begin), view.token_stride,
+        pack_transposed(key_row(s, view, first + columns.begin), view.token_stride,
                         columns.end - columns.begin, s->head_size, panel + columns.begin,
                         PRI_TILE_COLUMNS);
     }
 }
 
-static void pack_tiles(const kernel_state *s, pare_view view, float *rows)
+static void pack_columns(const kernel_state *s, pare_view view, float *rows)
 {
-    for (size_t tile = s->tiles.begin; tile < s->tiles.end; tile++) {
-        pri_range columns = key_columns(s, tile);
-        float *to = tile_rows(s, rows, tile);
+    for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++) {
+        size_t first = tile * s->list_size;
+        pri_range columns = key_columns(s, first, s->list_size);
+        float *to = column_row(s, rows, first);
         clear_floats(to, columns.begin * s->stride);
-        pack_rows(key_row(s, view, tile, columns.begin), view.token_stride, NULL, 1,
+        pack_rows(key_row(s, view, first + columns.begin), view.token_stride, NULL, 1,
                   columns.end - columns.begin, s->head_size, s->stride,
                   to + columns.begin * s->stride);
-        clear_floats(to + columns.end * s->stride, (TILE_PACKED - columns.end) * s->stride);
+        clear_floats(to + columns.end * s->stride, (s->list_size + 1 - columns.end) * s->stride);
     }
 }
 
@@ -182,7 +181,7 @@ static void pack_tiles(const kernel_state *s, pare_view view, float *rows)
 static void pack_distances(const kernel_state *s)
 {
     const pare_relative *relative = s->call->relative;
-    size_t longest = s->task->shape->longest, margin = DISTANCE_MARGIN * s->stride;
+    size_t longest = s->task->shape->longest, margin = (s->list_size + 1) * s->stride;
     float *first = s->distances + margin;
     clear_floats(s->distances, margin);
     for (size_t c = 0; c < longest; c++) {
@@ -199,6 +198,13 @@ static void pack_distances(const kernel_state *s)
                     s->distance_stride);
 }
 
+/* The tiles of `width` columns that hold the sequence's keys. */
+static pri_range tiles_around(const kernel_state *s, size_t width)
+{
+    size_t end = s->shift + s->sequence.keys;
+    return (pri_range){s->shift / width, (end + width - 1) / width};
+}
+
 /* Readies a thread's scratch memory for a task; what it holds from the task before is kept. */
 static kernel_state prepare(const pri_task *task, pri_thread *thread)
 {
@@ -208,13 +214,14 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
                       .task = task,
                       .plan = call->plan ? call->plan->heads[task->head] : NULL,
                       .sequence = pri_sequence_at(call, task->sequence),
-                      .head_size = shape->head_size};
+                      .head_size = shape->head_size,
+                      .list_size = shape->list_size};
     carver c = {thread->scratch, 0};
     carve_state(&s, shape, &c);
     if (call->plan)
         s.shift = pri_column_shift(&call->plan->geometry, &s.sequence);
-    s.tiles = (pri_range){s.shift / PRI_TILE_COLUMNS,
-                          (s.shift + s.sequence.keys + PRI_TILE_COLUMNS - 1) / PRI_TILE_COLUMNS};
+    s.tiles = tiles_around(&s, PRI_TILE_COLUMNS);
+    s.list_tiles = tiles_around(&s, s.list_size);
     if (call->relative && thread->packed_table_head != task->head) {
         pack_distances(&s);
         thread->packed_table_head = task->head;
@@ -229,9 +236,9 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
     if (spans && shape->backward)
         pack_panels(&s, call->value, s.value_panels);
     if (lists || (spans && shape->backward))
-        pack_tiles(&s, call->key, s.keys);
+        pack_columns(&s, call->key, s.keys);
     if (lists || (spans && !shape->backward))
-        pack_tiles(&s, call->value, s.values);
+        pack_columns(&s, call->value, s.values);
     return s;
 }
 
@@ -240,7 +247,7 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
 /* Makes the rows behind the block's rows zero: lists may name them. */
 static void clear_rest(const kernel_state *s, const row_block *block, float *rows)
 {
-    clear_floats(rows + block->count * s->stride, (BLOCK_PACKED - block->count) * s->stride);
+    clear_floats(rows + block->count * s->stride, (s->list_size + 1 - block->count) * s->stride);
 }
 
 static void load_queries(const kernel_state *s, const row_block *block)
@@ -261,7 +268,7 @@ static void load_queries(const kernel_state *s, const row_block *block)
 static void load_block(const kernel_state *s, size_t row, row_block *block)
 {
     block->first = row;
-    block->count = smaller(PRI_BLOCK_ROWS, s->task->end_row - row);
+    block->count = smaller(s->list_size, s->task->end_row - row);
     load_queries(s, block);
     clear_floats(s->sum, block->count * s->stride);
     if (s->call->relative)

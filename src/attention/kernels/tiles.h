@@ -80,6 +80,13 @@ static row_group group_at(const row_block *block, size_t place, size_t end)
     return (row_group){block->first + place, smaller(PRI_GROUP_ROWS, end - place), place};
 }
 
+/* Where the dense rows that begin at `place` end: groups do not cross the blocks of a plan. */
+static size_t dense_end(const row_block *block, size_t place)
+{
+    size_t next = (place / PRI_BLOCK_ROWS + 1) * PRI_BLOCK_ROWS;
+    return smaller(smaller(place + DENSE_ROWS, next), block->count);
+}
+
 /* scores(row, column) = (q_i + w).r_delta, for whole vectors of the span. */
 static void position_scores(const kernel_state *s, row_group group, tile_span span, float *scores)
 {
@@ -230,7 +237,7 @@ static void forward_group(const kernel_state *s, row_block *block, row_group gro
     product output = {.a = s->tile_weights + span.cells.begin,
                       .a_row = PRI_TILE_COLUMNS,
                       .a_depth = 1,
-                      .b = tile_rows(s, s->values, tile) + span.cells.begin * s->stride,
+                      .b = column_row(s, s->values, tile * PRI_TILE_COLUMNS + span.cells.begin),
                       .b_depth = s->stride,
                       .c = s->sum + group.place * s->stride,
                       .c_row = s->stride,
@@ -249,8 +256,8 @@ static pri_range tiles_seen(const kernel_state *s, const row_block *block, size_
 
 static void forward_tiles(const kernel_state *s, row_block *block)
 {
-    for (size_t place = 0; place < block->count; place += DENSE_ROWS) {
-        size_t end = smaller(place + DENSE_ROWS, block->count);
+    for (size_t place = 0, end; place < block->count; place = end) {
+        end = dense_end(block, place);
         pri_range tiles = tiles_seen(s, block, place, end);
         for (size_t tile = tiles.begin; tile < tiles.end; tile++)
             for (size_t group = place; group < end; group += PRI_GROUP_ROWS)
@@ -343,7 +350,7 @@ static void tile_positions(const kernel_state *s, row_group rows, tile_span span
     product to_queries = {.a = s->band + skip,
                           .a_row = BAND,
                           .a_depth = 1,
-                          .b = s->distances + (DISTANCE_MARGIN + begin) * s->stride,
+                          .b = s->distances + (s->list_size + 1 + begin) * s->stride,
                           .b_depth = s->stride,
                           .c = s->position_sum + rows.place * s->stride,
                           .c_row = s->stride,
@@ -382,15 +389,16 @@ static void tile_products(const kernel_state *s, row_group rows, tile_span span)
     to_keys.b = s->query + rows.place * s->stride;
     to_keys.c = s->task->key_sum + first_key * s->stride;
     product_run(&to_keys, columns, vectors);
-    product to_queries = {.a = s->tile_gradients + span.cells.begin,
-                          .a_row = PRI_TILE_COLUMNS,
-                          .a_depth = 1,
-                          .b = tile_rows(s, s->keys, span.tile) + span.cells.begin * s->stride,
-                          .b_depth = s->stride,
-                          .c = s->sum + rows.place * s->stride,
-                          .c_row = s->stride,
-                          .depth = columns,
-                          .accumulate = true};
+    product to_queries = {
+        .a = s->tile_gradients + span.cells.begin,
+        .a_row = PRI_TILE_COLUMNS,
+        .a_depth = 1,
+        .b = column_row(s, s->keys, span.tile * PRI_TILE_COLUMNS + span.cells.begin),
+        .b_depth = s->stride,
+        .c = s->sum + rows.place * s->stride,
+        .c_row = s->stride,
+        .depth = columns,
+        .accumulate = true};
     product_run(&to_queries, rows.count, vectors);
 }
 
@@ -422,8 +430,8 @@ static void backward_tile(const kernel_state *s, const row_block *block, size_t 
 
 static void backward_tiles(const kernel_state *s, const row_block *block)
 {
-    for (size_t place = 0; place < block->count; place += DENSE_ROWS) {
-        size_t end = smaller(place + DENSE_ROWS, block->count);
+    for (size_t place = 0, end; place < block->count; place = end) {
+        end = dense_end(block, place);
         pri_range tiles = tiles_seen(s, block, place, end);
         for (size_t tile = tiles.begin; tile < tiles.end; tile++)
             backward_tile(s, block, place, end, tile);
@@ -450,19 +458,24 @@ static void observe_tile_row(const kernel_state *s, size_t row, tile_span span, 
         sums[span.tile * PRI_TILE_COLUMNS + t - s->shift + shift] += (double)scores[t];
 }
 
+static void observe_group(const kernel_state *s, row_group group, size_t tile)
+{
+    tile_span span = span_of(s, group, tile);
+    if (is_empty(span))
+        return;
+    tile_scores(s, group, span, s->tile_weights);
+    for (size_t r = 0; r < group.count; r++)
+        observe_tile_row(s, group.first + r, span, s->tile_weights + r * PRI_TILE_COLUMNS);
+}
+
 static void observe_tiles(const kernel_state *s, const row_block *block)
 {
-    for (size_t place = 0; place < block->count; place += PRI_GROUP_ROWS) {
-        row_group group = group_at(block, place, block->count);
-        pri_range tiles = tiles_seen(s, block, place, place + group.count);
-        for (size_t tile = tiles.begin; tile < tiles.end; tile++) {
-            tile_span span = span_of(s, group, tile);
-            if (is_empty(span))
-                continue;
-            tile_scores(s, group, span, s->tile_weights);
-            for (size_t r = 0; r < group.count; r++)
-                observe_tile_row(s, group.first + r, span, s->tile_weights + r * PRI_TILE_COLUMNS);
-        }
+    for (size_t place = 0, end; place < block->count; place = end) {
+        end = dense_end(block, place);
+        pri_range tiles = tiles_seen(s, block, place, end);
+        for (size_t tile = tiles.begin; tile < tiles.end; tile++)
+            for (size_t group = place; group < end; group += PRI_GROUP_ROWS)
+                observe_group(s, group_at(block, group, end), tile);
     }
 }
 
