@@ -195,7 +195,7 @@ pare_status pri_bf16_product(pare_context *context, const pri_product *product)
         return PARE_ERROR_MEMORY;
     product_blocks blocks = {
         .product = product, .kernels = context->bf16, .a = words + columns * pairs, .b = words};
-#pragma omp parallel num_threads(context->threads)
+#pragma omp parallel num_threads(pri_product_is_small(product) ? 1 : context->threads)
     run(blocks);
     return PARE_OK;
 }

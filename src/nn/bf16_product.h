@@ -18,6 +18,13 @@ typedef struct pri_product {
     size_t ldo;
 } pri_product;
 
+/* So few multiply-adds that waking threads does not pay. */
+static inline bool pri_product_is_small(const pri_product *product)
+{
+    const size_t serial_work = (size_t)1 << 18;
+    return product->m * product->n <= serial_work / product->k;
+}
+
 pare_status pri_bf16_product(pare_context *context, const pri_product *product);
 
 /* ---- Kernels ----

@@ -31,8 +31,6 @@
 #define TILE_ROWS_SMALLEST ((size_t)64)
 #define TILE_COLUMNS_SMALLEST ((size_t)128)
 #define TILES_WANTED ((size_t)16)
-/* A product this small (multiply-adds) is not worth waking threads for. */
-#define SERIAL_WORK ((size_t)1 << 18)
 
 typedef struct tiling {
     size_t rows, columns; /* of a tile */
@@ -117,7 +115,7 @@ static pare_status fp32_product(pare_context *context, const pri_product *p)
         limit_instructions(context->level);
     context->level_from_variable = false;
     tiling tiles = choose_tiling(p->m, p->n);
-    bool serial = tiles.count == 1 || p->m * p->n <= SERIAL_WORK / p->k;
+    bool serial = tiles.count == 1 || pri_product_is_small(p);
     int threads = serial ? 1 : context->threads;
     bool failed = false;
 #pragma omp parallel num_threads(threads) reduction(|| : failed)
