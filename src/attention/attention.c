@@ -79,7 +79,7 @@ static pri_shape shape_of(const pare_attention *call, bool backward)
     shape.list_size = plan ? plan->list_size : PRI_LIST_SIZE_LEAST;
     shape.longest_block = plan ? plan->longest_block : 0;
     shape.longest_tile = plan ? plan->longest_tile : 0;
-    shape.spans = !plan || plan->has_spans;
+    shape.spans = !plan || plan->has_windows;
     shape.lists = plan && plan->has_lists;
     return shape;
 }

@@ -59,7 +59,7 @@ static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri
 
 static void release_head(pri_head_plan *head)
 {
-    void *pieces[] = {head->block_tiles, head->bits,          head->uniform,     head->spans,
+    void *pieces[] = {head->block_tiles, head->bits,          head->uniform,     head->windows, head->window_first,
                       head->row_places,  head->row_runs,      head->columns,     head->row_first,
                       head->is_cell,     head->column_places, head->column_runs, head->rows,
                       head->weights};
@@ -103,11 +103,12 @@ static pare_status compile_head(pare_plan *plan, const pare_plan_costs *costs, p
     if (!head->block_tiles)
         return PARE_ERROR_MEMORY;
     find_block_tiles(plan, head);
-    PRI_TRY(pri_plan_choose_spans(plan, costs, head, &listed));
-    pare_status status = pri_plan_make_lists(plan, listed, head);
+    pare_status status = pri_plan_choose_windows(plan, costs, head, &listed);
+    if (status == PARE_OK)
+        status = pri_plan_make_lists(plan, listed, head);
     pri_free(listed);
     PRI_TRY(status);
-    plan->has_spans |= head->spans != NULL;
+    plan->has_windows |= head->windows != NULL;
     plan->has_lists |= head->listed > 0;
     for (size_t block = 0; block < plan->list_blocks; block++) {
         size_t first = block * plan->list_size;
@@ -186,7 +187,8 @@ static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_p
     size_t words;
     plan->row_blocks = pri_divide_up(geometry->queries, PRI_BLOCK_ROWS);
     plan->tiles = pri_divide_up(geometry->keys, PRI_TILE_COLUMNS);
-    plan->words_per_row = plan->tiles * 2 + 1; /* vectors may be read beyond the last */
+    /* Windows and vectors may reach beyond the last column. */
+    plan->words_per_row = plan->tiles * 2 + PRI_WINDOW_COLUMNS / 64 + 1;
     if (pri_multiply_overflows(geometry->heads * geometry->queries, plan->words_per_row, &words))
         return pri_fail(PARE_ERROR_ARGUMENT, "a plan of %zu heads is too large", geometry->heads);
     plan->compiled = pri_allocate_zero(geometry->heads, sizeof *plan->compiled);
@@ -259,9 +261,10 @@ static size_t head_bytes(const pare_plan *plan, const pri_head_plan *head)
 {
     size_t queries = plan->geometry.queries, places = plan->list_blocks * plan->list_tiles;
     pri_list_place row_end = head->row_places[places], column_end = head->column_places[places];
-    size_t spans = head->spans ? plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles : 0;
+    size_t strips = plan->row_blocks * PRI_BLOCK_STRIPS;
+    size_t windows = head->windows ? head->window_first[strips] : 0;
     return queries * (plan->words_per_row * sizeof *head->bits + sizeof *head->uniform) +
-           spans * sizeof *head->spans + plan->row_blocks * sizeof *head->block_tiles +
+           windows * sizeof *head->windows + (strips + 1) * sizeof *head->window_first + plan->row_blocks * sizeof *head->block_tiles +
            2 * (places + 1) * sizeof *head->row_places +
            (row_end.run + (size_t)column_end.run) * sizeof(pri_run) +
            (queries + 1) * sizeof *head->row_first + row_end.entry * sizeof *head->columns +
@@ -276,6 +279,21 @@ size_t pare_plan_bytes(const pare_plan *plan)
     return bytes;
 }
 
+/* Cells of all spans, kept or not. */
+static uint64_t dense_cells(const pare_plan *plan, const pri_head_plan *head)
+{
+    uint64_t cells = 0;
+    for (size_t row = 0; head->windows && row < plan->geometry.queries; row++) {
+        size_t strip = pri_strip_of(row);
+        size_t group = row % PRI_BLOCK_ROWS % PRI_STRIP_ROWS / PRI_GROUP_ROWS;
+        for (size_t w = head->window_first[strip]; w < head->window_first[strip + 1]; w++) {
+            pri_span span = head->windows[w].spans[group];
+            cells += (uint64_t)(span.end - span.begin);
+        }
+    }
+    return cells;
+}
+
 pare_plan_summary pare_plan_summarise(const pare_plan *plan)
 {
     pare_plan_summary summary = {.seconds = plan->build_seconds,
@@ -286,15 +304,7 @@ pare_plan_summary pare_plan_summarise(const pare_plan *plan)
         const pri_head_plan *head = plan->heads[h];
         summary.listed += head->listed;
         summary.empty_heads += head->kept == 0;
-        size_t spans = head->spans ? plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles : 0;
-        for (size_t i = 0; i < spans; i++) {
-            size_t group = i / plan->tiles % PRI_BLOCK_GROUPS;
-            size_t in_block = group * PRI_GROUP_ROWS;
-            size_t row = i / plan->tiles / PRI_BLOCK_GROUPS * PRI_BLOCK_ROWS + in_block;
-            size_t rows = pri_smaller(PRI_GROUP_ROWS, PRI_BLOCK_ROWS - in_block);
-            rows = pri_smaller(rows, plan->geometry.queries - row);
-            summary.dense += (uint64_t)(head->spans[i].end - head->spans[i].begin) * rows;
-        }
+        summary.dense += dense_cells(plan, head);
     }
     return summary;
 }

@@ -1,7 +1,8 @@
 /* A plan as the kernels see it. Per head, the kept cells are divided in two:
  *
- * - spans: in each group of PRI_GROUP_ROWS rows and each tile of PRI_TILE_COLUMNS columns, one
- *   range of columns that is computed densely, with a bit per cell where not all are kept;
+ * - windows: for each strip of PRI_STRIP_ROWS rows, stretches of columns in which every group of
+ *   PRI_GROUP_ROWS rows has a span of columns that is computed densely, with a bit per cell where
+ *   not all are kept;
  * - lists: all other kept cells, by row for scores and outputs, and by column for the gradients of
  *   keys and values.
  *
@@ -20,7 +21,13 @@
 #define PRI_TILE_COLUMNS 128
 #define PRI_BLOCK_ROWS 128
 #define PRI_GROUP_ROWS 6
-#define PRI_BLOCK_GROUPS ((PRI_BLOCK_ROWS + PRI_GROUP_ROWS - 1) / PRI_GROUP_ROWS)
+#define PRI_STRIP_GROUPS 4
+#define PRI_STRIP_ROWS (PRI_GROUP_ROWS * PRI_STRIP_GROUPS)
+/* Strips, and groups in them, begin anew with every block of rows. */
+#define PRI_BLOCK_STRIPS ((PRI_BLOCK_ROWS + PRI_STRIP_ROWS - 1) / PRI_STRIP_ROWS)
+/* A window begins at a multiple of 16 columns, so that vectors of all levels are aligned alike. */
+#define PRI_WINDOW_ALIGNMENT 16
+#define PRI_WINDOW_COLUMNS 192
 /* Entries of lists come four at a time. */
 #define PRI_QUAD 4
 /* Lists are cut into squares: row blocks and tiles of plan->list_size rows and columns. The
@@ -28,11 +35,16 @@
 #define PRI_LIST_SIZE_LEAST 128
 #define PRI_LIST_SIZE_MOST 1024
 
-/* Columns begin .. end - 1 of a tile. */
+/* Columns begin .. end - 1 of a window. */
 typedef struct pri_span {
     uint8_t begin, end;
     bool complete; /* every cell of it is kept, in every row of the group */
 } pri_span;
+
+typedef struct pri_window {
+    uint32_t first; /* column */
+    pri_span spans[PRI_STRIP_GROUPS];
+} pri_window;
 
 /* The listed cells of one row (or column) within one row block and tile. */
 typedef struct pri_run {
@@ -53,7 +65,8 @@ typedef struct pri_head_plan {
     uint8_t *uniform;       /* (queries): all scores of this row count as 0 */
     bool has_uniform;       /* any row */
     pri_range *block_tiles; /* (row blocks): the tiles that any row of the block keeps cells of */
-    pri_span *spans;        /* (row blocks, PRI_BLOCK_GROUPS, tiles); NULL: none */
+    pri_window *windows;    /* strip after strip; NULL: none */
+    uint32_t *window_first; /* (row blocks * PRI_BLOCK_STRIPS + 1) */
 
     /* By row; an entry is the column in its tile. A forward pass has its weights in another order,
      * row by row, so that a softmax finds those of a row together: row r of the plan has those from
@@ -77,7 +90,7 @@ struct pare_plan {
     size_t list_size, list_blocks, list_tiles;
     size_t longest_block;      /* entries by row of the fullest row block, over all heads */
     size_t longest_tile;       /* of the fullest row block and tile */
-    bool has_spans, has_lists; /* any head */
+    bool has_windows, has_lists; /* any head */
     double build_seconds;
     pri_head_plan *compiled; /* each different mask once */
     size_t compiled_count;
@@ -97,12 +110,10 @@ static inline const uint64_t *pri_plan_row_bits(const pare_plan *plan, size_t he
     return plan->heads[head]->bits + row * plan->words_per_row;
 }
 
-/* The span of the group that begins with `row`, itself first in a group. */
-static inline pri_span pri_plan_span(const pare_plan *plan, const pri_head_plan *head, size_t row,
-                                     size_t tile)
+/* Windows of the strip of `row`: head->windows[window_first[strip]] up to the next strip's. */
+static inline size_t pri_strip_of(size_t row)
 {
-    size_t block = row / PRI_BLOCK_ROWS, group = row % PRI_BLOCK_ROWS / PRI_GROUP_ROWS;
-    return head->spans[(block * PRI_BLOCK_GROUPS + group) * plan->tiles + tile];
+    return row / PRI_BLOCK_ROWS * PRI_BLOCK_STRIPS + row % PRI_BLOCK_ROWS / PRI_STRIP_ROWS;
 }
 
 /* ---- Compiling (plan.c drives) ---- */
@@ -130,9 +141,9 @@ static inline size_t pri_cells_in(pri_tile_words bits)
     return cells;
 }
 
-/* Chooses head->spans, NULL when lists alone are best. `listed` receives the bits of the cells that
- * no span covers, (queries, words_per_row); the caller frees them. */
-pare_status pri_plan_choose_spans(const pare_plan *plan, const pare_plan_costs *costs,
+/* Chooses head->windows, NULL when lists alone are best. `listed` receives the bits of the cells that
+ * no span covers, (queries, words_per_row); the caller frees them, also after a failure. */
+pare_status pri_plan_choose_windows(const pare_plan *plan, const pare_plan_costs *costs,
                                   pri_head_plan *head, uint64_t **listed);
 /* Fills both lists with the cells of `listed`. */
 pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed, pri_head_plan *head);

@@ -1,9 +1,9 @@
-/* Which cells are computed densely. In each group of rows and each tile of columns the best range
- * of columns is the one that saves most: a column of it saves its listed cells and costs a dense
- * cell per row, so the range is a maximal sum of consecutive numbers, which one pass finds
- * (Kadane's algorithm; Bentley, Programming Pearls, 1984). A head with both spans and lists packs
- * its keys twice, so that division is compared with lists alone and with spans around everything.
- */
+/* Which cells are computed densely. The columns that a strip of rows keeps are covered with windows;
+ * in each, the best span of a group of rows is the one that saves most: a column of it saves its
+ * listed cells and costs a dense cell per row, so the span is a maximal sum of consecutive numbers,
+ * which one pass finds (Kadane's algorithm; Bentley, Programming Pearls, 1984). A head with both
+ * spans and lists packs its keys twice, so that division is compared with lists alone and with spans
+ * around everything. */
 #include "attention/plan.h"
 
 #include <string.h>
@@ -20,35 +20,54 @@ typedef struct span_search {
 
 /* One division of the head's cells, and its price. */
 typedef struct division {
-    pri_span *spans;
+    pri_window *windows;
+    uint32_t *window_first;
     uint64_t *listed; /* bits that no span covers */
-    size_t dense_cells, span_count;
+    size_t window_count, capacity, dense_cells, span_count;
 } division;
 
-/* kept[c] = the rows of the group that keep column c of the tile. */
-static void count_kept(const span_search *search, size_t row, size_t rows, size_t tile,
-                       uint8_t kept[PRI_TILE_COLUMNS])
+/* Rows first .. first + count - 1. */
+typedef struct strip_rows {
+    size_t first, count;
+} strip_rows;
+
+static const uint64_t *bits_of(const span_search *search, size_t row)
 {
-    size_t words = search->plan->words_per_row;
-    memset(kept, 0, PRI_TILE_COLUMNS);
-    for (size_t r = 0; r < rows; r++) {
-        const uint64_t *bits = search->head->bits + (row + r) * words + tile * 2;
-        for (size_t word = 0; word < 2; word++)
-            for (uint64_t left = bits[word]; left; left &= left - 1)
-                kept[word * 64 + (size_t)__builtin_ctzll(left)]++;
-    }
+    return search->head->bits + row * search->plan->words_per_row;
 }
 
-typedef pri_span span_rule(const span_search *search, size_t rows,
-                           const uint8_t kept[PRI_TILE_COLUMNS]);
+/* Bits column .. column + 63 of a row. */
+static uint64_t bits_from(const uint64_t *bits, size_t column)
+{
+    size_t word = column / 64, bit = column % 64;
+    return bits[word] >> bit | bits[word + 1] << 1 << (63 - bit);
+}
 
-static pri_span dearest_span(const span_search *search, size_t rows,
-                             const uint8_t kept[PRI_TILE_COLUMNS])
+/* ---- Spans of one window ---- */
+
+/* kept[c] = the rows that keep column c of the window. */
+static void count_kept(const span_search *search, strip_rows rows, size_t first_column,
+                       uint8_t kept[PRI_WINDOW_COLUMNS])
+{
+    memset(kept, 0, PRI_WINDOW_COLUMNS);
+    for (size_t r = 0; r < rows.count; r++)
+        for (size_t c = 0; c < PRI_WINDOW_COLUMNS; c += 64)
+            for (uint64_t left = bits_from(bits_of(search, rows.first + r), first_column + c); left;
+                 left &= left - 1)
+                kept[c + (size_t)__builtin_ctzll(left)]++;
+}
+
+/* `kept` counts in `rows` rows, over `width` columns. */
+typedef pri_span span_rule(const span_search *search, size_t rows, size_t width,
+                           const uint8_t *kept);
+
+static pri_span dearest_span(const span_search *search, size_t rows, size_t width,
+                             const uint8_t *kept)
 {
     const double floor = -search->costs->span;
     double best = 0, sum = floor;
     size_t begin = 0, best_begin = 0, best_end = 0;
-    for (size_t column = 0; column < PRI_TILE_COLUMNS; column++) {
+    for (size_t column = 0; column < width; column++) {
         if (sum < floor) {
             sum = floor;
             begin = column;
@@ -63,11 +82,11 @@ static pri_span dearest_span(const span_search *search, size_t rows,
     return (pri_span){(uint8_t)best_begin, (uint8_t)best_end, false};
 }
 
-static pri_span whole_span(const span_search *search, size_t rows,
-                           const uint8_t kept[PRI_TILE_COLUMNS])
+static pri_span whole_span(const span_search *search, size_t rows, size_t width,
+                           const uint8_t *kept)
 {
     (void)search, (void)rows;
-    size_t begin = 0, end = PRI_TILE_COLUMNS;
+    size_t begin = 0, end = width;
     while (begin < end && !kept[begin])
         begin++;
     while (end > begin && !kept[end - 1])
@@ -75,66 +94,140 @@ static pri_span whole_span(const span_search *search, size_t rows,
     return (pri_span){(uint8_t)begin, (uint8_t)end, false};
 }
 
-/* Clears the bits of a span's columns in one row of listed cells. */
-static void clear_span(uint64_t *bits, size_t tile, pri_span span)
+static void clear_columns(uint64_t *bits, size_t begin, size_t end)
 {
-    for (size_t word = 0; word < 2; word++) {
-        size_t first = word * 64;
-        size_t begin = pri_larger(span.begin, first), end = pri_smaller(span.end, first + 64);
-        if (begin < end) {
-            uint64_t ones = end - begin == 64 ? ~UINT64_C(0) : (UINT64_C(1) << (end - begin)) - 1;
-            bits[tile * 2 + word] &= ~(ones << (begin - first));
-        }
+    for (size_t column = begin; column < end;) {
+        size_t bit = column % 64, count = pri_smaller(64 - bit, end - column);
+        uint64_t ones = count == 64 ? ~UINT64_C(0) : (UINT64_C(1) << count) - 1;
+        bits[column / 64] &= ~(ones << bit);
+        column += count;
     }
 }
 
-/* Spans of one group of rows. */
-static void divide_group(const span_search *search, span_rule *rule, size_t row, size_t rows,
-                         pri_span *spans, division *into)
+/* The span of one group of rows; its cells are no longer listed. */
+static pri_span make_span(const span_search *search, span_rule *rule, strip_rows group,
+                          size_t first_column, size_t width, division *into)
 {
-    for (size_t tile = 0; tile < search->plan->tiles; tile++) {
-        uint8_t kept[PRI_TILE_COLUMNS];
-        count_kept(search, row, rows, tile, kept);
-        pri_span span = rule(search, rows, kept);
-        if (span.begin >= span.end)
-            continue;
-        size_t cells = 0, size = rows * (size_t)(span.end - span.begin);
-        for (size_t column = span.begin; column < span.end; column++)
-            cells += kept[column];
-        span.complete = cells == size;
-        spans[tile] = span;
-        into->dense_cells += size;
-        into->span_count++;
-        for (size_t r = 0; r < rows; r++)
-            clear_span(into->listed + (row + r) * search->plan->words_per_row, tile, span);
+    uint8_t kept[PRI_WINDOW_COLUMNS];
+    count_kept(search, group, first_column, kept);
+    pri_span span = rule(search, group.count, width, kept);
+    size_t cells = 0, size = group.count * (size_t)(span.end - span.begin);
+    if (span.begin == span.end)
+        return (pri_span){0};
+    for (size_t column = span.begin; column < span.end; column++)
+        cells += kept[column];
+    span.complete = cells == size;
+    into->dense_cells += size;
+    into->span_count++;
+    for (size_t r = 0; r < group.count; r++)
+        clear_columns(into->listed + (group.first + r) * search->plan->words_per_row,
+                      first_column + span.begin, first_column + span.end);
+    return span;
+}
+
+/* ---- Windows of one strip ---- */
+
+/* Appends the window of `width` columns from `first` on, unless it has no span. */
+static pare_status make_window(const span_search *search, span_rule *rule, strip_rows strip,
+                               size_t first, size_t width, division *into)
+{
+    pri_window window = {.first = (uint32_t)first};
+    bool any = false;
+    for (size_t g = 0; g * PRI_GROUP_ROWS < strip.count; g++) {
+        size_t place = g * PRI_GROUP_ROWS;
+        strip_rows group = {strip.first + place, pri_smaller(PRI_GROUP_ROWS, strip.count - place)};
+        window.spans[g] = make_span(search, rule, group, first, width, into);
+        any |= window.spans[g].end > 0;
     }
+    if (!any)
+        return PARE_OK;
+    if (into->window_count == into->capacity) {
+        size_t grown = 2 * into->capacity + 64;
+        pri_window *windows =
+            pri_reallocate(into->windows, into->capacity, grown, sizeof *windows);
+        if (!windows)
+            return PARE_ERROR_MEMORY;
+        into->windows = windows;
+        into->capacity = grown;
+    }
+    into->windows[into->window_count++] = window;
+    return PARE_OK;
 }
 
-static size_t span_places(const pare_plan *plan)
+/* The first column from `column` on that the strip keeps, or `end`. */
+static size_t next_kept(const uint64_t *any, size_t column, size_t end)
 {
-    return plan->row_blocks * PRI_BLOCK_GROUPS * plan->tiles;
+    while (column < end) {
+        uint64_t bits = bits_from(any, column);
+        if (bits)
+            return pri_smaller(column + (size_t)__builtin_ctzll(bits), end);
+        column += 64;
+    }
+    return end;
 }
 
+/* Behind the last column of the stretch of kept columns that begins at `first`: gaps in it are
+ * narrower than a vector; or `limit`, when it does not end before. */
+static size_t stretch_end(const uint64_t *any, size_t first, size_t limit)
+{
+    size_t last = first;
+    for (size_t next; (next = next_kept(any, last + 1, limit)) < limit; last = next)
+        if (next - last > PRI_WINDOW_ALIGNMENT)
+            break;
+    return last + 1;
+}
+
+/* Covers what the strip keeps: a stretch that fits one window gets one of its own, a longer one
+ * windows of whole tiles. */
+static pare_status cover_strip(const span_search *search, span_rule *rule, strip_rows strip,
+                               uint64_t *any, division *into)
+{
+    size_t words = search->plan->words_per_row, columns = search->plan->geometry.keys;
+    memset(any, 0, words * sizeof *any);
+    for (size_t r = 0; r < strip.count; r++)
+        for (size_t word = 0; word < words; word++)
+            any[word] |= bits_of(search, strip.first + r)[word];
+    size_t column = next_kept(any, 0, columns);
+    while (column < columns) {
+        size_t first = column / PRI_WINDOW_ALIGNMENT * PRI_WINDOW_ALIGNMENT;
+        size_t limit = pri_smaller(first + PRI_WINDOW_COLUMNS + 1, columns);
+        size_t end = stretch_end(any, column, limit);
+        if (end - first > PRI_WINDOW_COLUMNS)
+            end = first + PRI_TILE_COLUMNS;
+        PRI_TRY(make_window(search, rule, strip, first, end - first, into));
+        column = next_kept(any, end, columns);
+    }
+    return PARE_OK;
+}
+
+/* Divides with one rule for spans; NULL: no spans. */
 static pare_status divide(const span_search *search, span_rule *rule, division *into)
 {
     const pare_plan *plan = search->plan;
     size_t queries = plan->geometry.queries, words = queries * plan->words_per_row;
-    into->spans = pri_allocate_zero(span_places(plan), sizeof *into->spans);
+    size_t strips = plan->row_blocks * PRI_BLOCK_STRIPS;
+    into->window_first = pri_allocate_zero(strips + 1, sizeof *into->window_first);
     into->listed = pri_allocate(words, sizeof *into->listed);
-    if (!into->spans || !into->listed)
-        return PARE_ERROR_MEMORY;
-    memcpy(into->listed, search->head->bits, words * sizeof *into->listed);
-    for (size_t group = 0; rule && group < plan->row_blocks * PRI_BLOCK_GROUPS; group++) {
-        size_t in_block = group % PRI_BLOCK_GROUPS * PRI_GROUP_ROWS;
-        size_t row = group / PRI_BLOCK_GROUPS * PRI_BLOCK_ROWS + in_block;
-        if (row >= queries)
-            break;
-        size_t rows = pri_smaller(PRI_GROUP_ROWS, PRI_BLOCK_ROWS - in_block);
-        divide_group(search, rule, row, pri_smaller(rows, queries - row),
-                     into->spans + group * plan->tiles, into);
+    uint64_t *any = pri_allocate(plan->words_per_row, sizeof *any);
+    pare_status status =
+        into->window_first && into->listed && any ? PARE_OK : PARE_ERROR_MEMORY;
+    if (status == PARE_OK)
+        memcpy(into->listed, search->head->bits, words * sizeof *into->listed);
+    for (size_t s = 0; rule && s < strips && status == PARE_OK; s++) {
+        size_t place = s % PRI_BLOCK_STRIPS * PRI_STRIP_ROWS;
+        strip_rows strip = {s / PRI_BLOCK_STRIPS * PRI_BLOCK_ROWS + place,
+                            pri_smaller(PRI_STRIP_ROWS, PRI_BLOCK_ROWS - place)};
+        if (strip.first < queries) {
+            strip.count = pri_smaller(strip.count, queries - strip.first);
+            status = cover_strip(search, rule, strip, any, into);
+        }
+        into->window_first[s + 1] = (uint32_t)into->window_count;
     }
-    return PARE_OK;
+    pri_free(any);
+    return status;
 }
+
+/* ---- Which division ---- */
 
 static double cost_of_lists(const span_search *search, const uint64_t *listed)
 {
@@ -161,7 +254,8 @@ static double cost_of(const span_search *search, const division *d)
 
 static void release(division *d)
 {
-    pri_free(d->spans);
+    pri_free(d->windows);
+    pri_free(d->window_first);
     pri_free(d->listed);
 }
 
@@ -176,8 +270,8 @@ static void keep_cheaper(const span_search *search, division *best, division *ot
     release(other);
 }
 
-pare_status pri_plan_choose_spans(const pare_plan *plan, const pare_plan_costs *costs,
-                                  pri_head_plan *head, uint64_t **listed)
+pare_status pri_plan_choose_windows(const pare_plan *plan, const pare_plan_costs *costs,
+                                    pri_head_plan *head, uint64_t **listed)
 {
     span_search search = {plan, costs, head, 0};
     search.listed_cell = cost_of_lists(&search, head->bits) / (double)pri_larger(head->kept, 1);
@@ -192,15 +286,8 @@ pare_status pri_plan_choose_spans(const pare_plan *plan, const pare_plan_costs *
         else
             release(&other);
     }
-    if (status != PARE_OK) {
-        release(&best);
-        return status;
-    }
-    if (best.span_count == 0) {
-        pri_free(best.spans);
-        best.spans = NULL;
-    }
-    head->spans = best.spans;
+    head->windows = best.windows;
+    head->window_first = best.window_first;
     *listed = best.listed;
-    return PARE_OK;
+    return status;
 }

@@ -33,19 +33,23 @@ static void count_spans(const pare_plan *plan, size_t h, uint8_t *counts)
 {
     const pri_head_plan *head = plan->heads[h];
     const pare_plan_geometry *g = &plan->geometry;
-    for (size_t row = 0; head->spans && row < g->queries; row++)
-        for (size_t tile = 0; tile < plan->tiles; tile++) {
-            size_t in_block = row % PRI_BLOCK_ROWS;
-            size_t first = row - in_block % PRI_GROUP_ROWS;
-            pri_span span = pri_plan_span(plan, head, first, tile);
+    for (size_t row = 0; head->windows && row < g->queries; row++) {
+        size_t group = row % PRI_BLOCK_ROWS % PRI_STRIP_ROWS / PRI_GROUP_ROWS;
+        const uint32_t *first = head->window_first + pri_strip_of(row);
+        for (size_t w = first[0]; w < first[1]; w++) {
+            const pri_window *window = &head->windows[w];
+            pri_span span = window->spans[group];
+            assert_true(window->first % PRI_WINDOW_ALIGNMENT == 0);
+            assert_true(span.begin <= span.end && span.end <= PRI_WINDOW_COLUMNS);
             for (size_t c = span.begin; c < span.end; c++) {
-                size_t column = tile * PRI_TILE_COLUMNS + c;
+                size_t column = window->first + c;
                 bool kept = pri_plan_bits(pri_plan_row_bits(plan, h, row), column) & 1;
                 assert_true(kept || !span.complete);
                 if (kept)
                     counts[row * g->keys + column]++;
             }
         }
+    }
 }
 
 /* The lists of one tile; `weights` are names for the places of the row block's weights. */

@@ -6,7 +6,7 @@
 
 static bool has_tiles(const kernel_state *s)
 {
-    return !s->plan || s->plan->spans;
+    return !s->plan || s->plan->windows;
 }
 
 static bool has_lists(const kernel_state *s)

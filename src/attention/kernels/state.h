@@ -1,4 +1,4 @@
-/* What the two halves of a kernel, dense tiles (tiles.h) and lists (lists.h), share while they work
+/* What the two halves of a kernel, dense windows (tiles.h) and lists (lists.h), share while they work
  * on one block of rows: the sequence and head, packed once for all its blocks, and the block's
  * queries, gradients and sums.
  *
@@ -14,9 +14,7 @@
 #include "attention/kernels/pack.h"
 #include "attention/plan.h"
 
-/* Dense tiles take fewer rows at a time; a multiple of PRI_GROUP_ROWS. */
-#define DENSE_ROWS 24
-#define BAND (PRI_TILE_COLUMNS + DENSE_ROWS + 2 * PRI_PADDING)
+#define BAND (PRI_WINDOW_COLUMNS + PRI_STRIP_ROWS + 2 * PRI_PADDING)
 
 typedef struct kernel_state {
     const pare_attention *call;
@@ -36,8 +34,8 @@ typedef struct kernel_state {
     size_t distance_stride; /* of the panel */
     /* Of the row block, (list_size + 1, stride): scale * (q + u), scale * (q + w), dO, and sums. */
     float *query, *positional, *output_gradient, *sum, *position_sum;
-    /* Of a dense tile, (DENSE_ROWS, PRI_TILE_COLUMNS) and (DENSE_ROWS, BAND). */
-    float *tile_weights, *tile_gradients, *band;
+    /* Of a window, (PRI_STRIP_ROWS, PRI_WINDOW_COLUMNS) and (PRI_STRIP_ROWS, BAND). */
+    float *window_weights, *window_gradients, *band;
     /* Of listed cells. Forward: of the row block, row by row. Backward: of the row block and one
      * tile, in the order of the entries by row, and a zero behind. */
     float *weights, *gradients;
@@ -110,8 +108,9 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
     s->sum = carve(c, block);
     s->output_gradient = backward ? carve(c, block) : NULL;
     if (shape->spans) {
-        s->tile_weights = carve(c, DENSE_ROWS * PRI_TILE_COLUMNS);
-        s->tile_gradients = backward ? carve(c, DENSE_ROWS * PRI_TILE_COLUMNS) : NULL;
+        s->window_weights = carve(c, PRI_STRIP_ROWS * PRI_WINDOW_COLUMNS);
+        s->window_gradients =
+            backward ? carve(c, PRI_STRIP_ROWS * PRI_WINDOW_COLUMNS) : NULL;
     }
     if (shape->lists) {
         size_t entries = backward ? shape->longest_tile : shape->longest_block;
@@ -128,9 +127,9 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
     /* Bands may begin at any column and end a block beyond the last; an odd number of cache lines
      * per row spreads the rows over all cache sets. */
     s->distance_stride =
-        round_up(shape->longest + PRI_TILE_COLUMNS + 2 * DENSE_ROWS, 32) + PRI_PADDING;
+        round_up(shape->longest + PRI_TILE_COLUMNS + 2 * PRI_STRIP_ROWS, 32) + PRI_PADDING;
     s->distance_panel = carve(c, shape->head_size * s->distance_stride);
-    s->band = carve(c, DENSE_ROWS * BAND);
+    s->band = carve(c, PRI_STRIP_ROWS * BAND);
 }
 
 /* ---- Packing ---- */
@@ -230,7 +229,7 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
         return s;
     thread->packed_sequence = task->sequence;
     thread->packed_head = task->head;
-    bool spans = !s.plan || s.plan->spans, lists = s.plan && s.plan->listed;
+    bool spans = !s.plan || s.plan->windows, lists = s.plan && s.plan->listed;
     if (spans)
         pack_panels(&s, call->key, s.key_panels);
     if (spans && shape->backward)

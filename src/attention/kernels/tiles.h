@@ -1,14 +1,13 @@
-/* The dense half of a kernel: register tiles over what is admissible, or over a plan's spans.
- * Rows are taken DENSE_ROWS and columns PRI_TILE_COLUMNS at a time; the scores of such a tile are
- * the only matrix there is. Forward is the online softmax; backward recomputes probabilities from
- * logsumexp.
+/* The dense half of a kernel: register tiles over windows, stretches of columns for a strip of rows.
+ * A plan has its own; without one they are the tiles of what is admissible. The scores of a strip in
+ * one window are the only matrix there is. Forward is the online softmax; backward recomputes
+ * probabilities from logsumexp.
  *
- * Scores are exact over the cells that count: groups of rows are cut to the range of columns that
- * any of them sees, products run over that range in whole vectors, and weights of absent cells are
- * exactly zero.
+ * Scores are exact over the cells that count: groups of rows are cut to their span, products run
+ * over it in whole vectors, and weights of absent cells are exactly zero.
  *
  * Relative positions: (q_i + w).r_delta is computed for the band of distances that a group of rows
- * and a tile meet, and read askew: row i is shifted by one against row i + 1. */
+ * and a window meet, and read askew: row i is shifted by one against row i + 1. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_TILES_H
 #define PARE_SRC_ATTENTION_KERNELS_TILES_H
 
@@ -20,17 +19,17 @@ typedef struct row_group {
     size_t first, count, place;
 } row_group;
 
-/* Columns of one tile, counted from its first. `cells` bounds what any row of a group may see,
+/* Columns of one window, counted from its first. `cells` bounds what any row of a group may see,
  * `vectors` the same widened to whole vectors. */
-typedef struct tile_span {
-    size_t tile;
+typedef struct column_span {
+    size_t first;
     pri_range cells, vectors;
     bool complete; /* the plan keeps all cells of it that are admissible */
-} tile_span;
+} column_span;
 
-static tile_span span_between(size_t tile, size_t begin, size_t end)
+static column_span span_between(size_t first, size_t begin, size_t end)
 {
-    tile_span span = {.tile = tile, .complete = true};
+    column_span span = {.first = first, .complete = true};
     span.cells.begin = begin;
     span.cells.end = larger(begin, end);
     span.vectors.begin = begin / V_WIDTH * V_WIDTH;
@@ -38,40 +37,65 @@ static tile_span span_between(size_t tile, size_t begin, size_t end)
     return span;
 }
 
-static bool is_empty(tile_span span)
+static bool is_empty(column_span span)
 {
     return span.cells.begin >= span.cells.end;
 }
 
-static size_t vectors_in(tile_span span)
+/* What a group of PRI_GROUP_ROWS rows, of which the window has `kept`, computes of it. */
+static column_span span_of(const kernel_state *s, row_group group, size_t first, pri_span kept)
 {
-    return (span.vectors.end - span.vectors.begin) / V_WIDTH;
-}
-
-/* What a group of PRI_GROUP_ROWS rows computes of a tile. */
-static tile_span span_of(const kernel_state *s, row_group group, size_t tile)
-{
-    size_t first = tile * PRI_TILE_COLUMNS;
     size_t begin = admissible_columns(s, group.first).begin;
     size_t end = admissible_columns(s, group.first + group.count - 1).end;
-    pri_span kept = {0, PRI_TILE_COLUMNS, true};
-    if (s->plan)
-        kept = pri_plan_span(s->call->plan, s->plan, group.first, tile);
-    begin = larger(larger(begin, first) - first, kept.begin);
-    end = smaller(larger(smaller(end, first + PRI_TILE_COLUMNS), first) - first, kept.end);
-    tile_span span = span_between(tile, begin, end);
+    column_span span = span_between(first, larger(larger(begin, first) - first, kept.begin),
+                                    smaller(larger(end, first) - first, kept.end));
     span.complete = kept.complete;
     return span;
 }
 
 /* The cells of one row of a group within the group's span. */
-static pri_range cells_of_row(const kernel_state *s, size_t row, tile_span span)
+static pri_range cells_of_row(const kernel_state *s, size_t row, column_span span)
 {
-    size_t first = span.tile * PRI_TILE_COLUMNS;
     pri_range columns = admissible_columns(s, row);
-    size_t begin = larger(larger(columns.begin, first) - first, span.cells.begin);
-    size_t end = smaller(larger(columns.end, first) - first, span.cells.end);
-    return (pri_range){smaller(begin, span.cells.end), larger(end, smaller(begin, span.cells.end))};
+    size_t begin = larger(larger(columns.begin, span.first) - span.first, span.cells.begin);
+    size_t end = smaller(larger(columns.end, span.first) - span.first, span.cells.end);
+    begin = smaller(begin, span.cells.end);
+    return (pri_range){begin, larger(begin, end)};
+}
+
+/* Where the strip that begins at `place` ends: strips do not cross the blocks of a plan. */
+static size_t strip_end(const row_block *block, size_t place)
+{
+    size_t next = (place / PRI_BLOCK_ROWS + 1) * PRI_BLOCK_ROWS;
+    return smaller(smaller(place + PRI_STRIP_ROWS, next), block->count);
+}
+
+/* The windows of a strip. */
+typedef struct window_list {
+    const pri_window *windows; /* NULL: the tiles from `first` on */
+    size_t count, first;
+} window_list;
+
+static window_list windows_of_strip(const kernel_state *s, const row_block *block, size_t place,
+                                    size_t end)
+{
+    if (s->plan) {
+        const uint32_t *first = s->plan->window_first + pri_strip_of(block->first + place);
+        return (window_list){s->plan->windows + first[0], first[1] - first[0], 0};
+    }
+    size_t begin = admissible_columns(s, block->first + place).begin / PRI_TILE_COLUMNS;
+    size_t last = admissible_columns(s, block->first + end - 1).end;
+    size_t tiles = round_up(last, PRI_TILE_COLUMNS) / PRI_TILE_COLUMNS;
+    return (window_list){NULL, larger(tiles, begin) - begin, begin * PRI_TILE_COLUMNS};
+}
+
+static pri_window window_at(const window_list *list, size_t index)
+{
+    if (list->windows)
+        return list->windows[index];
+    const pri_span whole = {0, PRI_TILE_COLUMNS, true};
+    return (pri_window){(uint32_t)(list->first + index * PRI_TILE_COLUMNS),
+                        {whole, whole, whole, whole}};
 }
 
 /* The group of PRI_GROUP_ROWS rows that begins `place` rows into the block. */
@@ -80,18 +104,47 @@ static row_group group_at(const row_block *block, size_t place, size_t end)
     return (row_group){block->first + place, smaller(PRI_GROUP_ROWS, end - place), place};
 }
 
-/* Where the dense rows that begin at `place` end: groups do not cross the blocks of a plan. */
-static size_t dense_end(const row_block *block, size_t place)
+/* ---- Products of a window with what is packed in tiles ---- */
+
+/* C (+)= A P, where P is the span's vectors of `panels`. */
+static void product_with_panels(const kernel_state *s, product p, size_t rows, column_span span,
+                                const float *panels)
 {
-    size_t next = (place / PRI_BLOCK_ROWS + 1) * PRI_BLOCK_ROWS;
-    return smaller(smaller(place + DENSE_ROWS, next), block->count);
+    float *c = p.c;
+    p.b_depth = PRI_TILE_COLUMNS;
+    p.depth = s->head_size;
+    for (size_t begin = span.vectors.begin, end; begin < span.vectors.end; begin = end) {
+        size_t column = span.first + begin, in_tile = column % PRI_TILE_COLUMNS;
+        end = smaller(span.vectors.end, begin + PRI_TILE_COLUMNS - in_tile);
+        p.b = panels + (column - in_tile) * s->head_size + in_tile;
+        p.c = c + begin;
+        product_run(&p, rows, (end - begin) / V_WIDTH);
+    }
+}
+
+/* C += A R, where A's columns are the span's cells and R their rows of keys or values. */
+static void product_with_rows(const kernel_state *s, product p, size_t rows, column_span span,
+                              float *packed)
+{
+    const float *a = p.a;
+    p.a_depth = 1;
+    p.b_depth = p.c_row = s->stride;
+    p.accumulate = true;
+    for (size_t begin = span.cells.begin, end; begin < span.cells.end; begin = end) {
+        size_t column = span.first + begin;
+        end = smaller(span.cells.end, begin + s->list_size - column % s->list_size);
+        p.a = a + begin;
+        p.b = column_row(s, packed, column);
+        p.depth = end - begin;
+        product_run(&p, rows, vectors_for(s->head_size));
+    }
 }
 
 /* scores(row, column) = (q_i + w).r_delta, for whole vectors of the span. */
-static void position_scores(const kernel_state *s, row_group group, tile_span span, float *scores)
+static void position_scores(const kernel_state *s, row_group group, column_span span, float *scores)
 {
     size_t width = span.vectors.end - span.vectors.begin;
-    size_t column = span.tile * PRI_TILE_COLUMNS + span.vectors.begin;
+    size_t column = span.first + span.vectors.begin;
     ptrdiff_t first = distance_row(s, group.first + group.count - 1, column) + PRI_TILE_COLUMNS;
     product band = {.a = s->positional + group.place * s->stride,
                     .a_row = s->stride,
@@ -104,27 +157,23 @@ static void position_scores(const kernel_state *s, row_group group, tile_span sp
     product_run(&band, group.count, vectors_for(width + group.count - 1));
     for (size_t r = 0; r < group.count; r++) {
         const float *from = s->band + r * BAND + group.count - 1 - r;
-        float *to = scores + r * PRI_TILE_COLUMNS + span.vectors.begin;
+        float *to = scores + r * PRI_WINDOW_COLUMNS + span.vectors.begin;
         for (size_t t = 0; t < width; t += V_WIDTH)
             v_store(to + t, v_load(from + t));
     }
 }
 
-static void tile_scores(const kernel_state *s, row_group group, tile_span span, float *scores)
+static void window_scores(const kernel_state *s, row_group group, column_span span, float *scores)
 {
     if (s->call->relative)
         position_scores(s, group, span, scores);
     product content = {.a = s->query + group.place * s->stride,
                        .a_row = s->stride,
                        .a_depth = 1,
-                       .b = s->key_panels + span.tile * PRI_TILE_COLUMNS * s->head_size +
-                            span.vectors.begin,
-                       .b_depth = PRI_TILE_COLUMNS,
-                       .c = scores + span.vectors.begin,
-                       .c_row = PRI_TILE_COLUMNS,
-                       .depth = s->head_size,
+                       .c = scores,
+                       .c_row = PRI_WINDOW_COLUMNS,
                        .accumulate = s->call->relative != NULL};
-    product_run(&content, group.count, vectors_in(span));
+    product_with_panels(s, content, group.count, span, s->key_panels);
 }
 
 /* Sets what of `whole` lies outside `cells`. */
@@ -146,25 +195,25 @@ static uint32_t lanes_within(pri_range cells, size_t t)
 
 /* Which lanes of the vector at t are cells of the row; `bits` are the plan's, NULL where the span
  * is complete. */
-V_INLINE uint32_t present_lanes(const uint64_t *bits, tile_span span, pri_range cells, size_t t)
+V_INLINE uint32_t present_lanes(const uint64_t *bits, column_span span, pri_range cells, size_t t)
 {
     uint32_t lanes = lanes_within(cells, t);
-    return bits ? lanes & pri_plan_bits(bits, span.tile * PRI_TILE_COLUMNS + t) : lanes;
+    return bits ? lanes & pri_plan_bits(bits, span.first + t) : lanes;
 }
 
-static const uint64_t *bits_of_row(const kernel_state *s, size_t row, tile_span span)
+static const uint64_t *bits_of_row(const kernel_state *s, size_t row, column_span span)
 {
     return span.complete ? NULL : pri_plan_row_bits(s->call->plan, s->task->head, row);
 }
 
 /* Whether every lane of the span is a cell of the row, so that nothing needs masking. */
-static bool is_full(tile_span span, pri_range cells)
+static bool is_full(column_span span, pri_range cells)
 {
     return span.complete && cells.begin == span.vectors.begin && cells.end == span.vectors.end;
 }
 
 /* values = `value` where the row has no cell, in whole vectors; returns the largest. */
-static v_float fill_absent(const kernel_state *s, size_t row, tile_span span, pri_range cells,
+static v_float fill_absent(const kernel_state *s, size_t row, column_span span, pri_range cells,
                            float *values, float value)
 {
     const uint64_t *bits = bits_of_row(s, row, span);
@@ -181,16 +230,16 @@ static v_float fill_absent(const kernel_state *s, size_t row, tile_span span, pr
     return largest;
 }
 
-static void clear_span(float *row, tile_span span)
+static void clear_span(float *row, column_span span)
 {
     clear_floats(row + span.vectors.begin, span.vectors.end - span.vectors.begin);
 }
 
-static void tile_dropout(const kernel_state *s, size_t row, tile_span span, pri_range cells,
+static void window_dropout(const kernel_state *s, size_t row, column_span span, pri_range cells,
                          float *factors)
 {
     pri_dropout_row draws = dropout_of_row(s, row);
-    uint32_t first = (uint32_t)(span.tile * PRI_TILE_COLUMNS - s->shift);
+    uint32_t first = (uint32_t)(span.first - s->shift);
     for (uint32_t t = (uint32_t)cells.begin; t < (uint32_t)cells.end; t++)
         factors[t] = pri_dropout_factor(draws, first + t);
 }
@@ -198,8 +247,8 @@ static void tile_dropout(const kernel_state *s, size_t row, tile_span span, pri_
 /* ---- Forward ---- */
 
 /* Turns scores of row r of a group into weights exp(s - largest). */
-static void tile_softmax(const kernel_state *s, row_block *block, row_group group, size_t r,
-                         tile_span span, float *scores)
+static void window_softmax(const kernel_state *s, row_block *block, row_group group, size_t r,
+                         column_span span, float *scores)
 {
     size_t row = group.first + r, place = group.place + r;
     pri_range whole = span.vectors, cells = cells_of_row(s, row, span);
@@ -219,66 +268,56 @@ static void tile_softmax(const kernel_state *s, row_block *block, row_group grou
     }
     block->total[place] += v_reduce_add(total);
     if (s->call->dropout > 0) {
-        float factors[PRI_TILE_COLUMNS];
-        tile_dropout(s, row, span, cells, factors);
+        float factors[PRI_WINDOW_COLUMNS];
+        window_dropout(s, row, span, cells, factors);
         for (size_t t = cells.begin; t < cells.end; t++)
             scores[t] *= factors[t];
     }
 }
 
-static void forward_group(const kernel_state *s, row_block *block, row_group group, size_t tile)
+static void forward_group(const kernel_state *s, row_block *block, row_group group,
+                          column_span span)
 {
-    tile_span span = span_of(s, group, tile);
     if (is_empty(span))
         return;
-    tile_scores(s, group, span, s->tile_weights);
+    window_scores(s, group, span, s->window_weights);
     for (size_t r = 0; r < group.count; r++)
-        tile_softmax(s, block, group, r, span, s->tile_weights + r * PRI_TILE_COLUMNS);
-    product output = {.a = s->tile_weights + span.cells.begin,
-                      .a_row = PRI_TILE_COLUMNS,
-                      .a_depth = 1,
-                      .b = column_row(s, s->values, tile * PRI_TILE_COLUMNS + span.cells.begin),
-                      .b_depth = s->stride,
-                      .c = s->sum + group.place * s->stride,
-                      .c_row = s->stride,
-                      .depth = span.cells.end - span.cells.begin,
-                      .accumulate = true};
-    product_run(&output, group.count, vectors_for(s->head_size));
-}
-
-/* The tiles that rows place .. end - 1 of the block see. */
-static pri_range tiles_seen(const kernel_state *s, const row_block *block, size_t place, size_t end)
-{
-    size_t begin = admissible_columns(s, block->first + place).begin;
-    size_t last = admissible_columns(s, block->first + end - 1).end;
-    return (pri_range){begin / PRI_TILE_COLUMNS, (last + PRI_TILE_COLUMNS - 1) / PRI_TILE_COLUMNS};
+        window_softmax(s, block, group, r, span, s->window_weights + r * PRI_WINDOW_COLUMNS);
+    product output = {.a = s->window_weights,
+                      .a_row = PRI_WINDOW_COLUMNS,
+                      .c = s->sum + group.place * s->stride};
+    product_with_rows(s, output, group.count, span, s->values);
 }
 
 static void forward_tiles(const kernel_state *s, row_block *block)
 {
     for (size_t place = 0, end; place < block->count; place = end) {
-        end = dense_end(block, place);
-        pri_range tiles = tiles_seen(s, block, place, end);
-        for (size_t tile = tiles.begin; tile < tiles.end; tile++)
-            for (size_t group = place; group < end; group += PRI_GROUP_ROWS)
-                forward_group(s, block, group_at(block, group, end), tile);
+        end = strip_end(block, place);
+        window_list list = windows_of_strip(s, block, place, end);
+        for (size_t i = 0; i < list.count; i++) {
+            pri_window window = window_at(&list, i);
+            for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++) {
+                row_group group = group_at(block, place + g * PRI_GROUP_ROWS, end);
+                forward_group(s, block, group, span_of(s, group, window.first, window.spans[g]));
+            }
+        }
     }
 }
 
 /* ---- Backward ---- */
 
 /* a = exp(s - logsumexp), ds = a (factor dO.v - expected); scores become the weights a factor. */
-static void tile_gradient_row(const kernel_state *s, size_t row, float expected, tile_span span,
+static void window_gradient_row(const kernel_state *s, size_t row, float expected, column_span span,
                               pri_range cells, float *scores, float *gradients)
 {
     v_float shift = v_set(s->call->logsumexp[logsumexp_index(s, row)]), mean = v_set(expected);
     if (is_uniform(s, row))
         clear_span(scores, span);
-    float factors[PRI_TILE_COLUMNS];
+    float factors[PRI_WINDOW_COLUMNS];
     bool dropping = s->call->dropout > 0;
     if (dropping) {
         fill_outside(factors, span.vectors, cells, 0);
-        tile_dropout(s, row, span, cells, factors);
+        window_dropout(s, row, span, cells, factors);
     }
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH) {
         v_float weight = v_exp(v_sub(v_load(scores + t), shift));
@@ -301,30 +340,26 @@ static void tile_gradient_row(const kernel_state *s, size_t row, float expected,
 /* Weights and score gradients of a group of rows, and zeros in the rest of `hull`, the columns of
  * all groups. `place` counts rows from the first group. */
 static void backward_group(const kernel_state *s, const row_block *block, row_group group,
-                           tile_span span, tile_span hull, size_t place)
+                           column_span span, column_span hull, size_t place)
 {
-    float *weights = s->tile_weights + place * PRI_TILE_COLUMNS;
-    float *gradients = s->tile_gradients + place * PRI_TILE_COLUMNS;
+    float *weights = s->window_weights + place * PRI_WINDOW_COLUMNS;
+    float *gradients = s->window_gradients + place * PRI_WINDOW_COLUMNS;
     if (!is_empty(span)) {
-        tile_scores(s, group, span, weights);
+        window_scores(s, group, span, weights);
         product from_values = {.a = s->output_gradient + group.place * s->stride,
                                .a_row = s->stride,
                                .a_depth = 1,
-                               .b = s->value_panels + span.tile * PRI_TILE_COLUMNS * s->head_size +
-                                    span.vectors.begin,
-                               .b_depth = PRI_TILE_COLUMNS,
-                               .c = gradients + span.vectors.begin,
-                               .c_row = PRI_TILE_COLUMNS,
-                               .depth = s->head_size};
-        product_run(&from_values, group.count, vectors_in(span));
+                               .c = gradients,
+                               .c_row = PRI_WINDOW_COLUMNS};
+        product_with_panels(s, from_values, group.count, span, s->value_panels);
     }
     for (size_t r = 0; r < group.count; r++) {
-        float *weight = weights + r * PRI_TILE_COLUMNS,
-              *gradient = gradients + r * PRI_TILE_COLUMNS;
+        float *weight = weights + r * PRI_WINDOW_COLUMNS,
+              *gradient = gradients + r * PRI_WINDOW_COLUMNS;
         size_t row = group.first + r;
         pri_range cells = cells_of_row(s, row, span);
         if (cells.begin < cells.end)
-            tile_gradient_row(s, row, block->expected[group.place + r], span, cells, weight,
+            window_gradient_row(s, row, block->expected[group.place + r], span, cells, weight,
                               gradient);
         fill_outside(weight, hull.vectors, cells, 0);
         fill_outside(gradient, hull.vectors, cells, 0);
@@ -333,17 +368,17 @@ static void backward_group(const kernel_state *s, const row_block *block, row_gr
 
 /* The position term's part: rows of score gradients are set askew into the band of distances, so
  * that both gradients become plain products. */
-static void tile_positions(const kernel_state *s, row_group rows, tile_span span)
+static void window_positions(const kernel_state *s, row_group rows, column_span span)
 {
     size_t width = span.vectors.end - span.vectors.begin;
-    size_t column = span.tile * PRI_TILE_COLUMNS + span.vectors.begin;
+    size_t column = span.first + span.vectors.begin;
     ptrdiff_t first = distance_row(s, rows.first + rows.count - 1, column);
     size_t skip = first < 0 ? (size_t)-first : 0; /* columns before the first key */
     size_t begin = (size_t)(first + (ptrdiff_t)skip);
     size_t distances = smaller(width + rows.count - 1 - skip, s->task->shape->longest - begin);
     for (size_t r = 0; r < rows.count; r++) {
         float *to = s->band + r * BAND;
-        const float *from = s->tile_gradients + r * PRI_TILE_COLUMNS + span.vectors.begin;
+        const float *from = s->window_gradients + r * PRI_WINDOW_COLUMNS + span.vectors.begin;
         clear_floats(to, BAND);
         memcpy(to + rows.count - 1 - r, from, width * sizeof *to);
     }
@@ -370,13 +405,13 @@ static void tile_positions(const kernel_state *s, row_group rows, tile_span span
 }
 
 /* The gradients of queries, keys and values from the weights and score gradients of `rows`. */
-static void tile_products(const kernel_state *s, row_group rows, tile_span span)
+static void window_products(const kernel_state *s, row_group rows, column_span span)
 {
     size_t vectors = vectors_for(s->head_size), columns = span.cells.end - span.cells.begin;
-    size_t first_key = span.tile * PRI_TILE_COLUMNS + span.cells.begin - s->shift;
-    product to_values = {.a = s->tile_weights + span.cells.begin,
+    size_t first_key = span.first + span.cells.begin - s->shift;
+    product to_values = {.a = s->window_weights + span.cells.begin,
                          .a_row = 1,
-                         .a_depth = PRI_TILE_COLUMNS,
+                         .a_depth = PRI_WINDOW_COLUMNS,
                          .b = s->output_gradient + rows.place * s->stride,
                          .b_depth = s->stride,
                          .c = s->task->value_sum + first_key * s->stride,
@@ -385,62 +420,57 @@ static void tile_products(const kernel_state *s, row_group rows, tile_span span)
                          .accumulate = true};
     product_run(&to_values, columns, vectors);
     product to_keys = to_values;
-    to_keys.a = s->tile_gradients + span.cells.begin;
+    to_keys.a = s->window_gradients + span.cells.begin;
     to_keys.b = s->query + rows.place * s->stride;
     to_keys.c = s->task->key_sum + first_key * s->stride;
     product_run(&to_keys, columns, vectors);
-    product to_queries = {
-        .a = s->tile_gradients + span.cells.begin,
-        .a_row = PRI_TILE_COLUMNS,
-        .a_depth = 1,
-        .b = column_row(s, s->keys, span.tile * PRI_TILE_COLUMNS + span.cells.begin),
-        .b_depth = s->stride,
-        .c = s->sum + rows.place * s->stride,
-        .c_row = s->stride,
-        .depth = columns,
-        .accumulate = true};
-    product_run(&to_queries, rows.count, vectors);
+    product to_queries = {.a = s->window_gradients,
+                          .a_row = PRI_WINDOW_COLUMNS,
+                          .c = s->sum + rows.place * s->stride};
+    product_with_rows(s, to_queries, rows.count, span, s->keys);
 }
 
-/* One tile for rows place .. end - 1 of the block, at most DENSE_ROWS. */
-static void backward_tile(const kernel_state *s, const row_block *block, size_t place, size_t end,
-                          size_t tile)
+/* One window for the strip's rows place .. end - 1. */
+static void backward_window(const kernel_state *s, const row_block *block, size_t place, size_t end,
+                            const pri_window *window)
 {
-    tile_span spans[DENSE_ROWS / PRI_GROUP_ROWS];
-    size_t hull_begin = PRI_TILE_COLUMNS, hull_end = 0;
-    for (size_t at = place; at < end; at += PRI_GROUP_ROWS) {
-        tile_span *span = &spans[(at - place) / PRI_GROUP_ROWS];
-        *span = span_of(s, group_at(block, at, end), tile);
-        if (is_empty(*span))
+    column_span spans[PRI_STRIP_GROUPS];
+    size_t hull_begin = PRI_WINDOW_COLUMNS, hull_end = 0;
+    for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++) {
+        row_group group = group_at(block, place + g * PRI_GROUP_ROWS, end);
+        spans[g] = span_of(s, group, window->first, window->spans[g]);
+        if (is_empty(spans[g]))
             continue;
-        hull_begin = smaller(hull_begin, span->cells.begin);
-        hull_end = larger(hull_end, span->cells.end);
+        hull_begin = smaller(hull_begin, spans[g].cells.begin);
+        hull_end = larger(hull_end, spans[g].cells.end);
     }
     if (hull_begin >= hull_end)
         return;
-    tile_span hull = span_between(tile, hull_begin, hull_end);
-    for (size_t at = place; at < end; at += PRI_GROUP_ROWS)
-        backward_group(s, block, group_at(block, at, end), spans[(at - place) / PRI_GROUP_ROWS],
-                       hull, at - place);
+    column_span hull = span_between(window->first, hull_begin, hull_end);
+    for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++)
+        backward_group(s, block, group_at(block, place + g * PRI_GROUP_ROWS, end), spans[g], hull,
+                       g * PRI_GROUP_ROWS);
     row_group rows = {block->first + place, end - place, place};
-    tile_products(s, rows, hull);
+    window_products(s, rows, hull);
     if (s->call->relative)
-        tile_positions(s, rows, hull);
+        window_positions(s, rows, hull);
 }
 
 static void backward_tiles(const kernel_state *s, const row_block *block)
 {
     for (size_t place = 0, end; place < block->count; place = end) {
-        end = dense_end(block, place);
-        pri_range tiles = tiles_seen(s, block, place, end);
-        for (size_t tile = tiles.begin; tile < tiles.end; tile++)
-            backward_tile(s, block, place, end, tile);
+        end = strip_end(block, place);
+        window_list list = windows_of_strip(s, block, place, end);
+        for (size_t i = 0; i < list.count; i++) {
+            pri_window window = window_at(&list, i);
+            backward_window(s, block, place, end, &window);
+        }
     }
 }
 
 /* ---- Observation ---- */
 
-static void observe_tile_row(const kernel_state *s, size_t row, tile_span span, float *scores)
+static void observe_window_row(const kernel_state *s, size_t row, column_span span, float *scores)
 {
     const pare_observer *observer = s->call->observer;
     const pare_plan_geometry *geometry = &observer->geometry;
@@ -455,27 +485,30 @@ static void observe_tile_row(const kernel_state *s, size_t row, tile_span span, 
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH)
         v_store(scores + t, v_exp(v_sub(v_load(scores + t), lse)));
     for (size_t t = cells.begin; t < cells.end; t++)
-        sums[span.tile * PRI_TILE_COLUMNS + t - s->shift + shift] += (double)scores[t];
+        sums[span.first + t - s->shift + shift] += (double)scores[t];
 }
 
-static void observe_group(const kernel_state *s, row_group group, size_t tile)
+static void observe_group(const kernel_state *s, row_group group, column_span span)
 {
-    tile_span span = span_of(s, group, tile);
     if (is_empty(span))
         return;
-    tile_scores(s, group, span, s->tile_weights);
+    window_scores(s, group, span, s->window_weights);
     for (size_t r = 0; r < group.count; r++)
-        observe_tile_row(s, group.first + r, span, s->tile_weights + r * PRI_TILE_COLUMNS);
+        observe_window_row(s, group.first + r, span, s->window_weights + r * PRI_WINDOW_COLUMNS);
 }
 
 static void observe_tiles(const kernel_state *s, const row_block *block)
 {
     for (size_t place = 0, end; place < block->count; place = end) {
-        end = dense_end(block, place);
-        pri_range tiles = tiles_seen(s, block, place, end);
-        for (size_t tile = tiles.begin; tile < tiles.end; tile++)
-            for (size_t group = place; group < end; group += PRI_GROUP_ROWS)
-                observe_group(s, group_at(block, group, end), tile);
+        end = strip_end(block, place);
+        window_list list = windows_of_strip(s, block, place, end);
+        for (size_t i = 0; i < list.count; i++) {
+            pri_window window = window_at(&list, i);
+            for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++) {
+                row_group group = group_at(block, place + g * PRI_GROUP_ROWS, end);
+                observe_group(s, group, span_of(s, group, window.first, window.spans[g]));
+            }
+        }
     }
 }
 
