@@ -59,10 +59,10 @@ static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri
 
 static void release_head(pri_head_plan *head)
 {
-    void *pieces[] = {head->block_tiles, head->bits,          head->uniform,     head->windows, head->window_first,
-                      head->row_places,  head->row_runs,      head->columns,     head->row_first,
-                      head->is_cell,     head->column_places, head->column_runs, head->rows,
-                      head->weights};
+    void *pieces[] = {head->block_tiles,  head->bits,       head->uniform,       head->windows,
+                      head->window_first, head->row_places, head->row_runs,      head->columns,
+                      head->row_first,    head->is_cell,    head->column_places, head->column_runs,
+                      head->rows,         head->weights};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         pri_free(pieces[i]);
 }
@@ -264,7 +264,8 @@ static size_t head_bytes(const pare_plan *plan, const pri_head_plan *head)
     size_t strips = plan->row_blocks * PRI_BLOCK_STRIPS;
     size_t windows = head->windows ? head->window_first[strips] : 0;
     return queries * (plan->words_per_row * sizeof *head->bits + sizeof *head->uniform) +
-           windows * sizeof *head->windows + (strips + 1) * sizeof *head->window_first + plan->row_blocks * sizeof *head->block_tiles +
+           windows * sizeof *head->windows + (strips + 1) * sizeof *head->window_first +
+           plan->row_blocks * sizeof *head->block_tiles +
            2 * (places + 1) * sizeof *head->row_places +
            (row_end.run + (size_t)column_end.run) * sizeof(pri_run) +
            (queries + 1) * sizeof *head->row_first + row_end.entry * sizeof *head->columns +

@@ -88,8 +88,8 @@ struct pare_plan {
     pare_plan_geometry geometry;
     size_t row_blocks, tiles, words_per_row;
     size_t list_size, list_blocks, list_tiles;
-    size_t longest_block;      /* entries by row of the fullest row block, over all heads */
-    size_t longest_tile;       /* of the fullest row block and tile */
+    size_t longest_block;        /* entries by row of the fullest row block, over all heads */
+    size_t longest_tile;         /* of the fullest row block and tile */
     bool has_windows, has_lists; /* any head */
     double build_seconds;
     pri_head_plan *compiled; /* each different mask once */
@@ -141,10 +141,10 @@ static inline size_t pri_cells_in(pri_tile_words bits)
     return cells;
 }
 
-/* Chooses head->windows, NULL when lists alone are best. `listed` receives the bits of the cells that
- * no span covers, (queries, words_per_row); the caller frees them, also after a failure. */
+/* Chooses head->windows, NULL when lists alone are best. `listed` receives the bits of the cells
+ * that no span covers, (queries, words_per_row); the caller frees them, also after a failure. */
 pare_status pri_plan_choose_windows(const pare_plan *plan, const pare_plan_costs *costs,
-                                  pri_head_plan *head, uint64_t **listed);
+                                    pri_head_plan *head, uint64_t **listed);
 /* Fills both lists with the cells of `listed`. */
 pare_status pri_plan_make_lists(const pare_plan *plan, const uint64_t *listed, pri_head_plan *head);
 

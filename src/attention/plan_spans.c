@@ -1,9 +1,9 @@
-/* Which cells are computed densely. The columns that a strip of rows keeps are covered with windows;
- * in each, the best span of a group of rows is the one that saves most: a column of it saves its
- * listed cells and costs a dense cell per row, so the span is a maximal sum of consecutive numbers,
- * which one pass finds (Kadane's algorithm; Bentley, Programming Pearls, 1984). A head with both
- * spans and lists packs its keys twice, so that division is compared with lists alone and with spans
- * around everything. */
+/* Which cells are computed densely. The columns that a strip of rows keeps are covered with
+ * windows; in each, the best span of a group of rows is the one that saves most: a column of it
+ * saves its listed cells and costs a dense cell per row, so the span is a maximal sum of
+ * consecutive numbers, which one pass finds (Kadane's algorithm; Bentley, Programming Pearls,
+ * 1984). A head with both spans and lists packs its keys twice, so that division is compared with
+ * lists alone and with spans around everything. */
 #include "attention/plan.h"
 
 #include <string.h>
@@ -143,8 +143,7 @@ static pare_status make_window(const span_search *search, span_rule *rule, strip
         return PARE_OK;
     if (into->window_count == into->capacity) {
         size_t grown = 2 * into->capacity + 64;
-        pri_window *windows =
-            pri_reallocate(into->windows, into->capacity, grown, sizeof *windows);
+        pri_window *windows = pri_reallocate(into->windows, into->capacity, grown, sizeof *windows);
         if (!windows)
             return PARE_ERROR_MEMORY;
         into->windows = windows;
@@ -209,8 +208,7 @@ static pare_status divide(const span_search *search, span_rule *rule, division *
     into->window_first = pri_allocate_zero(strips + 1, sizeof *into->window_first);
     into->listed = pri_allocate(words, sizeof *into->listed);
     uint64_t *any = pri_allocate(plan->words_per_row, sizeof *any);
-    pare_status status =
-        into->window_first && into->listed && any ? PARE_OK : PARE_ERROR_MEMORY;
+    pare_status status = into->window_first && into->listed && any ? PARE_OK : PARE_ERROR_MEMORY;
     if (status == PARE_OK)
         memcpy(into->listed, search->head->bits, words * sizeof *into->listed);
     for (size_t s = 0; rule && s < strips && status == PARE_OK; s++) {

@@ -1,5 +1,5 @@
-/* What the two halves of a kernel, dense windows (tiles.h) and lists (lists.h), share while they work
- * on one block of rows: the sequence and head, packed once for all its blocks, and the block's
+/* What the two halves of a kernel, dense windows (tiles.h) and lists (lists.h), share while they
+ * work on one block of rows: the sequence and head, packed once for all its blocks, and the block's
  * queries, gradients and sums.
  *
  * Columns are those of the plan; key j is column j + shift (pare/attention.h, Alignment), and
@@ -109,8 +109,7 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
     s->output_gradient = backward ? carve(c, block) : NULL;
     if (shape->spans) {
         s->window_weights = carve(c, PRI_STRIP_ROWS * PRI_WINDOW_COLUMNS);
-        s->window_gradients =
-            backward ? carve(c, PRI_STRIP_ROWS * PRI_WINDOW_COLUMNS) : NULL;
+        s->window_gradients = backward ? carve(c, PRI_STRIP_ROWS * PRI_WINDOW_COLUMNS) : NULL;
     }
     if (shape->lists) {
         size_t entries = backward ? shape->longest_tile : shape->longest_block;

@@ -1,7 +1,7 @@
-/* The dense half of a kernel: register tiles over windows, stretches of columns for a strip of rows.
- * A plan has its own; without one they are the tiles of what is admissible. The scores of a strip in
- * one window are the only matrix there is. Forward is the online softmax; backward recomputes
- * probabilities from logsumexp.
+/* The dense half of a kernel: register tiles over windows, stretches of columns for a strip of
+ * rows. A plan has its own; without one they are the tiles of what is admissible. The scores of a
+ * strip in one window are the only matrix there is. Forward is the online softmax; backward
+ * recomputes probabilities from logsumexp.
  *
  * Scores are exact over the cells that count: groups of rows are cut to their span, products run
  * over it in whole vectors, and weights of absent cells are exactly zero.
@@ -236,7 +236,7 @@ static void clear_span(float *row, column_span span)
 }
 
 static void window_dropout(const kernel_state *s, size_t row, column_span span, pri_range cells,
-                         float *factors)
+                           float *factors)
 {
     pri_dropout_row draws = dropout_of_row(s, row);
     uint32_t first = (uint32_t)(span.first - s->shift);
@@ -248,7 +248,7 @@ static void window_dropout(const kernel_state *s, size_t row, column_span span, 
 
 /* Turns scores of row r of a group into weights exp(s - largest). */
 static void window_softmax(const kernel_state *s, row_block *block, row_group group, size_t r,
-                         column_span span, float *scores)
+                           column_span span, float *scores)
 {
     size_t row = group.first + r, place = group.place + r;
     pri_range whole = span.vectors, cells = cells_of_row(s, row, span);
@@ -283,9 +283,8 @@ static void forward_group(const kernel_state *s, row_block *block, row_group gro
     window_scores(s, group, span, s->window_weights);
     for (size_t r = 0; r < group.count; r++)
         window_softmax(s, block, group, r, span, s->window_weights + r * PRI_WINDOW_COLUMNS);
-    product output = {.a = s->window_weights,
-                      .a_row = PRI_WINDOW_COLUMNS,
-                      .c = s->sum + group.place * s->stride};
+    product output = {
+        .a = s->window_weights, .a_row = PRI_WINDOW_COLUMNS, .c = s->sum + group.place * s->stride};
     product_with_rows(s, output, group.count, span, s->values);
 }
 
@@ -308,7 +307,7 @@ static void forward_tiles(const kernel_state *s, row_block *block)
 
 /* a = exp(s - logsumexp), ds = a (factor dO.v - expected); scores become the weights a factor. */
 static void window_gradient_row(const kernel_state *s, size_t row, float expected, column_span span,
-                              pri_range cells, float *scores, float *gradients)
+                                pri_range cells, float *scores, float *gradients)
 {
     v_float shift = v_set(s->call->logsumexp[logsumexp_index(s, row)]), mean = v_set(expected);
     if (is_uniform(s, row))
@@ -360,7 +359,7 @@ static void backward_group(const kernel_state *s, const row_block *block, row_gr
         pri_range cells = cells_of_row(s, row, span);
         if (cells.begin < cells.end)
             window_gradient_row(s, row, block->expected[group.place + r], span, cells, weight,
-                              gradient);
+                                gradient);
         fill_outside(weight, hull.vectors, cells, 0);
         fill_outside(gradient, hull.vectors, cells, 0);
     }
