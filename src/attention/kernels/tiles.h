@@ -246,33 +246,42 @@ static void window_dropout(const kernel_state *s, size_t row, column_span span, 
 
 /* ---- Forward ---- */
 
-/* Turns scores of row r of a group into weights exp(s - largest). */
-static void window_softmax(const kernel_state *s, row_block *block, row_group group, size_t r,
-                           column_span span, float *scores)
+static void drop_weights(const kernel_state *s, size_t row, column_span span, float *weights)
 {
-    size_t row = group.first + r, place = group.place + r;
-    pri_range whole = span.vectors, cells = cells_of_row(s, row, span);
-    if (is_uniform(s, row))
-        clear_span(scores, span);
-    float here = v_reduce_max(fill_absent(s, row, span, cells, scores, -INFINITY));
-    if (here == -INFINITY) {
-        clear_span(scores, span);
-        return;
+    float factors[PRI_WINDOW_COLUMNS];
+    pri_range cells = cells_of_row(s, row, span);
+    window_dropout(s, row, span, cells, factors);
+    for (size_t t = cells.begin; t < cells.end; t++)
+        weights[t] *= factors[t];
+}
+
+/* Turns scores of a group into weights exp(s - largest). Each step runs over all rows before the
+ * next, so that the latency of one row's is hidden by the others. */
+static void window_softmax(const kernel_state *s, row_block *block, row_group group,
+                           column_span span)
+{
+    float *scores = s->window_weights, shift[PRI_GROUP_ROWS];
+    for (size_t r = 0; r < group.count; r++) {
+        float *row = scores + r * PRI_WINDOW_COLUMNS;
+        pri_range cells = cells_of_row(s, group.first + r, span);
+        if (is_uniform(s, group.first + r))
+            clear_span(row, span);
+        shift[r] = v_reduce_max(fill_absent(s, group.first + r, span, cells, row, -INFINITY));
     }
-    v_float shift = v_set(raise_largest(s, block, place, here));
-    v_float total = v_zero();
-    for (size_t t = whole.begin; t < whole.end; t += V_WIDTH) {
-        v_float weight = v_exp(v_sub(v_load(scores + t), shift));
-        total = v_add(total, weight);
-        v_store(scores + t, weight);
+    for (size_t r = 0; r < group.count; r++)
+        shift[r] = shift[r] > -INFINITY ? raise_largest(s, block, group.place + r, shift[r]) : 0;
+    for (size_t r = 0; r < group.count; r++) {
+        float *row = scores + r * PRI_WINDOW_COLUMNS;
+        v_float total = v_zero();
+        for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH) {
+            v_float weight = v_exp(v_sub(v_load(row + t), v_set(shift[r])));
+            total = v_add(total, weight);
+            v_store(row + t, weight);
+        }
+        block->total[group.place + r] += v_reduce_add(total);
     }
-    block->total[place] += v_reduce_add(total);
-    if (s->call->dropout > 0) {
-        float factors[PRI_WINDOW_COLUMNS];
-        window_dropout(s, row, span, cells, factors);
-        for (size_t t = cells.begin; t < cells.end; t++)
-            scores[t] *= factors[t];
-    }
+    for (size_t r = 0; s->call->dropout > 0 && r < group.count; r++)
+        drop_weights(s, group.first + r, span, scores + r * PRI_WINDOW_COLUMNS);
 }
 
 static void forward_group(const kernel_state *s, row_block *block, row_group group,
@@ -281,8 +290,7 @@ static void forward_group(const kernel_state *s, row_block *block, row_group gro
     if (is_empty(span))
         return;
     window_scores(s, group, span, s->window_weights);
-    for (size_t r = 0; r < group.count; r++)
-        window_softmax(s, block, group, r, span, s->window_weights + r * PRI_WINDOW_COLUMNS);
+    window_softmax(s, block, group, span);
     product output = {
         .a = s->window_weights, .a_row = PRI_WINDOW_COLUMNS, .c = s->sum + group.place * s->stride};
     product_with_rows(s, output, group.count, span, s->values);
