@@ -7,11 +7,12 @@
 
 const cli_command bench_command = {
     .name = "bench",
-    .arguments = "(attention | model | compare) [options]",
+    .arguments = "(attention | model | calibrate | compare) [options]",
     .summary = "measure attention kernels or training steps on this machine",
     .details =
         "  attention   forward and backward, dense against pruned, over densities and lengths\n"
         "  model       a whole training step of a Transformer-XL\n"
+        "  calibrate   the costs by which plans choose between lists and dense spans\n"
         "  compare     two files of `pare bench attention --json`\n\n"
         "Each has its own --help. Times are medians; compare ratios, not single times.",
     .example = "  pare bench attention --length 512,1024 --density 10",
@@ -26,6 +27,8 @@ int command_bench(int argument_count, char **argument_values)
         return bench_attention(argument_count - 1, argument_values + 1);
     if (!strcmp(what, "model"))
         return bench_model(argument_count - 1, argument_values + 1);
+    if (!strcmp(what, "calibrate"))
+        return bench_calibrate(argument_count - 1, argument_values + 1);
     if (!strcmp(what, "compare"))
         return bench_compare(argument_count - 1, argument_values + 1);
     cli_arguments parsed;
@@ -33,5 +36,6 @@ int command_bench(int argument_count, char **argument_values)
     if (!parse_arguments(&bench_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    return fail_usage("bench", "'%s' cannot be measured; choose attention, model or compare", what);
+    return fail_usage(
+        "bench", "'%s' cannot be measured; choose attention, model, calibrate or compare", what);
 }

@@ -3,6 +3,7 @@
 #define PARE_CLI_BENCH_H
 
 int bench_attention(int argument_count, char **argument_values);
+int bench_calibrate(int argument_count, char **argument_values);
 int bench_compare(int argument_count, char **argument_values);
 int bench_model(int argument_count, char **argument_values);
 

@@ -1,6 +1,5 @@
 /* pare bench attention: dense against pruned attention on random data. Options and the run; see
  * bench_attention.h for the parts. */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,39 +75,6 @@ static int parse_whole_list(const char *option, const char *text, double most, n
                       option, LIST_MAX, most);
 }
 
-/* Which of `names` (NULL at the end) the words of `text` are. */
-static bool parse_names(const char *text, const char *const *names, number_list *list)
-{
-    list->count = 0;
-    while (list->count < LIST_MAX) {
-        size_t length = strcspn(text, ","), i = 0;
-        while (names[i] && (strlen(names[i]) != length || strncmp(names[i], text, length) != 0))
-            i++;
-        if (!names[i])
-            return false;
-        list->values[list->count++] = (double)i;
-        if (!text[length])
-            return true;
-        text += length + 1;
-    }
-    return false;
-}
-
-static int parse_levels(const char *text, number_list *list)
-{
-    const char *names[PARE_LEVEL_COUNT + 1] = {NULL};
-    for (int level = 0; level < PARE_LEVEL_COUNT; level++)
-        names[level] = pare_level_name((pare_level)level);
-    if (!parse_names(text, names, list))
-        return fail_usage(VERB, "--isa cannot be '%s'; 'pare info' lists the levels", text);
-    for (size_t i = 0; i < list->count; i++)
-        if (!pare_level_supported((pare_level)list->values[i]))
-            return fail_usage(VERB,
-                              "--isa: this CPU or build has no %s; 'pare info' lists the levels",
-                              names[(int)list->values[i]]);
-    return PARE_OK;
-}
-
 static int parse_axes(const bench_options *o, bench_axes *axes)
 {
     int exit_code;
@@ -137,7 +103,7 @@ static int parse_axes(const bench_options *o, bench_axes *axes)
     if (!exit_code && o->threads)
         exit_code = parse_whole_list("threads", o->threads, 1024, &axes->threads);
     if (!exit_code && o->levels)
-        exit_code = parse_levels(o->levels, &axes->levels);
+        exit_code = parse_levels(VERB, o->levels, &axes->levels);
     return exit_code;
 }
 
@@ -162,9 +128,9 @@ static int open_learned(const bench_options *o, bool required, learned_set *lear
 {
     char found[PATH_MAX];
     if (o->masks)
-        return load_learned(o->masks, learned);
+        return load_learned(VERB, o->masks, learned);
     if (find_learned_directory(found, sizeof found))
-        return load_learned(found, learned);
+        return load_learned(VERB, found, learned);
     fprintf(stderr,
             "pare bench attention: the learned masks that come with Pare (bench/masks) are "
             "not beside this program; name their directory with --masks%s\n",
@@ -299,56 +265,6 @@ static pare_status run_grid(bench_run *run)
     return status;
 }
 
-/* ---- The JSON file ---- */
-
-/* Written beside its target and renamed when complete; opened before measuring, so that a wrong
- * path fails at once. */
-typedef struct json_file {
-    FILE *file;
-    char partial[PATH_MAX];
-} json_file;
-
-static int fail_json(const char *path)
-{
-    fflush(stdout);
-    fprintf(stderr, "pare bench attention: cannot write '%s' (%s)\n", path, strerror(errno));
-    return PARE_ERROR_FILE;
-}
-
-static int open_json(const char *path, json_file *json)
-{
-    json->file = NULL;
-    if (!path)
-        return PARE_OK;
-    snprintf(json->partial, sizeof json->partial, "%s.partial", path);
-    json->file = fopen(json->partial, "w");
-    return json->file ? PARE_OK : fail_json(path);
-}
-
-static int close_json(const char *path, json_file *json, const json_t *rows)
-{
-    json_t *object =
-        json_pack("{s:s, s:s, s:O}", "version", PARE_VERSION, "cpu", pare_cpu_name(), "rows", rows);
-    bool failed =
-        !object || json_dumpf(object, json->file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0;
-    failed = fputc('\n', json->file) == EOF || failed;
-    failed = fclose(json->file) != 0 || failed;
-    json_decref(object);
-    if (!failed && rename(json->partial, path) == 0)
-        return PARE_OK;
-    int exit_code = fail_json(path);
-    remove(json->partial);
-    return exit_code;
-}
-
-static void drop_json(json_file *json)
-{
-    if (!json->file)
-        return;
-    fclose(json->file);
-    remove(json->partial);
-}
-
 static int fail_run(pare_status status, bool has_json)
 {
     if (status == PARE_ERROR_MEMORY)
@@ -364,7 +280,7 @@ static int fail_run(pare_status status, bool has_json)
 static int bench_all(const bench_options *o, const bench_grid *grid)
 {
     json_file json;
-    int exit_code = open_json(o->json, &json);
+    int exit_code = open_json(VERB, o->json, &json);
     if (exit_code)
         return exit_code;
     /* On a terminal the rows themselves show how far it is. */
@@ -378,8 +294,8 @@ static int bench_all(const bench_options *o, const bench_grid *grid)
     if (status != PARE_OK) {
         drop_json(&json);
         exit_code = fail_run(status, o->json);
-    } else if (o->json) {
-        exit_code = close_json(o->json, &json, run.rows);
+    } else {
+        exit_code = close_json(VERB, o->json, &json, run.rows);
     }
     json_decref(run.rows);
     pare_context_destroy(run.context);

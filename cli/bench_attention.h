@@ -4,9 +4,7 @@
 #ifndef PARE_CLI_BENCH_ATTENTION_H
 #define PARE_CLI_BENCH_ATTENTION_H
 
-#include <jansson.h>
-
-#include "pare/pare.h"
+#include "bench_shared.h"
 
 /* ---- Masks ---- */
 
@@ -36,7 +34,7 @@ typedef struct learned_set {
 bool find_learned_directory(char *path, size_t capacity);
 /* Loads every mask of a directory, in the order of their names. Returns an exit code, other than 0
  * with a message already printed. */
-int load_learned(const char *directory, learned_set *set);
+int load_learned(const char *verb, const char *directory, learned_set *set);
 void release_learned(learned_set *set);
 
 /* ---- Points ---- */
@@ -61,12 +59,6 @@ typedef struct bench_grid {
     size_t count, capacity;
 } bench_grid;
 
-#define LIST_MAX 32
-typedef struct number_list {
-    size_t count;
-    double values[LIST_MAX];
-} number_list;
-
 /* Every combination is a point. Learned masks bring heads, shape and density of their own; they
  * take part when their keys are among the lengths, or always when `any_learned`. */
 typedef struct bench_axes {
@@ -86,6 +78,15 @@ bool same_context(const bench_point *a, const bench_point *b);
 bool same_shape(const bench_point *a, const bench_point *b);
 
 double admissible_cells(const bench_shape *shape); /* over all heads */
+
+/* Says which cells a point keeps: a pare_plan_row, given a mask_maker. */
+typedef struct mask_maker {
+    const bench_point *point;
+    double threshold; /* what is drawn below it is kept */
+    double seconds;   /* spent here */
+} mask_maker;
+pare_status mask_maker_open(const bench_point *point, mask_maker *maker);
+void mask_row(void *maker, size_t head, size_t row, uint8_t *fill);
 
 /* Compiles the point's mask; *seconds is the time of that alone, without that of saying which cells
  * are kept. */
@@ -111,11 +112,20 @@ typedef struct bench_result {
 } bench_result;
 
 double seconds_now(void);
+quartiles quartiles_of(double *values, size_t count); /* sorts the values */
 
 /* Data for calls of one shape. */
 typedef struct bench_case bench_case;
 bench_case *case_create(const bench_shape *shape);
 void case_destroy(bench_case *c);
+/* Makes the workspace large enough for calls with this plan (NULL: dense). */
+bool case_reserve(bench_case *c, const pare_context *context, const pare_plan *plan);
+/* Warms up and finds how many calls make a sample. */
+pare_status case_warm_up(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
+                         size_t *calls);
+/* Seconds of one call, as the mean of `calls` calls in a row. */
+pare_status case_sample(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
+                        size_t calls, double *seconds);
 /* Dense and pruned calls in turns, `repeat` (at most REPEAT_MAX) rounds of each pass; fewer, but at
  * least 5, when a pass takes longer than 10 seconds. */
 #define REPEAT_MAX 1000

@@ -37,12 +37,6 @@ static double uniform(uint64_t index)
     return (double)((x ^ (x >> 31)) >> 11) * 0x1p-53;
 }
 
-typedef struct mask_maker {
-    const bench_point *point;
-    double threshold; /* what is drawn below it is kept */
-    double seconds;   /* spent here */
-} mask_maker;
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -104,7 +98,7 @@ static void fill_learned(const bench_point *point, size_t head, size_t row, uint
         fill[column] = pare_mask_kept(mask, head / heads, head % heads, row, column);
 }
 
-static void fill_row(void *user, size_t head, size_t row, uint8_t *fill)
+void mask_row(void *user, size_t head, size_t row, uint8_t *fill)
 {
     mask_maker *maker = user;
     const bench_shape *s = &maker->point->shape;
@@ -136,16 +130,23 @@ static void fill_row(void *user, size_t head, size_t row, uint8_t *fill)
     maker->seconds += seconds_now() - start;
 }
 
+pare_status mask_maker_open(const bench_point *point, mask_maker *maker)
+{
+    *maker = (mask_maker){.point = point, .threshold = threshold_of(point)};
+    return isnan(maker->threshold) ? PARE_ERROR_MEMORY : PARE_OK;
+}
+
 pare_status create_plan(const bench_point *point, pare_plan **plan, double *seconds)
 {
     const bench_shape *s = &point->shape;
     pare_plan_geometry geometry = {s->heads, s->queries, s->keys, s->causal};
-    mask_maker maker = {.point = point, .threshold = threshold_of(point)};
+    mask_maker maker;
     *plan = NULL;
-    if (isnan(maker.threshold))
-        return PARE_ERROR_MEMORY;
+    pare_status status = mask_maker_open(point, &maker);
+    if (status != PARE_OK)
+        return status;
     double start = seconds_now();
-    pare_status status = pare_plan_create(&geometry, fill_row, &maker, plan);
+    status = pare_plan_create(&geometry, mask_row, &maker, plan);
     *seconds = seconds_now() - start - maker.seconds;
     return status;
 }
@@ -184,43 +185,41 @@ static int is_mask_file(const struct dirent *entry)
     return length > ending && !strcmp(entry->d_name + length - ending, ENDING);
 }
 
-static int load_one(const char *directory, const char *file, learned_set *set)
+static int load_one(const char *verb, const char *directory, const char *file, learned_set *set)
 {
     char path[PATH_MAX];
     if (set->count == LEARNED_MAX)
-        return fail_usage("bench attention", "'%s' holds more than %d masks", directory,
-                          LEARNED_MAX);
+        return fail_usage(verb, "'%s' holds more than %d masks", directory, LEARNED_MAX);
     snprintf(path, sizeof path, "%s/%s", directory, file);
     learned_mask *learned = &set->masks[set->count];
     pare_status status = pare_mask_load(path, &learned->mask);
     if (status != PARE_OK)
-        return fail("bench attention", status);
+        return fail(verb, status);
     snprintf(learned->name, sizeof learned->name, "%.*s", (int)(strlen(file) - strlen(ENDING)),
              file);
     set->count++;
     return PARE_OK;
 }
 
-int load_learned(const char *directory, learned_set *set)
+int load_learned(const char *verb, const char *directory, learned_set *set)
 {
     struct dirent **entries;
     int count = scandir(directory, &entries, is_mask_file, alphasort);
     if (count < 0) {
-        fprintf(stderr, "pare bench attention: cannot read the directory '%s' (%s)\n", directory,
+        fprintf(stderr, "pare %s: cannot read the directory '%s' (%s)\n", verb, directory,
                 strerror(errno));
         return PARE_ERROR_FILE;
     }
     int exit_code = PARE_OK;
     for (int i = 0; i < count; i++) {
         if (exit_code == PARE_OK)
-            exit_code = load_one(directory, entries[i]->d_name, set);
+            exit_code = load_one(verb, directory, entries[i]->d_name, set);
         free(entries[i]);
     }
     free(entries);
     if (exit_code != PARE_OK || set->count)
         return exit_code;
-    fprintf(stderr,
-            "pare bench attention: '%s' holds no mask; put files there that `pare prune` wrote\n",
+    fprintf(stderr, "pare %s: '%s' holds no mask; put files there that `pare prune` wrote\n", verb,
             directory);
     return PARE_ERROR_FILE;
 }

@@ -21,6 +21,7 @@ struct bench_case {
     size_t query_offsets[2], key_offsets[2];
     float *data, *logsumexp, *gradient_sums;
     void *workspace;
+    size_t workspace_bytes;
     pare_relative relative;
     pare_attention call;
     pare_attention_gradient gradient;
@@ -113,19 +114,22 @@ void case_destroy(bench_case *c)
     free(c);
 }
 
-/* One workspace for calls with and without the plan. */
-static bool reserve(bench_case *c, const pare_context *context, const pare_plan *plan,
-                    bench_result *result)
+static size_t workspace_bytes(const bench_case *c, const pare_context *context,
+                              const pare_plan *plan)
 {
-    pare_attention pruned = c->call;
-    pruned.plan = plan;
-    result->dense_workspace_bytes = pare_attention_workspace(context, &c->call);
-    result->workspace_bytes = pare_attention_workspace(context, &pruned);
-    size_t bytes = result->workspace_bytes > result->dense_workspace_bytes
-                       ? result->workspace_bytes
-                       : result->dense_workspace_bytes;
+    pare_attention call = c->call;
+    call.plan = plan;
+    return pare_attention_workspace(context, &call);
+}
+
+bool case_reserve(bench_case *c, const pare_context *context, const pare_plan *plan)
+{
+    size_t bytes = workspace_bytes(c, context, plan);
+    if (bytes <= c->workspace_bytes)
+        return true;
     free(c->workspace);
     c->workspace = aligned_alloc(64, bytes / 64 * 64 + 64);
+    c->workspace_bytes = c->workspace ? bytes : 0;
     return c->workspace != NULL;
 }
 
@@ -145,16 +149,15 @@ static double quantile(const double *sorted, size_t count, double share)
     return sorted[below] + (position - (double)below) * (sorted[above] - sorted[below]);
 }
 
-static quartiles quartiles_of(double *values, size_t count)
+quartiles quartiles_of(double *values, size_t count)
 {
     qsort(values, count, sizeof *values, compare_doubles);
     return (quartiles){quantile(values, count, .25), quantile(values, count, .5),
                        quantile(values, count, .75)};
 }
 
-/* Seconds of one call, as the mean of `calls` calls in a row. */
-static pare_status sample(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
-                          size_t calls, double *seconds)
+pare_status case_sample(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
+                        size_t calls, double *seconds)
 {
     pare_status status = PARE_OK;
     c->call.plan = plan;
@@ -169,14 +172,13 @@ static pare_status sample(bench_case *c, pare_context *context, const pare_plan 
     return status;
 }
 
-/* Warms up and finds how many calls make a sample. */
-static pare_status calibrate(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
-                             size_t *calls)
+pare_status case_warm_up(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
+                         size_t *calls)
 {
     double seconds;
-    pare_status status = sample(c, context, plan, pass, 1, &seconds);
+    pare_status status = case_sample(c, context, plan, pass, 1, &seconds);
     if (status == PARE_OK && seconds < SAMPLE_SECONDS)
-        status = sample(c, context, plan, pass, 1, &seconds);
+        status = case_sample(c, context, plan, pass, 1, &seconds);
     double wanted = ceil(SAMPLE_SECONDS / fmax(seconds, 1e-6));
     *calls = (size_t)fmax(1, wanted);
     return status;
@@ -187,14 +189,14 @@ static pare_status measure_pass(bench_case *c, pare_context *context, const pare
 {
     static double dense[REPEAT_MAX], pruned[REPEAT_MAX], ratios[REPEAT_MAX];
     size_t dense_calls, pruned_calls, i = 0;
-    pare_status status = calibrate(c, context, NULL, pass, &dense_calls);
+    pare_status status = case_warm_up(c, context, NULL, pass, &dense_calls);
     if (status == PARE_OK)
-        status = calibrate(c, context, plan, pass, &pruned_calls);
+        status = case_warm_up(c, context, plan, pass, &pruned_calls);
     double start = seconds_now();
     while (status == PARE_OK && i < repeat) {
-        status = sample(c, context, NULL, pass, dense_calls, &dense[i]);
+        status = case_sample(c, context, NULL, pass, dense_calls, &dense[i]);
         if (status == PARE_OK)
-            status = sample(c, context, plan, pass, pruned_calls, &pruned[i]);
+            status = case_sample(c, context, plan, pass, pruned_calls, &pruned[i]);
         ratios[i] = dense[i] / pruned[i];
         i++;
         if (pare_interrupted())
@@ -235,7 +237,9 @@ pare_status measure_point(bench_case *c, pare_context *context, const bench_poin
     if (status != PARE_OK)
         return status;
     result->plan = pare_plan_summarise(plan);
-    if (!reserve(c, context, plan, result))
+    result->dense_workspace_bytes = workspace_bytes(c, context, NULL);
+    result->workspace_bytes = workspace_bytes(c, context, plan);
+    if (!case_reserve(c, context, NULL) || !case_reserve(c, context, plan))
         status = PARE_ERROR_MEMORY;
     for (int pass = 0; pass < PASS_COUNT && status == PARE_OK; pass++)
         status = measure_pass(c, context, plan, pass, repeat, &result->pass[pass]);
