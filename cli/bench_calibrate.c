@@ -20,21 +20,19 @@ static const cli_command description = {
     .summary = "measure the costs that plans are compiled by",
     .details =
         "  A plan lists cells one by one or covers them with dense spans, whichever the costs of\n"
-        "  pare_plan_costs make cheaper. They are measured here on one thread, forward and "
-        "backward\n"
-        "  together: entry, a cell of a list; run, the cells of one row among 128 columns; span, "
-        "a\n"
-        "  dense span of 6 rows; key, packing one key. Units are cells of a wide dense span.\n\n"
-        "  `model` is predicted time / measured time, with the costs measured here and with those\n"
-        "  built in. The last line is for the table in src/attention/plan.c. A level takes less\n"
-        "  than a minute.",
+        "  pare_plan_costs make cheaper. They are measured here on one thread, forward and\n"
+        "  backward together: entry, a cell of a list; run, the cells of one row in a square of\n"
+        "  lists; span, a dense span of 6 rows; key, packing one key. A cell of a wide dense span\n"
+        "  is 1.\n\n"
+        "  `model` is predicted time / measured time with these costs, `built-in` with the costs\n"
+        "  built in. The last line of a level goes into the table in src/attention/plan.c. A\n"
+        "  level takes less than a minute.",
     .example = "  pare bench calibrate --isa x86-64-v3,x86-64-v4 --json costs.json"};
 
 #define VERB "bench calibrate"
 #define HEADS 8
 #define FEW_QUERIES 32 /* so that packing keys is most of the work */
-#define SHAPES_MOST (2 + CHECKS_MOST)
-#define STAGES 2 /* of rounds per level: fitting and checking */
+#define STAGES 2       /* of rounds per level: fitting and checking */
 #define STAGE_SECONDS 25
 #define ROUNDS_LEAST 5
 #define WARM_SECONDS 4e-3
@@ -64,7 +62,9 @@ static const char *const format_names[FORMAT_COUNT] = {"lists", "spans", "by bui
                                                        "by measured costs"};
 
 #define CHECKS_MOST 5 /* masks */
-#define SUBJECTS_MOST (8 + CHECKS_MOST * FORMAT_COUNT)
+#define FITTED 9      /* subjects: the first ones */
+#define SHAPES_MOST (3 + CHECKS_MOST)
+#define SUBJECTS_MOST (FITTED + CHECKS_MOST * FORMAT_COUNT)
 
 /* Calls of one shape, and of a plan of it that keeps nothing. */
 typedef struct shape_data {
@@ -94,7 +94,7 @@ typedef struct calibration {
     pare_plan_costs measured;
     double cell_share, built_in_cell_share; /* a dense cell, as a share of subject 0's time */
     subject *subjects;                      /* SUBJECTS_MOST */
-    size_t count, fitted; /* the first `fitted` are what the costs are fitted to */
+    size_t count;
     shape_data shapes[SHAPES_MOST];
     size_t shape_count;
     pare_progress progress;
@@ -201,34 +201,36 @@ static pare_status add_subject(calibration *c, const bench_point *point, plan_fo
     return status;
 }
 
+/* Random masks are dense enough for lists in the smallest squares (src/attention/plan.h). */
 static pare_status add_fitted(calibration *c)
 {
-    size_t length = (size_t)c->options->length;
-    double one = 1 / (double)length; /* a column, as a share of them */
+    size_t length = (size_t)c->options->length, quarter = length / 4;
     const struct {
-        size_t queries;
+        size_t queries, keys;
         mask_family family;
-        double density;
+        double columns; /* that a row keeps */
         plan_format format;
-    } plans[] = {
-        {length, FAMILY_BAND, 1, FORMAT_SPANS}, /* what times are shares of */
-        {length, FAMILY_BAND, 8 * one, FORMAT_SPANS},
-        {length, FAMILY_BAND, 64 * one, FORMAT_SPANS},
-        {length, FAMILY_RANDOM, .5, FORMAT_LISTS},
-        {length, FAMILY_RANDOM, .05, FORMAT_LISTS},
-        {FEW_QUERIES, FAMILY_BAND, one, FORMAT_LISTS},
-        {FEW_QUERIES, FAMILY_BAND, one, FORMAT_SPANS},
+    } plans[FITTED] = {
+        {length, length, FAMILY_BAND, (double)length, FORMAT_SPANS}, /* times are shares of it */
+        {length, length, FAMILY_BAND, 128, FORMAT_SPANS},
+        {length, length, FAMILY_BAND, 32, FORMAT_SPANS},
+        {quarter, quarter, FAMILY_BAND, 32, FORMAT_SPANS},
+        {length, length, FAMILY_RANDOM, .5 * (double)length, FORMAT_LISTS},
+        {length, length, FAMILY_RANDOM, .08 * (double)length, FORMAT_LISTS},
+        {quarter, quarter, FAMILY_RANDOM, .08 * (double)quarter, FORMAT_LISTS},
+        {FEW_QUERIES, length, FAMILY_BAND, 1, FORMAT_LISTS},
+        {FEW_QUERIES, length, FAMILY_BAND, 1, FORMAT_SPANS},
     };
     pare_status status = PARE_OK;
-    for (size_t i = 0; i < sizeof plans / sizeof *plans && status == PARE_OK; i++) {
-        bench_point point = {.family = plans[i].family, .density = plans[i].density};
+    for (size_t i = 0; i < FITTED && status == PARE_OK; i++) {
+        bench_point point = {.family = plans[i].family,
+                             .density = plans[i].columns / (double)plans[i].keys};
         point.shape.heads = HEADS;
         point.shape.head_size = (size_t)c->options->head_size;
         point.shape.queries = plans[i].queries;
-        point.shape.keys = length;
+        point.shape.keys = plans[i].keys;
         status = add_subject(c, &point, plans[i].format);
     }
-    c->fitted = c->count;
     return status;
 }
 
@@ -245,7 +247,7 @@ static pare_status add_checks(calibration *c, const learned_set *learned)
                        .any_learned = true};
     bench_grid grid = {0};
     pare_status status = grid_add(&grid, &axes, learned) ? PARE_OK : PARE_ERROR_MEMORY;
-    size_t most = c->fitted + CHECKS_MOST * FORMAT_COUNT;
+    size_t most = FITTED + CHECKS_MOST * FORMAT_COUNT;
     for (size_t i = 0; i < grid.count && c->count < most; i++)
         for (int format = 0; format < FORMAT_COUNT && status == PARE_OK; format++)
             status = add_subject(c, &grid.points[i], (plan_format)format);
@@ -261,7 +263,7 @@ static void release(calibration *c)
         case_destroy(c->shapes[i].data);
         pare_plan_destroy(c->shapes[i].empty);
     }
-    c->count = c->fitted = c->shape_count = 0;
+    c->count = c->shape_count = 0;
 }
 
 /* ---- Measuring ---- */
@@ -358,7 +360,7 @@ static void fit(const calibration *c, double costs[COST_COUNT])
 {
     double rows[SUBJECTS_MOST][COST_COUNT], errors[SUBJECTS_MOST];
     size_t count = 0;
-    for (size_t i = 0; i < c->fitted; i++) {
+    for (size_t i = 0; i < FITTED; i++) {
         const subject *s = &c->subjects[i];
         if (!(s->share > 0)) /* lost in noise */
             continue;
@@ -400,7 +402,7 @@ static double cells_of(const subject *s, const pare_plan_costs *costs)
 static double best_cell_share(const calibration *c, const pare_plan_costs *costs)
 {
     double sum = 0, squares = 0;
-    for (size_t i = 0; i < c->fitted; i++) {
+    for (size_t i = 0; i < FITTED; i++) {
         double ratio = cells_of(&c->subjects[i], costs) / c->subjects[i].share;
         sum += ratio;
         squares += ratio * ratio;
@@ -468,7 +470,7 @@ static void print_initialiser(const calibration *c)
     snprintf(name, sizeof name, "%s", pare_level_name(pare_context_level(c->context)));
     for (char *at = name; *at; at++)
         *at = *at == '-' ? '_' : *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
-    printf("    [PARE_LEVEL_%s] = {.entry = %.2g, .run = %.2g, .span = %.2g, .key = %.2g},\n", name,
+    printf("    [PARE_LEVEL_%s] = {.entry = %.1f, .run = %.1f, .span = %.0f, .key = %.0f},\n", name,
            m->entry, m->run, m->span, m->key);
 }
 
@@ -485,7 +487,7 @@ static void print_level(const calibration *c)
     printf("  fitted to                       plan              listed        ms    model  "
            "built-in\n");
     for (size_t i = 0; i < c->count; i++) {
-        if (i == c->fitted)
+        if (i == FITTED)
             printf("  not fitted to\n");
         print_subject(c, &c->subjects[i]);
     }
@@ -506,7 +508,7 @@ static json_t *subject_as_json(const calibration *c, size_t index)
         "{s:s, s:f, s:I, s:I, s:s, s:f, s:f, s:b}", "family", family_names[s->point.family],
         "kept_share", kept_share(s), "queries", (json_int_t)s->point.shape.queries, "keys",
         (json_int_t)s->point.shape.keys, "plan", format_names[s->format], "listed_share",
-        listed_share(s), "seconds", s->middle_seconds, "fitted", index < c->fitted);
+        listed_share(s), "seconds", s->middle_seconds, "fitted", index < FITTED);
     if (s->format <= FORMAT_SPANS) {
         json_object_set_new(object, "model_ratio", json_real(model_ratio(c, s)));
         json_object_set_new(object, "built_in_ratio", json_real(built_in_ratio(c, s)));
@@ -544,7 +546,7 @@ static pare_status calibrate_level(calibration *c, const char *level, const lear
     if (status == PARE_OK)
         status = add_checks(c, learned);
     if (status == PARE_OK)
-        status = measure(c, c->fitted);
+        status = measure(c, FITTED);
     return status;
 }
 
@@ -631,8 +633,8 @@ int bench_calibrate(int argument_count, char **argument_values)
         return exit_code;
     if (o.head_size < 1 || o.head_size > 256)
         return fail_usage(VERB, "--head-size must be 1 to 256");
-    if (o.length < 64 || o.length > 8192)
-        return fail_usage(VERB, "--length must be 64 to 8192");
+    if (o.length < 128 || o.length > 8192)
+        return fail_usage(VERB, "--length must be 128 to 8192");
     if (o.repeat < 1 || o.repeat > REPEAT_MAX)
         return fail_usage(VERB, "--repeat must be 1 to %d", REPEAT_MAX);
     number_list levels = {0};
