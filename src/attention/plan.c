@@ -13,11 +13,11 @@
 
 /* Measured by `pare bench calibrate` (docs/kernels.md). */
 static const pare_plan_costs default_costs[PARE_LEVEL_COUNT] = {
-    [PARE_LEVEL_PORTABLE] = {.entry = 1.1, .run = 2.8, .span = 85, .key = 15},
-    [PARE_LEVEL_NEON] = {.entry = 1.1, .run = 2.8, .span = 85, .key = 15},
-    [PARE_LEVEL_X86_64_V2] = {.entry = 1.1, .run = 2.8, .span = 85, .key = 15},
-    [PARE_LEVEL_X86_64_V3] = {.entry = 1.4, .run = 5.5, .span = 180, .key = 7},
-    [PARE_LEVEL_X86_64_V4] = {.entry = 1.7, .run = 9, .span = 220, .key = 11},
+    [PARE_LEVEL_PORTABLE] = {.entry = 1, .run = 3.2, .span = 70, .key = 12},
+    [PARE_LEVEL_NEON] = {.entry = 1, .run = 3.2, .span = 70, .key = 12},
+    [PARE_LEVEL_X86_64_V2] = {.entry = 1, .run = 3.2, .span = 70, .key = 12},
+    [PARE_LEVEL_X86_64_V3] = {.entry = 1.4, .run = 5.6, .span = 190, .key = 6},
+    [PARE_LEVEL_X86_64_V4] = {.entry = 1.6, .run = 9, .span = 230, .key = 10},
 };
 
 /* Runs of fewer cells cost more than the near cache saves (docs/kernels.md). */
