@@ -504,15 +504,15 @@ V_INLINE void v_transpose(v_float rows[V_WIDTH])
 #define V_EXP_LEAST (-87.33654f)
 
 /* e^x to about one unit in the last place: x = n ln 2 + r with |r| <= ln(2)/2, e^r by a polynomial
- * (coefficients of Moshier's Cephes). Exactly 0 below V_EXP_LEAST, -infinity included; arguments
- * above 88.37 count as 88.37 (2.4e38); NaN stays NaN. */
-V_INLINE v_float v_exp(v_float x)
+ * (coefficients of Moshier's Cephes). Exactly 0 below V_EXP_LEAST, -infinity included; NaN stays
+ * NaN. For arguments up to 88.37 (2.4e38), such as those of a softmax; above, the result is
+ * anything. */
+V_INLINE v_float v_exp_bounded(v_float x)
 {
     const v_float round_to_integer = v_set(0x1.8p23f); /* leaves n in the low bits of the sum */
-    v_float bounded = v_min(v_set(88.37f), v_max(v_set(V_EXP_LEAST), x));
-    v_float shifted = v_fma(bounded, v_set(1.44269504088896341f), round_to_integer);
+    v_float shifted = v_fma(x, v_set(1.44269504088896341f), round_to_integer);
     v_float n = v_sub(shifted, round_to_integer);
-    v_float r = v_fma(n, v_set(-0.693359375f), bounded);
+    v_float r = v_fma(n, v_set(-0.693359375f), x);
     r = v_fma(n, v_set(2.12194440e-4f), r);
     v_float p = v_set(1.9875691500e-4f);
     p = v_fma(p, r, v_set(1.3981999507e-3f));
@@ -523,6 +523,12 @@ V_INLINE v_float v_exp(v_float x)
     v_float power = v_add(v_fma(v_mul(r, r), p, r), v_set(1.0f));
     v_float value = v_mul(power, v_exponent_from_low_bits(shifted));
     return v_select(v_less(x, v_set(V_EXP_LEAST)), v_zero(), value);
+}
+
+/* The same for all arguments: those above 88.37 count as 88.37. */
+V_INLINE v_float v_exp(v_float x)
+{
+    return v_exp_bounded(v_min(v_set(88.37f), x));
 }
 
 #endif

@@ -27,6 +27,9 @@ V_INLINE row_shape row_shape_of(const size_t vectors)
     case 2:                                                                                        \
         function(__VA_ARGS__, row_shape_of(2));                                                    \
         break;                                                                                     \
+    case 3:                                                                                        \
+        function(__VA_ARGS__, row_shape_of(3));                                                    \
+        break;                                                                                     \
     case 4:                                                                                        \
         function(__VA_ARGS__, row_shape_of(4));                                                    \
         break;                                                                                     \
@@ -86,8 +89,19 @@ V_INLINE void dot_quads(const float *rows, const uint16_t *entries, const float 
     V_UNROLL for (size_t k = 0; k < V_WIDTH; k++) dots[k] = v_zero();
     for (; from + 4 <= shape.vectors; from += 4)
         dot_step(rows, entries, with, from, 4, quads, shape, dots);
-    for (; from < shape.vectors; from++)
+    switch (shape.vectors - from) {
+    case 3:
+        dot_step(rows, entries, with, from, 3, quads, shape, dots);
+        break;
+    case 2:
+        dot_step(rows, entries, with, from, 2, quads, shape, dots);
+        break;
+    case 1:
         dot_step(rows, entries, with, from, 1, quads, shape, dots);
+        break;
+    default:
+        break;
+    }
     v_float sums = v_sub(v_reduce_add_each(dots), v_set(offset));
     if (accumulate)
         sums = v_add(sums, v_load_partial(scores, quads * PRI_QUAD));

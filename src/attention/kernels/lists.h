@@ -195,7 +195,8 @@ static void list_softmax(const kernel_state *s, row_block *block, size_t r)
     }
     v_float shift = v_set(raise_largest(s, block, r, here));
     for (size_t k = 0; k < count; k += V_WIDTH) {
-        v_float weight = v_exp(v_sub(cell_scores(scores, cells, first_bit, k, count), shift));
+        v_float weight =
+            v_exp_bounded(v_sub(cell_scores(scores, cells, first_bit, k, count), shift));
         total = v_add(total, weight);
         store_lanes(scores + k, weight, count - k);
     }
@@ -315,7 +316,7 @@ static void list_gradients(const kernel_state *s, const row_block *block, size_t
     for (size_t i = 0; i < list.count; i++)
         count += entries_in(list.runs[i]);
     for (size_t k = 0; k < count; k += V_WIDTH) {
-        v_float weight = v_exp(v_load(s->weights + k));
+        v_float weight = v_exp_bounded(v_load(s->weights + k));
         weight = v_select(v_below(list.entries + k, no_cell), weight, v_zero());
         v_store(s->gradients + k, v_mul(weight, v_load(s->gradients + k)));
         v_store(s->weights + k, weight);
@@ -431,7 +432,8 @@ static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run 
         clear_floats(scores, run.cells);
     for (size_t k = 0; k < run.cells; k += V_WIDTH) {
         size_t left = run.cells - k;
-        v_store_partial(scores + k, v_exp(v_sub(v_load_partial(scores + k, left), lse)), left);
+        v_store_partial(scores + k, v_exp_bounded(v_sub(v_load_partial(scores + k, left), lse)),
+                        left);
     }
     for (size_t k = 0; k < run.cells; k++) {
         size_t column = tile * s->list_size + entries[k];

@@ -287,7 +287,7 @@ static float raise_largest(const kernel_state *s, row_block *block, size_t r, fl
         block->largest[r] = largest;
     } else if (largest > block->largest[r]) {
         float lanes[V_WIDTH], *sum = s->sum + r * s->stride;
-        v_float factor = v_exp(v_set(block->largest[r] - largest));
+        v_float factor = v_exp_bounded(v_set(block->largest[r] - largest));
         v_store(lanes, factor);
         block->largest[r] = largest;
         block->total[r] *= lanes[0];

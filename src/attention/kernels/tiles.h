@@ -274,7 +274,7 @@ static void window_softmax(const kernel_state *s, row_block *block, row_group gr
         float *row = scores + r * PRI_WINDOW_COLUMNS;
         v_float total = v_zero();
         for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH) {
-            v_float weight = v_exp(v_sub(v_load(row + t), v_set(shift[r])));
+            v_float weight = v_exp_bounded(v_sub(v_load(row + t), v_set(shift[r])));
             total = v_add(total, weight);
             v_store(row + t, weight);
         }
@@ -327,7 +327,7 @@ static void window_gradient_row(const kernel_state *s, size_t row, float expecte
         window_dropout(s, row, span, cells, factors);
     }
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH) {
-        v_float weight = v_exp(v_sub(v_load(scores + t), shift));
+        v_float weight = v_exp_bounded(v_sub(v_load(scores + t), shift));
         v_float gradient = v_load(gradients + t);
         if (dropping) {
             v_float factor = v_load(factors + t);
@@ -490,7 +490,7 @@ static void observe_window_row(const kernel_state *s, size_t row, column_span sp
         return;
     v_float lse = v_set(s->call->logsumexp[logsumexp_index(s, row)]);
     for (size_t t = span.vectors.begin; t < span.vectors.end; t += V_WIDTH)
-        v_store(scores + t, v_exp(v_sub(v_load(scores + t), lse)));
+        v_store(scores + t, v_exp_bounded(v_sub(v_load(scores + t), lse)));
     for (size_t t = cells.begin; t < cells.end; t++)
         sums[span.first + t - s->shift + shift] += (double)scores[t];
 }
