@@ -124,28 +124,45 @@ typedef struct tile_maker {
     pri_list_place row, column;         /* next */
 } tile_maker;
 
+/* Writes the numbers of rows (or columns) that have cells, those with fewest first; returns how
+ * many. Counting sort: the order of equal ones stays. */
+static size_t sort_by_length(const uint16_t *cells, size_t count, uint16_t *order)
+{
+    uint16_t next[PRI_LIST_SIZE_MOST + 2] = {0};
+    size_t sorted = 0;
+    for (size_t i = 0; i < count; i++)
+        if (cells[i]) {
+            next[cells[i] + 1]++;
+            sorted++;
+        }
+    for (size_t length = 1; length < PRI_LIST_SIZE_MOST + 2; length++)
+        next[length] = (uint16_t)(next[length] + next[length - 1]);
+    for (size_t i = 0; i < count; i++)
+        if (cells[i])
+            order[next[cells[i]]++] = (uint16_t)i;
+    return sorted;
+}
+
 static void list_rows(const list_maker *m, tile_maker *t)
 {
     pri_head_plan *head = m->head;
     size_t first_row = t->block * m->plan->list_size, rows = rows_in_block(m->plan, t->block);
-    size_t quads[PRI_LIST_SIZE_MOST];
+    uint16_t cells[PRI_LIST_SIZE_MOST], order[PRI_LIST_SIZE_MOST];
     uint32_t tile_first = t->row.entry;
     for (size_t r = 0; r < rows; r++)
-        quads[r] = quads_for(pri_cells_in(words_of(m, first_row + r, t->tile)));
-    for (size_t length = 1; length <= m->plan->list_size / PRI_QUAD; length++)
-        for (size_t r = 0; r < rows; r++) {
-            if (quads[r] != length)
-                continue;
-            uint16_t *to = head->columns + t->row.entry;
-            size_t cells = columns_in(words_of(m, first_row + r, t->tile), to);
-            for (size_t k = cells; k < length * PRI_QUAD; k++)
-                to[k] = (uint16_t)m->plan->list_size;
-            uint32_t place =
-                t->places[r * m->plan->list_tiles + t->tile] - head->row_first[first_row];
-            head->row_runs[t->row.run++] = (pri_run){place, (uint16_t)r, (uint16_t)cells};
-            t->first[r] = (uint16_t)(t->row.entry - tile_first);
-            t->row.entry += (uint32_t)(length * PRI_QUAD);
-        }
+        cells[r] = (uint16_t)pri_cells_in(words_of(m, first_row + r, t->tile));
+    size_t runs = sort_by_length(cells, rows, order);
+    for (size_t i = 0; i < runs; i++) {
+        uint16_t r = order[i], *to = head->columns + t->row.entry;
+        size_t entries = quads_for(cells[r]) * PRI_QUAD;
+        columns_in(words_of(m, first_row + r, t->tile), to);
+        for (size_t k = cells[r]; k < entries; k++)
+            to[k] = (uint16_t)m->plan->list_size;
+        uint32_t place = t->places[r * m->plan->list_tiles + t->tile] - head->row_first[first_row];
+        head->row_runs[t->row.run++] = (pri_run){place, r, cells[r]};
+        t->first[r] = (uint16_t)(t->row.entry - tile_first);
+        t->row.entry += (uint32_t)entries;
+    }
 }
 
 static void list_by_column(const list_maker *m, tile_maker *t)
@@ -154,21 +171,20 @@ static void list_by_column(const list_maker *m, tile_maker *t)
     size_t first_row = t->block * m->plan->list_size, rows = rows_in_block(m->plan, t->block);
     size_t index = t->block * m->plan->list_tiles + t->tile;
     uint16_t behind = (uint16_t)(t->row.entry - head->row_places[index].entry);
-    uint16_t cells[PRI_LIST_SIZE_MOST];
+    uint16_t cells[PRI_LIST_SIZE_MOST], order[PRI_LIST_SIZE_MOST];
     uint32_t next[PRI_LIST_SIZE_MOST];
     count_columns(m, t->block, t->tile, cells);
-    for (size_t length = 1; length <= m->plan->list_size / PRI_QUAD; length++)
-        for (size_t c = 0; c < m->plan->list_size; c++) {
-            if (quads_for(cells[c]) != length)
-                continue;
-            head->column_runs[t->column.run++] = (pri_run){0, (uint16_t)c, cells[c]};
-            next[c] = t->column.entry;
-            t->column.entry += (uint32_t)(length * PRI_QUAD);
-            for (uint32_t entry = next[c] + cells[c]; entry < t->column.entry; entry++) {
-                head->rows[entry] = (uint16_t)m->plan->list_size;
-                head->weights[entry] = behind;
-            }
+    size_t runs = sort_by_length(cells, m->plan->list_size, order);
+    for (size_t i = 0; i < runs; i++) {
+        uint16_t c = order[i];
+        head->column_runs[t->column.run++] = (pri_run){0, c, cells[c]};
+        next[c] = t->column.entry;
+        t->column.entry += (uint32_t)(quads_for(cells[c]) * PRI_QUAD);
+        for (uint32_t entry = next[c] + cells[c]; entry < t->column.entry; entry++) {
+            head->rows[entry] = (uint16_t)m->plan->list_size;
+            head->weights[entry] = behind;
         }
+    }
     for (size_t r = 0; r < rows; r++) {
         uint16_t columns[PRI_LIST_SIZE_MOST];
         size_t count = columns_in(words_of(m, first_row + r, t->tile), columns);

@@ -66,10 +66,10 @@ static void count_tile(const pare_plan *plan, const pri_head_plan *head, size_t 
         size_t row = block * plan->list_size + run.index;
         size_t quads = (run.cells + PRI_QUAD - 1u) / PRI_QUAD;
         size_t first_weight = head->row_first[block * plan->list_size] + run.place;
-        assert_true(run.cells > 0 && quads >= previous && row < g->queries);
+        assert_true(run.cells > 0 && run.cells >= previous && row < g->queries);
         assert_true(first_weight >= head->row_first[row] &&
                     first_weight + quads * PRI_QUAD <= head->row_first[row + 1]);
-        previous = quads;
+        previous = run.cells;
         for (size_t k = 0; k < quads * PRI_QUAD; k++) {
             bool is_cell = pri_plan_bits(head->is_cell, first_weight + k) & 1;
             assert_int_equal(is_cell, k < run.cells);
