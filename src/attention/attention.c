@@ -100,14 +100,15 @@ static partition cut_rows(const pare_attention *call, const pri_shape *shape, si
 }
 
 /* Backward cuts rows only when heads and sequences are few, because each part then has its own
- * gradients of keys and values; and it joins sequences into groups when there are many, because
- * each task has its own gradient of the distance table. */
+ * gradients of keys and values; and it joins sequences into groups when there are many and each
+ * task has its own gradient of the distance table. */
 static partition cut_backward(const pare_attention *call, const pri_shape *shape)
 {
     size_t sequences = call->queries.count, heads = call->heads;
+    size_t groups =
+        shape->relative ? pri_smaller(sequences, pri_divide_up(TASKS_WANTED, heads)) : sequences;
     if (heads * sequences >= BACKWARD_TASKS_WANTED)
-        return (partition){pri_smaller(sequences, pri_divide_up(TASKS_WANTED, heads)), 1,
-                           pri_larger(1, shape->longest_queries)};
+        return (partition){groups, 1, pri_larger(1, shape->longest_queries)};
     return cut_rows(call, shape, BACKWARD_TASKS_WANTED);
 }
 

@@ -8,9 +8,9 @@
  *
  * Which cells go where follows a cost model (plan_spans.c). Lists are cut into row blocks and tiles
  * so that what a kernel gathers from stays in a near cache: the cells of one row (or column) in one
- * row block and tile are a run, padded to whole quads of entries with an entry that is no cell,
- * plan->list_size: kernels keep a row of zeros there, behind the rows of a block and of a tile. The
- * runs of a tile are sorted by length, which lets the processor predict where each one ends.
+ * row block and tile are a run. By row, runs are filled up to whole quads of entries with an entry
+ * that is no cell, plan->list_size: kernels keep a row of zeros there, behind the rows of a tile.
+ * The runs of a tile are sorted by length, which lets the processor predict where each one ends.
  *
  * Heads that keep the same cells share one compiled mask. */
 #ifndef PARE_SRC_ATTENTION_PLAN_H
@@ -76,8 +76,8 @@ typedef struct pri_head_plan {
     uint16_t *columns;
     uint32_t *row_first; /* (queries + 1) */
     uint64_t *is_cell;
-    /* By column; an entry is the row in its block, and `weights` says which of the tile's entries
-     * by row is the same cell. What is no cell goes with the one behind the tile's last. */
+    /* By column, cells alone; an entry is the row in its block, and `weights` says which of the
+     * tile's entries by row is the same cell. */
     pri_list_place *column_places;
     pri_run *column_runs;
     uint16_t *rows;

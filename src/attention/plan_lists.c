@@ -12,7 +12,7 @@ typedef struct list_maker {
     const pare_plan *plan;
     const uint64_t *listed; /* (queries, words_per_row) */
     pri_head_plan *head;
-    size_t row_entries, row_runs, column_entries, column_runs;
+    size_t row_entries, row_runs, column_runs;
 } list_maker;
 
 static size_t quads_for(size_t cells)
@@ -68,12 +68,10 @@ static pare_status measure(list_maker *m)
         for (size_t tile = 0; tile < plan->list_tiles; tile++) {
             uint16_t cells[PRI_LIST_SIZE_MOST];
             count_columns(m, block, tile, cells);
-            for (size_t c = 0; c < m->plan->list_size; c++) {
-                m->column_entries += quads_for(cells[c]) * (size_t)PRI_QUAD;
+            for (size_t c = 0; c < m->plan->list_size; c++)
                 m->column_runs += cells[c] > 0;
-            }
         }
-    if (pri_larger(m->row_entries, m->column_entries) >= UINT32_MAX)
+    if (m->row_entries >= UINT32_MAX)
         return pri_fail(PARE_ERROR_UNSUPPORTED, "a plan holds less than 2^32 cells per head");
     return PARE_OK;
 }
@@ -90,8 +88,8 @@ static pare_status allocate(const list_maker *m)
     head->is_cell = pri_allocate_zero(m->row_entries / 64 + 2, sizeof *head->is_cell);
     head->column_places = pri_allocate_zero(places, sizeof *head->column_places);
     head->column_runs = pri_allocate_zero(m->column_runs + 4, sizeof *head->column_runs);
-    head->rows = pri_allocate(m->column_entries, sizeof *head->rows);
-    head->weights = pri_allocate(m->column_entries, sizeof *head->weights);
+    head->rows = pri_allocate(head->listed, sizeof *head->rows);
+    head->weights = pri_allocate(head->listed, sizeof *head->weights);
     return head->row_places && head->row_runs && head->columns && head->row_first &&
                    head->is_cell && head->column_places && head->column_runs && head->rows &&
                    head->weights
@@ -169,8 +167,6 @@ static void list_by_column(const list_maker *m, tile_maker *t)
 {
     pri_head_plan *head = m->head;
     size_t first_row = t->block * m->plan->list_size, rows = rows_in_block(m->plan, t->block);
-    size_t index = t->block * m->plan->list_tiles + t->tile;
-    uint16_t behind = (uint16_t)(t->row.entry - head->row_places[index].entry);
     uint16_t cells[PRI_LIST_SIZE_MOST], order[PRI_LIST_SIZE_MOST];
     uint32_t next[PRI_LIST_SIZE_MOST];
     count_columns(m, t->block, t->tile, cells);
@@ -179,11 +175,7 @@ static void list_by_column(const list_maker *m, tile_maker *t)
         uint16_t c = order[i];
         head->column_runs[t->column.run++] = (pri_run){0, c, cells[c]};
         next[c] = t->column.entry;
-        t->column.entry += (uint32_t)(quads_for(cells[c]) * PRI_QUAD);
-        for (uint32_t entry = next[c] + cells[c]; entry < t->column.entry; entry++) {
-            head->rows[entry] = (uint16_t)m->plan->list_size;
-            head->weights[entry] = behind;
-        }
+        t->column.entry += cells[c];
     }
     for (size_t r = 0; r < rows; r++) {
         uint16_t columns[PRI_LIST_SIZE_MOST];

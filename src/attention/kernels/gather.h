@@ -136,14 +136,20 @@ typedef struct weighted_entries {
     const uint16_t *entries;
     const uint16_t *picks; /* NULL: in the order of the entries */
     const float *weights;
-    size_t quads;
+    size_t count;
 } weighted_entries;
+
+/* The weight of entry k in all lanes. */
+V_INLINE v_float weight_of(const weighted_entries *from, size_t k)
+{
+    return v_set(from->weights[from->picks ? from->picks[k] : k]);
+}
 
 V_INLINE void quad_weights(const weighted_entries *from, size_t quad, v_float factors[PRI_QUAD])
 {
     if (from->picks) {
-        const uint16_t *picks = from->picks + quad * PRI_QUAD;
-        V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++) factors[k] = v_set(from->weights[picks[k]]);
+        V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++) factors[k] =
+            weight_of(from, quad * PRI_QUAD + k);
     } else {
         v_float four = v_load_four(from->weights + quad * PRI_QUAD);
         factors[0] = v_lane_of_four(four, 0);
@@ -161,7 +167,8 @@ V_INLINE void sum_step(const float *rows, weighted_entries with, size_t from, co
     v_float sums[4][8];
     V_UNROLL for (size_t c = 0; c < chains; c++) V_UNROLL for (size_t v = 0; v < width; v++)
         sums[c][v] = c ? v_zero() : v_load(to + (from + v) * V_WIDTH);
-    for (size_t q = 0; q < with.quads; q++) {
+    size_t quads = with.count / PRI_QUAD;
+    for (size_t q = 0; q < quads; q++) {
         uint64_t quad = load_quad(with.entries + q * PRI_QUAD);
         v_float factors[PRI_QUAD];
         quad_weights(&with, q, factors);
@@ -171,6 +178,12 @@ V_INLINE void sum_step(const float *rows, weighted_entries with, size_t from, co
             V_UNROLL for (size_t v = 0; v < width; v++) sums[k % chains][v] =
                 v_fma(factors[k], v_load(row + v * V_WIDTH), sums[k % chains][v]);
         }
+    }
+    for (size_t k = quads * PRI_QUAD; k < with.count; k++) {
+        const float *row = rows + with.entries[k] * shape.stride + from * V_WIDTH;
+        v_float factor = weight_of(&with, k);
+        V_UNROLL for (size_t v = 0; v < width; v++) sums[0][v] =
+            v_fma(factor, v_load(row + v * V_WIDTH), sums[0][v]);
     }
     V_UNROLL for (size_t v = 0; v < width; v++)
     {

@@ -141,7 +141,7 @@ V_INLINE void sum_runs(const score_target *from, run_list list, const float *row
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
         const float *weights = from->by_row ? from->scores + run.place : next;
-        weighted_entries with = {list.entries, NULL, weights, quads_in(run)};
+        weighted_entries with = {list.entries, NULL, weights, run.cells};
         if (run.index < from->rows)
             sum_run(rows - run.index * step, with, sums + run.index * shape.stride, shape);
         list.entries += entries_in(run);
@@ -321,7 +321,6 @@ static void list_gradients(const kernel_state *s, const row_block *block, size_t
         v_store(s->gradients + k, v_mul(weight, v_load(s->gradients + k)));
         v_store(s->weights + k, weight);
     }
-    s->weights[count] = s->gradients[count] = 0; /* what is no cell by column goes with it */
     if (special)
         for_each_gradient_run(s, block, tile, list, finish_run);
 }
@@ -365,14 +364,14 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
     const uint16_t *picks = of->picks;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        weighted_entries with = {list.entries, picks, of->weights, quads_in(run)};
+        weighted_entries with = {list.entries, picks, of->weights, run.cells};
         prefetch_row(of->sums, (list.runs[i + AHEAD].index - of->columns.begin) * shape.stride,
                      shape.stride);
         if (run.index >= of->columns.begin && run.index < of->columns.end)
             sum_run(of->rows, with, of->sums + (run.index - of->columns.begin) * shape.stride,
                     shape);
-        list.entries += entries_in(run);
-        picks += entries_in(run);
+        list.entries += run.cells;
+        picks += run.cells;
     }
 }
 

@@ -4,8 +4,8 @@
  *
  * Columns are those of the plan; key j is column j + shift (pare/attention.h, Alignment), and
  * without a plan shift is 0. Dense columns come in tiles of PRI_TILE_COLUMNS. Rows, and columns of
- * lists and of what is packed row by row, come in blocks of list_size, each packed with one row of
- * zeros behind it, for the entries of lists that are no cell. */
+ * lists and of what is packed row by row, come in blocks of list_size; columns are packed with one
+ * row of zeros behind each block, for the entries of lists that are no cell. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_STATE_H
 #define PARE_SRC_ATTENTION_KERNELS_STATE_H
 
@@ -37,7 +37,7 @@ typedef struct kernel_state {
     /* Of a window, (PRI_STRIP_ROWS, PRI_WINDOW_COLUMNS) and (PRI_STRIP_ROWS, BAND). */
     float *window_weights, *window_gradients, *band;
     /* Of listed cells. Forward: of the row block, row by row. Backward: of the row block and one
-     * tile, in the order of the entries by row, and a zero behind. */
+     * tile, in the order of the entries by row. */
     float *weights, *gradients;
 } kernel_state;
 
@@ -242,7 +242,7 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
 
 /* ---- Row blocks ---- */
 
-/* Makes the rows behind the block's rows zero: lists may name them. */
+/* Makes the rows behind the block's rows zero: lists by column may name them. */
 static void clear_rest(const kernel_state *s, const row_block *block, float *rows)
 {
     clear_floats(rows + block->count * s->stride, (s->list_size + 1 - block->count) * s->stride);
