@@ -36,15 +36,6 @@ static const cli_command description = {
 #define STAGE_SECONDS 25
 #define ROUNDS_LEAST 5
 #define WARM_SECONDS 4e-3
-/* How plans group cells (src/attention/plan.h): costs count these groups. */
-#define TILE_COLUMNS 128
-#define BLOCK_ROWS 128
-#define STRIP_ROWS 24
-#define GROUP_ROWS 6
-#define WINDOW_COLUMNS 192
-#define WINDOW_ALIGNMENT 16
-#define QUAD 4
-
 typedef struct calibrate_options {
     uint64_t head_size, length, repeat;
     const char *levels, *json;
@@ -84,7 +75,7 @@ typedef struct subject {
     plan_format format;
     shape_data *shape;
     pare_plan *plan;
-    double counts[COST_COUNT]; /* what its costs are multiplied by; forced formats only */
+    double counts[COST_COUNT]; /* what its costs are multiplied by */
     size_t calls;
     double seconds[REPEAT_MAX], shares[REPEAT_MAX]; /* of each round; of subject 0's */
     double middle_seconds, share;                   /* medians */
@@ -107,72 +98,6 @@ typedef struct calibration {
 
 /* ---- Plans ---- */
 
-typedef struct cell_counter {
-    mask_maker maker;
-    double *counts;
-    size_t head;                   /* the last one with cells */
-    uint8_t strip[UINT16_MAX + 1]; /* bit g: group g of the strip keeps the column */
-} cell_counter;
-
-/* Spans of a strip: one per group in every window that covers the columns kept. A stretch of them
- * that fits has a window of its own, others have windows as wide as tiles. */
-static size_t count_spans(const uint8_t *strip, size_t columns)
-{
-    size_t spans = 0, column = 0;
-    while (column < columns) {
-        if (!strip[column]) {
-            column++;
-            continue;
-        }
-        size_t first = column / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT, end = column + 1;
-        for (size_t next = end;
-             next < columns && next < end + WINDOW_ALIGNMENT && next <= first + WINDOW_COLUMNS;
-             next++)
-            if (strip[next])
-                end = next + 1;
-        end = end - first > WINDOW_COLUMNS ? first + TILE_COLUMNS : end;
-        int groups = 0;
-        for (; column < end && column < columns; column++)
-            groups |= strip[column];
-        spans += (size_t)__builtin_popcount((unsigned)groups);
-    }
-    return spans;
-}
-
-static void count_lists(cell_counter *counter, const uint8_t *fill, size_t reach)
-{
-    for (size_t first = 0; first < reach; first += TILE_COLUMNS) {
-        size_t end = first + TILE_COLUMNS < reach ? first + TILE_COLUMNS : reach, cells = 0;
-        for (size_t column = first; column < end; column++)
-            cells += fill[column];
-        counter->counts[COST_ENTRY] += (double)((cells + QUAD - 1) / QUAD * QUAD);
-        counter->counts[COST_RUN] += cells > 0;
-    }
-}
-
-/* A pare_plan_row that also counts what lists and spans of the whole mask would hold. */
-static void count_row(void *user, size_t head, size_t row, uint8_t *fill)
-{
-    cell_counter *counter = user;
-    const bench_shape *s = &counter->maker.point->shape;
-    size_t reach = s->causal ? row + s->keys - s->queries + 1 : s->keys;
-    size_t in_strip = row % BLOCK_ROWS % STRIP_ROWS;
-    mask_row(&counter->maker, head, row, fill);
-    count_lists(counter, fill, reach);
-    if (in_strip == 0)
-        memset(counter->strip, 0, s->keys);
-    for (size_t column = 0; column < reach; column++)
-        counter->strip[column] |= (uint8_t)(fill[column] << in_strip / GROUP_ROWS);
-    if (in_strip + 1 < STRIP_ROWS && (row + 1) % BLOCK_ROWS && row + 1 < s->queries)
-        return;
-    size_t spans = count_spans(counter->strip, s->keys);
-    counter->counts[COST_SPAN] += (double)spans;
-    if (spans && head != counter->head) {
-        counter->counts[COST_KEY] += (double)s->keys;
-        counter->head = head;
-    }
-}
-
 static pare_plan_costs costs_for(const calibration *c, plan_format format)
 {
     switch (format) {
@@ -193,17 +118,19 @@ static pare_status compile(const calibration *c, const bench_point *point, plan_
     const bench_shape *s = &point->shape;
     pare_plan_geometry geometry = {s->heads, s->queries, s->keys, s->causal};
     pare_plan_costs costs = costs_for(c, format);
-    cell_counter counter = {.counts = counts, .head = SIZE_MAX};
+    mask_maker maker;
     *plan = NULL;
-    pare_status status = mask_maker_open(point, &counter.maker);
+    pare_status status = mask_maker_open(point, &maker);
     if (status == PARE_OK)
-        status = pare_plan_create_for(&costs, &geometry, count_row, &counter, plan);
+        status = pare_plan_create_for(&costs, &geometry, mask_row, &maker, plan);
     if (status != PARE_OK)
         return status;
-    bool spans = format == FORMAT_SPANS;
-    counts[COST_CELL] = (double)pare_plan_summarise(*plan).dense;
-    counts[spans ? COST_ENTRY : COST_SPAN] = 0;
-    counts[spans ? COST_RUN : COST_CELL] = 0;
+    pare_plan_summary summary = pare_plan_summarise(*plan);
+    counts[COST_CELL] = (double)summary.dense;
+    counts[COST_ENTRY] = (double)summary.entries;
+    counts[COST_RUN] = (double)summary.runs;
+    counts[COST_SPAN] = (double)summary.spans;
+    counts[COST_KEY] = (double)summary.keys;
     return PARE_OK;
 }
 

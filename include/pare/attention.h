@@ -140,7 +140,7 @@ PARE_API PARE_MUST_CHECK pare_status pare_plan_create(const pare_plan_geometry *
  * `pare bench calibrate` measures them. */
 typedef struct pare_plan_costs {
     double entry; /* one cell of a list */
-    double run;   /* the cells of one row among 128 neighbouring columns, however many */
+    double run;   /* the listed cells of one row among neighbouring columns (128 or more) */
     double span;  /* a dense span of a group of rows, however wide */
     double key;   /* packing one key of a head, for lists and once more for spans */
 } pare_plan_costs;
@@ -163,6 +163,8 @@ typedef struct pare_plan_summary {
     uint64_t dense;        /* cells of spans, kept or not */
     size_t empty_heads;    /* heads that keep nothing: they cost nothing, and can be removed */
     size_t masks;          /* different ones; heads that keep the same cells share theirs */
+    /* How many there are of what the costs count, the dense cells above included. */
+    size_t entries, runs, spans, keys;
 } pare_plan_summary;
 PARE_API pare_plan_summary pare_plan_summarise(const pare_plan *plan);
 

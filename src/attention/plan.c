@@ -280,19 +280,18 @@ size_t pare_plan_bytes(const pare_plan *plan)
     return bytes;
 }
 
-/* Cells of all spans, kept or not. */
-static uint64_t dense_cells(const pare_plan *plan, const pri_head_plan *head)
+/* Adds the cells of all spans, kept or not, and how many spans there are. */
+static void count_spans(const pare_plan *plan, const pri_head_plan *head,
+                        pare_plan_summary *summary)
 {
-    uint64_t cells = 0;
     for (size_t row = 0; head->windows && row < plan->geometry.queries; row++) {
-        size_t strip = pri_strip_of(row);
-        size_t group = row % PRI_BLOCK_ROWS % PRI_STRIP_ROWS / PRI_GROUP_ROWS;
+        size_t strip = pri_strip_of(row), in_strip = row % PRI_BLOCK_ROWS % PRI_STRIP_ROWS;
         for (size_t w = head->window_first[strip]; w < head->window_first[strip + 1]; w++) {
-            pri_span span = head->windows[w].spans[group];
-            cells += (uint64_t)(span.end - span.begin);
+            pri_span span = head->windows[w].spans[in_strip / PRI_GROUP_ROWS];
+            summary->dense += (uint64_t)(span.end - span.begin);
+            summary->spans += in_strip % PRI_GROUP_ROWS == 0 && span.begin < span.end;
         }
     }
-    return cells;
 }
 
 pare_plan_summary pare_plan_summarise(const pare_plan *plan)
@@ -303,9 +302,14 @@ pare_plan_summary pare_plan_summarise(const pare_plan *plan)
                                  .masks = plan->compiled_count};
     for (size_t h = 0; h < plan->geometry.heads; h++) {
         const pri_head_plan *head = plan->heads[h];
+        pri_list_place lists = head->row_places[plan->list_blocks * plan->list_tiles];
+        size_t packings = (size_t)(head->windows != NULL) + (head->listed > 0);
         summary.listed += head->listed;
         summary.empty_heads += head->kept == 0;
-        summary.dense += dense_cells(plan, head);
+        summary.entries += lists.entry;
+        summary.runs += lists.run;
+        summary.keys += packings * plan->geometry.keys;
+        count_spans(plan, head, &summary);
     }
     return summary;
 }

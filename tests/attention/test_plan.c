@@ -146,6 +146,12 @@ static void test_every_cell_once(void **state)
             pare_plan_summary summary = pare_plan_summarise(c.plan);
             assert_true(pare_plan_kept(c.plan) == kept && summary.kept == kept);
             assert_true(summary.listed == listed && summary.dense >= kept - listed);
+            assert_true(summary.entries >= listed && summary.entries % PRI_QUAD == 0);
+            assert_true(summary.runs <= listed && summary.runs * PRI_QUAD <= summary.entries);
+            assert_int_equal(summary.spans > 0, summary.dense > 0);
+            assert_true(summary.dense <= summary.spans * PRI_GROUP_ROWS * PRI_WINDOW_COLUMNS);
+            assert_true(summary.keys <= 2 * 3 * c.geometry.keys &&
+                        (summary.keys > 0) == (kept > 0));
             assert_true(summary.bytes == pare_plan_bytes(c.plan));
             assert_true(summary.bytes >= 6 * listed / (summary.masks == 1 ? 3 : 1));
             assert_true(summary.seconds >= 0);
