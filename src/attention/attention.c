@@ -156,6 +156,15 @@ size_t pare_attention_workspace(const pare_context *context, const pare_attentio
     return pri_larger(floats, lay_out(context, call, &backward).total) * sizeof(float);
 }
 
+/* Tasks that a thread takes at once. Parts of one sequence and head share what is packed of its
+ * keys, so they go to one thread as far as enough remains for all: four turns each. */
+static int tasks_at_once(size_t tasks, size_t parts, int threads)
+{
+    while (parts > 1 && tasks / parts < 4 * (size_t)threads)
+        parts /= 2;
+    return (int)parts;
+}
+
 /* ---- Forward ---- */
 
 static void run_forward(const pare_context *context, const pare_attention *call,
@@ -163,12 +172,12 @@ static void run_forward(const pare_context *context, const pare_attention *call,
 {
     partition cut = cut_rows(call, shape, TASKS_WANTED);
     size_t tasks = call->heads * cut.groups * cut.parts;
-    int threads = pare_context_threads(context);
+    int threads = pare_context_threads(context), chunk = tasks_at_once(tasks, cut.parts, threads);
 #pragma omp parallel num_threads(threads)
     {
         pri_thread thread = {NULL, PRI_NOTHING_PACKED, PRI_NOTHING_PACKED, PRI_NOTHING_PACKED};
         thread.scratch = workspace + (size_t)omp_get_thread_num() * layout->thread;
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, chunk)
         for (size_t i = 0; i < tasks; i++) {
             pri_task task = {.call = call,
                              .shape = shape,
