@@ -125,13 +125,16 @@ static void fill_row(void *user, size_t head, size_t row, uint8_t *fill)
 
 /* ---- The schedule ---- */
 
-/* Mean load / largest load when each task in turn goes to the thread that is free first. */
+/* Of one sequence and head; a forward pass hands several to one thread. */
+static size_t parts_together;
+
+/* Mean load / largest load when the tasks in turn go to the thread that is free first. */
 static double efficiency(size_t threads)
 {
     double loads[128] = {0}, total = 0, largest = 0;
+    size_t next = 0, at_once = (size_t)tasks_at_once(task_count, parts_together, (int)threads);
     for (size_t i = 0; i < task_count; i++) {
-        size_t next = 0;
-        for (size_t t = 1; t < threads; t++)
+        for (size_t t = 0; i % at_once == 0 && t < threads; t++)
             if (loads[t] < loads[next])
                 next = t;
         loads[next] += task_cells[i];
@@ -168,6 +171,8 @@ static void check_tasks(const pare_attention *call)
 
 static void forward_tasks(pare_context *context, pare_attention *call)
 {
+    pri_shape shape = shape_of(call, false);
+    parts_together = cut_rows(call, &shape, TASKS_WANTED).parts;
     task_count = 0;
     assert_int_equal(pare_attention_forward(context, call, NULL), PARE_OK);
 }
@@ -182,6 +187,7 @@ static void backward_tasks(pare_context *context, pare_attention *call)
                         .shape = &shape,
                         .layout = lay_out(context, call, &shape),
                         .cut = cut_backward(call, &shape)};
+    parts_together = 1;
     run.scratch = calloc(run.layout.total, sizeof(float));
     assert_non_null(run.scratch);
     run.sums = run.scratch + run.layout.threads;
