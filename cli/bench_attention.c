@@ -36,6 +36,7 @@ typedef struct bench_options {
     const char *families, *densities, *lengths, *head_sizes, *threads, *levels; /* NULL: default */
     const char *masks, *json;
     bool causal, relative, full;
+    int precision;
 } bench_options;
 
 /* ---- Lists ---- */
@@ -180,6 +181,8 @@ static int create_grid(const bench_options *o, learned_set *learned, bench_grid 
         return fail_memory();
     if (!grid->count)
         return fail_no_points(learned);
+    for (size_t i = 0; i < grid->count; i++)
+        grid->points[i].shape.precision = (pare_precision)o->precision;
     grid_sort(grid);
     return PARE_OK;
 }
@@ -317,6 +320,8 @@ int bench_attention(int argument_count, char **argument_values)
         {"causal", NULL, OPTION_FLAG, &o.causal, "keys up to the query only", NULL},
         {"relative", NULL, OPTION_FLAG, &o.relative,
          "causal, relative positions, half of the keys are memory", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &o.precision,
+         "of pruned calls: fp32 (default), bf16, which is compared with fp32", precision_words},
         {"heads", "N", OPTION_COUNT, &o.heads, "attention heads (8)", NULL},
         {"masks", "DIRECTORY", OPTION_STRING, &o.masks, "learned masks (those that come with Pare)",
          NULL},

@@ -42,6 +42,7 @@ void release_learned(learned_set *set);
 typedef struct bench_shape {
     size_t heads, head_size, queries, keys, window; /* as in pare_attention */
     bool causal, relative;
+    pare_precision precision; /* of pruned calls; dense ones are fp32 */
 } bench_shape;
 
 #define DEFAULT_LEVEL (-1) /* the best one, or that of PARE_ISA */
@@ -107,6 +108,7 @@ typedef struct bench_result {
     size_t workspace_bytes, dense_workspace_bytes;
     struct pass_result {
         quartiles dense, pruned, ratio; /* seconds of one call; dense / pruned */
+        quartiles gain;                 /* the pruned call's in fp32 / in the shape's precision */
         size_t rounds;
     } pass[PASS_COUNT];
 } bench_result;
@@ -126,7 +128,7 @@ pare_status case_warm_up(bench_case *c, pare_context *context, const pare_plan *
 /* Seconds of one call, as the mean of `calls` calls in a row. */
 pare_status case_sample(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
                         size_t calls, double *seconds);
-/* Dense and pruned calls in turns, `repeat` (at most REPEAT_MAX) rounds of each pass; fewer, but at
+/* Dense and pruned calls in turns, and pruned ones in fp32 where they are not that anyway; `repeat` (at most REPEAT_MAX) rounds of each pass; fewer, but at
  * least 5, when a pass takes longer than 10 seconds. */
 #define REPEAT_MAX 1000
 pare_status measure_point(bench_case *c, pare_context *context, const bench_point *point,

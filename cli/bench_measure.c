@@ -115,16 +115,20 @@ void case_destroy(bench_case *c)
 }
 
 static size_t workspace_bytes(const bench_case *c, const pare_context *context,
-                              const pare_plan *plan)
+                              const pare_plan *plan, pare_precision precision)
 {
     pare_attention call = c->call;
     call.plan = plan;
+    call.precision = precision;
     return pare_attention_workspace(context, &call);
 }
 
 bool case_reserve(bench_case *c, const pare_context *context, const pare_plan *plan)
 {
-    size_t bytes = workspace_bytes(c, context, plan);
+    size_t bytes = workspace_bytes(c, context, plan, PARE_PRECISION_FP32);
+    size_t other = workspace_bytes(c, context, plan, c->shape.precision);
+    if (other > bytes)
+        bytes = other;
     if (bytes <= c->workspace_bytes)
         return true;
     free(c->workspace);
@@ -187,17 +191,24 @@ pare_status case_warm_up(bench_case *c, pare_context *context, const pare_plan *
 static pare_status measure_pass(bench_case *c, pare_context *context, const pare_plan *plan,
                                 int pass, size_t repeat, struct pass_result *result)
 {
-    static double dense[REPEAT_MAX], pruned[REPEAT_MAX], ratios[REPEAT_MAX];
+    static double dense[REPEAT_MAX], pruned[REPEAT_MAX], ratios[REPEAT_MAX], gains[REPEAT_MAX];
     size_t dense_calls, pruned_calls, i = 0;
+    pare_precision precision = c->shape.precision;
     pare_status status = case_warm_up(c, context, NULL, pass, &dense_calls);
     if (status == PARE_OK)
         status = case_warm_up(c, context, plan, pass, &pruned_calls);
     double start = seconds_now();
     while (status == PARE_OK && i < repeat) {
+        double plain = 0;
         status = case_sample(c, context, NULL, pass, dense_calls, &dense[i]);
+        if (status == PARE_OK && precision != PARE_PRECISION_FP32)
+            status = case_sample(c, context, plan, pass, pruned_calls, &plain);
+        c->call.precision = precision;
         if (status == PARE_OK)
             status = case_sample(c, context, plan, pass, pruned_calls, &pruned[i]);
+        c->call.precision = PARE_PRECISION_FP32;
         ratios[i] = dense[i] / pruned[i];
+        gains[i] = precision == PARE_PRECISION_FP32 ? 1 : plain / pruned[i];
         i++;
         if (pare_interrupted())
             return PARE_ERROR_INTERRUPTED;
@@ -207,7 +218,7 @@ static pare_status measure_pass(bench_case *c, pare_context *context, const pare
     if (status != PARE_OK)
         return status;
     *result = (struct pass_result){quartiles_of(dense, i), quartiles_of(pruned, i),
-                                   quartiles_of(ratios, i), i};
+                                   quartiles_of(ratios, i), quartiles_of(gains, i), i};
     return PARE_OK;
 }
 
@@ -237,8 +248,8 @@ pare_status measure_point(bench_case *c, pare_context *context, const bench_poin
     if (status != PARE_OK)
         return status;
     result->plan = pare_plan_summarise(plan);
-    result->dense_workspace_bytes = workspace_bytes(c, context, NULL);
-    result->workspace_bytes = workspace_bytes(c, context, plan);
+    result->dense_workspace_bytes = workspace_bytes(c, context, NULL, PARE_PRECISION_FP32);
+    result->workspace_bytes = workspace_bytes(c, context, plan, c->shape.precision);
     if (!case_reserve(c, context, NULL) || !case_reserve(c, context, plan))
         status = PARE_ERROR_MEMORY;
     for (int pass = 0; pass < PASS_COUNT && status == PARE_OK; pass++)

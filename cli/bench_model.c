@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bench.h"
+#include "bench_shared.h"
 #include "command.h"
 #include "source.h"
 
@@ -213,9 +214,6 @@ static int run(const bench_settings *settings, const pare_transformer_xl_config 
     pare_context_destroy(context);
     return exit_code;
 }
-
-static const char *const precision_words[] = {
-    [PARE_PRECISION_FP32] = "fp32", [PARE_PRECISION_BF16] = "bf16", NULL};
 
 int bench_model(int argument_count, char **argument_values)
 {

@@ -39,6 +39,20 @@ void print_point(const bench_point *point, const bench_result *result, double pe
     fflush(stdout);
 }
 
+/* What the precision brings: pruned calls in fp32 and in it took turns. */
+static void print_gains(const bench_group *group)
+{
+    printf("  fp32 / %s    forward    (quartiles)      both    (quartiles)\n",
+           precision_words[group->points[0].shape.precision]);
+    for (size_t i = 0; i < group->count; i++) {
+        const quartiles *forward = &group->results[i].pass[PASS_FORWARD].gain;
+        const quartiles *both = &group->results[i].pass[PASS_BOTH].gain;
+        printf("  %-8s %5.3g%% %6.2f %8.2f .. %4.2f %9.2f %8.2f .. %4.2f\n",
+               family_names[group->points[i].family], 100 * group->points[i].density,
+               forward->middle, forward->low, forward->high, both->middle, both->low, both->high);
+    }
+}
+
 static const char *describe_paid(double calls, char *text, size_t capacity)
 {
     if (isinf(calls))
@@ -114,6 +128,8 @@ static void print_break_even(const bench_group *group, const size_t *indices, si
 void print_group_end(const bench_group *group)
 {
     print_plans(group);
+    if (group->points[0].shape.precision != PARE_PRECISION_FP32)
+        print_gains(group);
     for (int family = 0; family < FAMILY_COUNT; family++) {
         size_t indices[LIST_MAX];
         size_t count = points_of_family(group, (mask_family)family, indices);
@@ -132,17 +148,18 @@ void print_group_end(const bench_group *group)
 
 /* What every row has. */
 static json_t *create_row(const bench_group *group, const char *family, double density, int pass,
-                          const quartiles *seconds, double ratio)
+                          const quartiles *seconds, double ratio, pare_precision precision)
 {
     const bench_shape *s = &group->points[0].shape;
-    return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:s, s:s, s:f, s:f, s:f, s:f}",
+    return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s}",
                      "family", family, "density", density, "length", (json_int_t)s->keys, "queries",
                      (json_int_t)s->queries, "heads", (json_int_t)s->heads, "head_dim",
                      (json_int_t)s->head_size, "causal", s->causal, "relative", s->relative,
                      "threads", pare_context_threads(group->context), "isa",
                      pare_level_name(pare_context_level(group->context)), "pass", pass_names[pass],
                      "seconds", seconds->middle, "seconds_low", seconds->low, "seconds_high",
-                     seconds->high, "ratio_to_dense", ratio);
+                     seconds->high, "ratio_to_dense", ratio, "precision",
+                     precision_words[precision]);
 }
 
 static void add_rate(json_t *row, const bench_group *group, double cells, int pass, double seconds)
@@ -159,7 +176,7 @@ static json_t *pruned_row(const bench_group *group, size_t index, int pass)
     const bench_result *r = &group->results[index];
     const struct pass_result *p = &r->pass[pass];
     json_t *row = create_row(group, family_names[point->family], point->density, pass, &p->pruned,
-                             p->ratio.middle);
+                             p->ratio.middle, point->shape.precision);
     double paid = calls_until_paid(r, pass), kept = (double)r->plan.kept;
     json_t *more = json_pack(
         "{s:f, s:f, s:f, s:I, s:f, s:I, s:I, s:f, s:I, s:I, s:o, s:I}", "ratio_low", p->ratio.low,
@@ -173,6 +190,8 @@ static json_t *pruned_row(const bench_group *group, size_t index, int pass)
     json_decref(more);
     if (point->learned)
         json_object_set_new(row, "mask", json_string(point->learned->name));
+    if (point->shape.precision != PARE_PRECISION_FP32)
+        json_object_set_new(row, "gain_over_fp32", json_real(p->gain.middle));
     add_rate(row, group, kept, pass, p->pruned.middle);
     return row;
 }
@@ -190,7 +209,7 @@ static json_t *dense_row(const bench_group *group, int pass)
             middle = i;
     }
     const quartiles *seconds = &results[middle].pass[pass].dense;
-    json_t *row = create_row(group, "dense", 1, pass, seconds, 1);
+    json_t *row = create_row(group, "dense", 1, pass, seconds, 1, PARE_PRECISION_FP32);
     json_object_set_new(row, "dense_seconds", json_real(seconds->middle));
     json_object_set_new(row, "workspace_bytes",
                         json_integer((json_int_t)results[middle].dense_workspace_bytes));

@@ -15,6 +15,8 @@ typedef struct number_list {
     double values[LIST_MAX];
 } number_list;
 
+extern const char *const precision_words[]; /* by pare_precision, NULL at the end */
+
 /* Which of `names` (NULL at the end) the words of `text` are. */
 bool parse_names(const char *text, const char *const *names, number_list *list);
 /* Names of levels that this CPU has. Returns an exit code, other than 0 with a message printed. */

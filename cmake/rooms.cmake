@@ -1,8 +1,9 @@
-# pare_room(NAME [ON lower rooms] [USES libraries])
+# pare_room(NAME [BF16] [ON lower rooms] [USES libraries])
 #
 # A room is src/NAME/: every .c file below it becomes part of the static library pare_NAME. Files in
 # src/NAME/kernels/ are built once per instruction-set level with PARE_LEVEL set to that level's
-# name; they may export one const table whose name carries the level, and nothing else.
+# name; BF16 builds them once more for x86-64-v4 with AVX512-BF16, as x86_64_v4_bf16. They may
+# export one const table whose name carries the level, and nothing else.
 #
 # PARE_LEVELS chooses the levels: "all" of this architecture, its "baseline", or a list of names.
 # Sources see PARE_WITH_LEVEL (PARE_WITH_x86_64_v3, ...) for every level that is built.
@@ -12,6 +13,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     set(PARE_LEVEL_FLAGS_x86_64_v2 -march=x86-64-v2)
     set(PARE_LEVEL_FLAGS_x86_64_v3 -march=x86-64-v3)
     set(PARE_LEVEL_FLAGS_x86_64_v4 -march=x86-64-v4 -mprefer-vector-width=512)
+    set(PARE_LEVEL_FLAGS_x86_64_v4_bf16 ${PARE_LEVEL_FLAGS_x86_64_v4} -mavx512bf16)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
     set(known_levels neon)
     set(PARE_LEVEL_FLAGS_neon "")
@@ -36,7 +38,7 @@ foreach(level ${PARE_BUILT_LEVELS})
 endforeach()
 
 function(pare_room name)
-    cmake_parse_arguments(ROOM "" "" "ON;USES" ${ARGN})
+    cmake_parse_arguments(ROOM "BF16" "" "ON;USES" ${ARGN})
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
     list(FILTER sources EXCLUDE REGEX "/kernels/")
     file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/kernels/*.c)
@@ -48,7 +50,11 @@ function(pare_room name)
     endforeach()
     target_link_libraries(pare_${name} PRIVATE pare_options PUBLIC ${ROOM_USES} OpenMP::OpenMP_C m)
     if(kernels)
-        foreach(level ${PARE_BUILT_LEVELS})
+        set(levels ${PARE_BUILT_LEVELS})
+        if(ROOM_BF16 AND x86_64_v4 IN_LIST levels)
+            list(APPEND levels x86_64_v4_bf16)
+        endif()
+        foreach(level ${levels})
             set(target pare_${name}_kernels_${level})
             add_library(${target} OBJECT ${kernels})
             target_include_directories(${target} PRIVATE

@@ -81,6 +81,11 @@ typedef struct pare_attention {
                                       is scaled by 1 / (1 - dropout) */
     uint64_t dropout_key;          /* the same key gives the same cells in forward and backward */
     pare_observer *observer;       /* NULL: none. Forward shows it a_ij before dropout. */
+    pare_precision precision;      /* the same in forward and backward. bf16 rounds, to nearest and
+                                      ties to even, k, v, r, scale * (q + u), scale * (q + w) and
+                                      the gradient of the output. Everything else is fp32. Listed
+                                      cells are faster with AVX512-BF16; dense ones, and other
+                                      CPUs, compute the same at the speed of fp32. */
 } pare_attention;
 
 /* What backward writes. Every pointer but output_gradient's may be NULL: that gradient is not

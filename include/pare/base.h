@@ -60,6 +60,12 @@ typedef enum pare_level {
     PARE_LEVEL_COUNT
 } pare_level;
 
+/* What numbers are rounded to before they are multiplied; sums are fp32 in either case. */
+typedef enum pare_precision {
+    PARE_PRECISION_FP32,
+    PARE_PRECISION_BF16 /* 8 significant bits, the range of fp32 */
+} pare_precision;
+
 typedef struct pare_context_options {
     int threads;       /* at most 1024; 0: one per available core (or OMP_NUM_THREADS) */
     const char *level; /* "x86-64-v3" and so on; NULL: the variable PARE_ISA, which limits oneDNN

@@ -148,8 +148,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_matrix_product(pare_context *context, 
                                                          float beta, float *output, size_t ldo);
 /* The numbers that matrix products of a context multiply, fp32 at first; sums are fp32 in either
  * case. bf16 rounds both operands to 8 bits of precision and is nearly twice as fast. It needs
- * AVX512-BF16; elsewhere it is refused with PARE_ERROR_UNSUPPORTED. Attention is not affected. */
-typedef enum pare_precision { PARE_PRECISION_FP32, PARE_PRECISION_BF16 } pare_precision;
+ * AVX512-BF16; elsewhere it is refused with PARE_ERROR_UNSUPPORTED. Attention is not affected: it
+ * has a field of its own (pare/attention.h). */
 PARE_API PARE_MUST_CHECK pare_status pare_context_set_precision(pare_context *context,
                                                                 pare_precision precision);
 PARE_API PARE_MUST_CHECK pare_status pare_context_check_precision(const pare_context *context,

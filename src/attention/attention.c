@@ -11,6 +11,7 @@
 #include "attention/kernels.h"
 #include "attention/plan.h"
 #include "base/arithmetic.h"
+#include "base/context.h"
 #include "base/status.h"
 
 /* Enough tasks for a good balance on many cores, few enough that their buffers stay small. */
@@ -36,6 +37,7 @@ DECLARE_LEVEL(x86_64_v3);
 #endif
 #ifdef PARE_WITH_x86_64_v4
 DECLARE_LEVEL(x86_64_v4);
+DECLARE_LEVEL(x86_64_v4_bf16);
 #endif
 
 static const pri_attention_kernels *const level_kernels[PARE_LEVEL_COUNT] = {
@@ -56,8 +58,15 @@ static const pri_attention_kernels *const level_kernels[PARE_LEVEL_COUNT] = {
 #endif
 };
 
-static const pri_attention_kernels *kernels_of(const pare_context *context)
+static const pri_attention_kernels *kernels_of(const pare_context *context,
+                                               const pare_attention *call)
 {
+#ifdef PARE_WITH_x86_64_v4
+    if (call->precision == PARE_PRECISION_BF16 && context->has_bf16)
+        return &pri_attention_kernels_x86_64_v4_bf16;
+#else
+    (void)call;
+#endif
     return level_kernels[pare_context_level(context)];
 }
 
@@ -126,7 +135,7 @@ static workspace_layout lay_out(const pare_context *context, const pare_attentio
 {
     workspace_layout layout = {0};
     size_t threads = (size_t)pare_context_threads(context), sequences = call->queries.count;
-    size_t scratch = kernels_of(context)->scratch_floats(shape);
+    size_t scratch = kernels_of(context, call)->scratch_floats(shape);
     /* One page more than needed keeps threads off each other's cache sets and lines. */
     layout.thread = pri_round_up(scratch, PRI_PADDING) + 1024;
     layout.threads = layout.thread * threads;
@@ -187,7 +196,7 @@ static void run_forward(const pare_context *context, const pare_attention *call,
             size_t queries = pri_sequence_at(call, task.sequence).queries;
             task.end_row = pri_smaller(queries, task.first_row + cut.rows);
             if (task.first_row < task.end_row)
-                kernels_of(context)->forward(&task, &thread);
+                kernels_of(context, call)->forward(&task, &thread);
         }
     }
 }
@@ -227,7 +236,7 @@ static void run_observe(const pare_context *context, const pare_attention *call,
                 size_t queries = pri_sequence_at(call, task.sequence).queries;
                 task.end_row = pri_smaller(queries, task.first_row + rows);
                 if (task.first_row < task.end_row)
-                    kernels_of(context)->observe(&task, &thread);
+                    kernels_of(context, call)->observe(&task, &thread);
             }
         }
     }
@@ -375,7 +384,7 @@ static void run_backward_task(const backward_run *run, size_t index, int thread_
         task.first_row = rows.begin;
         task.end_row = rows.end;
         if (task.first_row < task.end_row)
-            kernels_of(run->context)->backward(&task, thread);
+            kernels_of(run->context, call)->backward(&task, thread);
         if (parts == 1)
             store_key_gradients(run, head, task.sequence, task.key_sum);
     }

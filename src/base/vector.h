@@ -120,6 +120,14 @@ V_INLINE v_float v_exponent_from_low_bits(v_float x)
     __m512i bits = _mm512_slli_epi32(_mm512_castps_si512(x), 23);
     return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
 }
+/* The nearest numbers of 8 significant bits, ties to even, if x is finite. */
+V_INLINE v_float v_round_finite(v_float x)
+{
+    __m512i bits = _mm512_castps_si512(x);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(-0x10000)));
+}
 V_INLINE float v_reduce_add(v_float v)
 {
     return _mm512_reduce_add_ps(v);
@@ -275,6 +283,13 @@ V_INLINE v_float v_exponent_from_low_bits(v_float x)
     __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(x), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
 }
+V_INLINE v_float v_round_finite(v_float x)
+{
+    __m256i bits = _mm256_castps_si256(x);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    bits = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    return _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(-0x10000)));
+}
 V_INLINE float v_reduce_add(v_float v)
 {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -409,6 +424,12 @@ V_INLINE v_float v_exponent_from_low_bits(v_float x)
     typedef uint32_t words __attribute__((vector_size(16)));
     return (v_float)(((words)x << 23) + 0x3f800000u);
 }
+V_INLINE v_float v_round_finite(v_float x)
+{
+    typedef uint32_t words __attribute__((vector_size(16)));
+    words bits = (words)x;
+    return (v_float)((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
 
 #if defined(__SSE4_2__)
 V_INLINE v_float v_fma(v_float a, v_float b, v_float c)
@@ -497,6 +518,45 @@ V_INLINE void v_transpose(v_float rows[V_WIDTH])
     rows[1] = (v_float){a[1], b[1], c[1], d[1]};
     rows[2] = (v_float){a[2], b[2], c[2], d[2]};
     rows[3] = (v_float){a[3], b[3], c[3], d[3]};
+}
+#endif
+
+/* x in bf16: 8 significant bits and the range of fp32. */
+V_INLINE v_float v_round_to_bf16(v_float x)
+{
+    return v_select(v_less(x, v_set(INFINITY)), v_round_finite(x), x);
+}
+
+#if defined(__AVX512BF16__)
+/* Words of two bf16 numbers, a low and a high one. */
+typedef __m512i v_words;
+
+V_INLINE v_words v_words_of(v_float low, v_float high)
+{
+    __m512i low_words = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(low));
+    __m512i high_words = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(high));
+    return _mm512_or_si512(low_words, _mm512_slli_epi32(high_words, 16));
+}
+V_INLINE v_float v_low(v_words words)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+}
+V_INLINE v_float v_high(v_words words)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x10000)));
+}
+V_INLINE v_words v_load_words(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+V_INLINE void v_store_words(void *p, v_words words)
+{
+    _mm512_storeu_si512(p, words);
+}
+/* sum + low(a) * low(b) + high(a) * high(b) */
+V_INLINE v_float v_fma_words(v_words a, v_words b, v_float sum)
+{
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
 #endif
 

@@ -65,9 +65,10 @@ static void load_output_gradients(const kernel_state *s, row_block *block)
     pare_view output = {s->call->output.data, s->call->output.token_stride,
                         s->call->output.head_stride};
     size_t token = s->sequence.first_query + block->first;
-    pack_rows(pri_at(gradient, token, s->task->head), gradient.token_stride, NULL, 1, block->count,
-              s->head_size, s->stride, s->output_gradient);
+    pack_plain_rows(s, pri_at(gradient, token, s->task->head), gradient.token_stride, block->count,
+                    s->output_gradient);
     clear_rest(s, block, s->output_gradient);
+    copy_for_lists(s, s->output_gradient, s->list_size + 1, s->listed.output_gradient);
     for (size_t r = 0; r < block->count; r++) {
         const float *from = pri_at(output, token + r, s->task->head);
         const float *with = s->output_gradient + r * s->stride;

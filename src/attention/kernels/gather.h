@@ -11,14 +11,55 @@
 
 #define QUADS_PER_VECTOR (V_WIDTH / PRI_QUAD)
 
-/* Rows of one length. `vectors` is a constant in the loops made for common head sizes. */
+/* What rows are gathered as. With AVX512-BF16 these are words of two numbers that lie a vector
+ * apart in the row (pack_words), in memory half of what they are otherwise. */
+#if defined(__AVX512BF16__)
+#define HALVES ((size_t)2)
+typedef v_words v_gathered;
+
+V_INLINE v_gathered load_gathered(const float *p)
+{
+    return v_load_words(p);
+}
+V_INLINE v_float half_of(v_gathered x, const size_t half)
+{
+    return half ? v_high(x) : v_low(x);
+}
+V_INLINE v_float add_products(v_gathered a, v_gathered b, v_float sum)
+{
+    return v_fma_words(a, b, sum);
+}
+#else
+#define HALVES ((size_t)1)
+typedef v_float v_gathered;
+
+V_INLINE v_gathered load_gathered(const float *p)
+{
+    return v_load(p);
+}
+V_INLINE v_float half_of(v_gathered x, const size_t half)
+{
+    (void)half;
+    return x;
+}
+V_INLINE v_float add_products(v_gathered a, v_gathered b, v_float sum)
+{
+    return v_fma(a, b, sum);
+}
+#endif
+
+/* Rows of one length, and sums, which are fp32. Constants in the loops made for common head sizes.
+ */
 typedef struct row_shape {
     size_t vectors, stride;
+    size_t sum_vectors, sum_stride;
 } row_shape;
 
-V_INLINE row_shape row_shape_of(const size_t vectors)
+V_INLINE row_shape row_shape_of(const size_t sum_vectors)
 {
-    return (row_shape){vectors, (vectors * V_WIDTH + 15) / 16 * 16};
+    size_t vectors = (sum_vectors + HALVES - 1) / HALVES;
+    return (row_shape){vectors, (vectors * V_WIDTH + 15) / 16 * 16, sum_vectors,
+                       (sum_vectors * V_WIDTH + 15) / 16 * 16};
 }
 
 /* Calls `function(..., shape)`, with a constant shape for common head sizes. */
@@ -65,8 +106,9 @@ V_INLINE void dot_step(const float *rows, const uint16_t *entries, const float *
                        const size_t width, const size_t quads, row_shape shape,
                        v_float dots[V_WIDTH])
 {
-    v_float factors[4];
-    V_UNROLL for (size_t v = 0; v < width; v++) factors[v] = v_load(with + (from + v) * V_WIDTH);
+    v_gathered factors[4];
+    V_UNROLL for (size_t v = 0; v < width; v++) factors[v] =
+        load_gathered(with + (from + v) * V_WIDTH);
     V_UNROLL for (size_t q = 0; q < quads; q++)
     {
         uint64_t quad = load_quad(entries + q * PRI_QUAD);
@@ -74,7 +116,7 @@ V_INLINE void dot_step(const float *rows, const uint16_t *entries, const float *
         {
             const float *row = rows + entry_of(quad, k) * shape.stride + from * V_WIDTH;
             V_UNROLL for (size_t v = 0; v < width; v++) dots[q * PRI_QUAD + k] =
-                v_fma(v_load(row + v * V_WIDTH), factors[v], dots[q * PRI_QUAD + k]);
+                add_products(load_gathered(row + v * V_WIDTH), factors[v], dots[q * PRI_QUAD + k]);
         }
     }
 }
@@ -159,14 +201,16 @@ V_INLINE void quad_weights(const weighted_entries *from, size_t quad, v_float fa
     }
 }
 
-/* `width` vectors from vector `from`. `chains` independent sums per vector cover the latency of the
- * fused multiply-add. */
+/* `width` vectors of the rows from vector `from` on. `chains` independent sums per vector cover the
+ * latency of the fused multiply-add. */
 V_INLINE void sum_step(const float *rows, weighted_entries with, size_t from, const size_t width,
                        const size_t chains, row_shape shape, float *to)
 {
+    const size_t first = from * HALVES, wide = width * HALVES;
     v_float sums[4][8];
-    V_UNROLL for (size_t c = 0; c < chains; c++) V_UNROLL for (size_t v = 0; v < width; v++)
-        sums[c][v] = c ? v_zero() : v_load(to + (from + v) * V_WIDTH);
+    V_UNROLL for (size_t c = 0; c < chains; c++) V_UNROLL for (size_t v = 0; v < wide; v++)
+        sums[c][v] = c || first + v >= shape.sum_vectors ? v_zero()
+                                                         : v_load(to + (first + v) * V_WIDTH);
     size_t quads = with.count / PRI_QUAD;
     for (size_t q = 0; q < quads; q++) {
         uint64_t quad = load_quad(with.entries + q * PRI_QUAD);
@@ -175,38 +219,40 @@ V_INLINE void sum_step(const float *rows, weighted_entries with, size_t from, co
         V_UNROLL for (size_t k = 0; k < PRI_QUAD; k++)
         {
             const float *row = rows + entry_of(quad, k) * shape.stride + from * V_WIDTH;
-            V_UNROLL for (size_t v = 0; v < width; v++) sums[k % chains][v] =
-                v_fma(factors[k], v_load(row + v * V_WIDTH), sums[k % chains][v]);
+            V_UNROLL for (size_t v = 0; v < wide; v++) sums[k % chains][v] =
+                v_fma(factors[k], half_of(load_gathered(row + v / HALVES * V_WIDTH), v % HALVES),
+                      sums[k % chains][v]);
         }
     }
     for (size_t k = quads * PRI_QUAD; k < with.count; k++) {
         const float *row = rows + with.entries[k] * shape.stride + from * V_WIDTH;
         v_float factor = weight_of(&with, k);
-        V_UNROLL for (size_t v = 0; v < width; v++) sums[0][v] =
-            v_fma(factor, v_load(row + v * V_WIDTH), sums[0][v]);
+        V_UNROLL for (size_t v = 0; v < wide; v++) sums[0][v] = v_fma(
+            factor, half_of(load_gathered(row + v / HALVES * V_WIDTH), v % HALVES), sums[0][v]);
     }
-    V_UNROLL for (size_t v = 0; v < width; v++)
+    V_UNROLL for (size_t v = 0; v < wide; v++)
     {
         v_float sum = sums[0][v];
         V_UNROLL for (size_t c = 1; c < chains; c++) sum = v_add(sum, sums[c][v]);
-        v_store(to + (from + v) * V_WIDTH, sum);
+        if (first + v < shape.sum_vectors)
+            v_store(to + (first + v) * V_WIDTH, sum);
     }
 }
 
 V_INLINE void sum_run(const float *rows, weighted_entries with, float *to, row_shape shape)
 {
     size_t from = 0;
-    for (; from + 8 <= shape.vectors; from += 8)
-        sum_step(rows, with, from, 8, 1, shape, to);
-    if (from + 4 <= shape.vectors) {
-        sum_step(rows, with, from, 4, 2, shape, to);
-        from += 4;
+    for (; from + 8 / HALVES <= shape.vectors; from += 8 / HALVES)
+        sum_step(rows, with, from, 8 / HALVES, 1, shape, to);
+    if (from + 4 / HALVES <= shape.vectors) {
+        sum_step(rows, with, from, 4 / HALVES, 2, shape, to);
+        from += 4 / HALVES;
     }
-    if (from + 2 <= shape.vectors) {
-        sum_step(rows, with, from, 2, 4, shape, to);
-        from += 2;
+    if (from + 2 / HALVES <= shape.vectors) {
+        sum_step(rows, with, from, 2 / HALVES, 4, shape, to);
+        from += 2 / HALVES;
     }
-    if (from < shape.vectors)
+    if (HALVES == 1 && from < shape.vectors)
         sum_step(rows, with, from, 1, 4, shape, to);
 }
 

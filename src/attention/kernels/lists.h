@@ -73,24 +73,30 @@ static void list_scores(const kernel_state *s, const score_target *to, run_list 
     WITH_CONSTANT_SHAPE(vectors_for(s->head_size), dot_runs, to, list, rows, step, with)
 }
 
+/* The first of the tile's rows of keys or values. */
+static const float *listed_columns(const kernel_state *s, const float *rows, size_t tile)
+{
+    return rows + tile * (s->list_size + 1) * s->listed.stride;
+}
+
 /* What row 0 of the block meets at the tile's first column. */
 static const float *distances_at(const kernel_state *s, const row_block *block, size_t tile)
 {
     ptrdiff_t row =
         distance_row(s, block->first, tile * s->list_size) + (ptrdiff_t)s->list_size + 1;
-    return s->distances + row * (ptrdiff_t)s->stride;
+    return s->listed.distances + row * (ptrdiff_t)s->listed.stride;
 }
 
 /* Scores as the formulas have them; those of entries that are no cells are anything. */
 static void attention_scores(const kernel_state *s, const row_block *block, size_t tile,
                              run_list list, score_target to)
 {
-    list_scores(s, &to, list, column_row(s, s->keys, tile * s->list_size), 0, s->query);
+    list_scores(s, &to, list, listed_columns(s, s->listed.keys, tile), 0, s->listed.query);
     if (!s->call->relative)
         return;
     to.accumulate = true;
     to.offsets = NULL;
-    list_scores(s, &to, list, distances_at(s, block, tile), s->stride, s->positional);
+    list_scores(s, &to, list, distances_at(s, block, tile), s->listed.stride, s->listed.positional);
 }
 
 /* Whether the call leaves out columns that its plan has. */
@@ -143,7 +149,7 @@ V_INLINE void sum_runs(const score_target *from, run_list list, const float *row
         const float *weights = from->by_row ? from->scores + run.place : next;
         weighted_entries with = {list.entries, NULL, weights, run.cells};
         if (run.index < from->rows)
-            sum_run(rows - run.index * step, with, sums + run.index * shape.stride, shape);
+            sum_run(rows - run.index * step, with, sums + run.index * shape.sum_stride, shape);
         list.entries += entries_in(run);
         next += entries_in(run);
     }
@@ -241,7 +247,7 @@ static void forward_lists(const kernel_state *s, row_block *block)
         for_each_run(s, block, list_dropout);
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
         list_sums(s, &weights, row_list(s, block, tile),
-                  column_row(s, s->values, tile * s->list_size), 0, s->sum);
+                  listed_columns(s, s->listed.values, tile), 0, s->sum);
 }
 
 /* ---- Backward ---- */
@@ -365,10 +371,10 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
         weighted_entries with = {list.entries, picks, of->weights, run.cells};
-        prefetch_row(of->sums, (list.runs[i + AHEAD].index - of->columns.begin) * shape.stride,
-                     shape.stride);
+        prefetch_row(of->sums, (list.runs[i + AHEAD].index - of->columns.begin) * shape.sum_stride,
+                     shape.sum_stride);
         if (run.index >= of->columns.begin && run.index < of->columns.end)
-            sum_run(of->rows, with, of->sums + (run.index - of->columns.begin) * shape.stride,
+            sum_run(of->rows, with, of->sums + (run.index - of->columns.begin) * shape.sum_stride,
                     shape);
         list.entries += run.cells;
         picks += run.cells;
@@ -395,16 +401,16 @@ static void backward_list(const kernel_state *s, const row_block *block, size_t 
     score_target gradients = {
         .rows = block->count, .scores = s->gradients, .offsets = block->expected};
     attention_scores(s, block, tile, list, scores);
-    list_scores(s, &gradients, list, column_row(s, s->values, tile * s->list_size), 0,
-                s->output_gradient);
+    list_scores(s, &gradients, list, listed_columns(s, s->listed.values, tile), 0,
+                s->listed.output_gradient);
     list_gradients(s, block, tile, list);
-    list_sums(s, &gradients, list, column_row(s, s->keys, tile * s->list_size), 0, s->sum);
+    list_sums(s, &gradients, list, listed_columns(s, s->listed.keys, tile), 0, s->sum);
     if (s->call->relative) {
-        list_sums(s, &gradients, list, distances_at(s, block, tile), s->stride, s->position_sum);
+        list_sums(s, &gradients, list, distances_at(s, block, tile), s->listed.stride, s->position_sum);
         scatter_to_table(s, block, tile, list);
     }
-    list_column_sums(s, block, tile, s->output_gradient, s->weights, s->task->value_sum);
-    list_column_sums(s, block, tile, s->query, s->gradients, s->task->key_sum);
+    list_column_sums(s, block, tile, s->listed.output_gradient, s->weights, s->task->value_sum);
+    list_column_sums(s, block, tile, s->listed.query, s->gradients, s->task->key_sum);
 }
 
 static void backward_lists(const kernel_state *s, const row_block *block)

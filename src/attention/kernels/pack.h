@@ -57,28 +57,58 @@ static void prefetch_row(const float *row, size_t ahead, size_t size)
 
 #define PREFETCH_ROWS 12
 
+/* factor * (from + bias) at d .. d + V_WIDTH - 1, zeros beyond `size`; bias may be NULL. */
+V_INLINE v_float scaled_sum(const float *from, const float *bias, v_float factor, size_t d,
+                            size_t size)
+{
+    if (d >= size)
+        return v_zero();
+    v_float x = v_load_partial(from + d, size - d);
+    if (bias)
+        x = v_add(x, v_load_partial(bias + d, size - d));
+    return v_mul(factor, x);
+}
+
 /* to (count, stride) = factor * (from + bias), zeros beyond `size`; bias may be NULL. */
-static void pack_rows(const float *from, size_t from_stride, const float *bias, float factor,
-                      size_t count, size_t size, size_t stride, float *to)
+static void pack_rows(pare_precision precision, const float *from, size_t from_stride,
+                      const float *bias, float factor, size_t count, size_t size, size_t stride,
+                      float *to)
 {
     v_float scale = v_set(factor);
     for (size_t row = 0; row < count; row++) {
         prefetch_row(from, PREFETCH_ROWS * from_stride, size);
         for (size_t d = 0; d < stride; d += V_WIDTH) {
-            size_t left = d < size ? size - d : 0;
-            v_float x = left ? v_load_partial(from + d, left) : v_zero();
-            if (bias && left)
-                x = v_add(x, v_load_partial(bias + d, left));
-            v_store(to + d, v_mul(scale, x));
+            v_float x = scaled_sum(from, bias, scale, d, size);
+            v_store(to + d, precision == PARE_PRECISION_BF16 ? v_round_to_bf16(x) : x);
         }
         from += from_stride;
         to += stride;
     }
 }
 
+#if defined(__AVX512BF16__)
+/* to (count, stride) = from, in words of two numbers that lie a vector apart: a vector of words
+ * then widens to two vectors of neighbours. */
+static void pack_words(const float *from, size_t from_stride, size_t count, size_t size,
+                       size_t stride, float *to)
+{
+    v_float one = v_set(1);
+    for (size_t row = 0; row < count; row++) {
+        prefetch_row(from, PREFETCH_ROWS * from_stride, size);
+        for (size_t d = 0; d < stride; d += V_WIDTH) {
+            v_float low = scaled_sum(from, NULL, one, 2 * d, size);
+            v_store_words(to + d,
+                          v_words_of(low, scaled_sum(from, NULL, one, 2 * d + V_WIDTH, size)));
+        }
+        from += from_stride;
+        to += stride;
+    }
+}
+#endif
+
 /* to (size, to_stride) = transposed rows; columns are padded with zeros to whole vectors. */
-static void pack_transposed(const float *from, size_t from_stride, size_t count, size_t size,
-                            float *to, size_t to_stride)
+static void pack_transposed(pare_precision precision, const float *from, size_t from_stride,
+                            size_t count, size_t size, float *to, size_t to_stride)
 {
     for (size_t row = 0; row < count; row += V_WIDTH)
         for (size_t d = 0; d < size; d += V_WIDTH) {
@@ -86,6 +116,8 @@ static void pack_transposed(const float *from, size_t from_stride, size_t count,
             V_UNROLL for (size_t r = 0; r < V_WIDTH; r++) block[r] =
                 row + r < count ? v_load_partial(from + (row + r) * from_stride + d, size - d)
                                 : v_zero();
+            if (precision == PARE_PRECISION_BF16)
+                V_UNROLL for (size_t r = 0; r < V_WIDTH; r++) block[r] = v_round_to_bf16(block[r]);
             v_transpose(block);
             for (size_t r = 0; r < V_WIDTH && d + r < size; r++)
                 v_store(to + (d + r) * to_stride + row, block[r]);

@@ -11,10 +11,19 @@
 
 #include "attention/dropout.h"
 #include "attention/kernels.h"
+#include "attention/kernels/gather.h"
 #include "attention/kernels/pack.h"
 #include "attention/plan.h"
 
 #define BAND (PRI_WINDOW_COLUMNS + PRI_STRIP_ROWS + 2 * PRI_PADDING)
+
+/* What lists gather from. Where that is not fp32 it lies apart, else these are the rows of the state
+ * under the same names. */
+#define LISTS_APART (HALVES > 1)
+typedef struct list_rows {
+    float *keys, *values, *query, *positional, *output_gradient, *distances;
+    size_t stride;
+} list_rows;
 
 typedef struct kernel_state {
     const pare_attention *call;
@@ -39,6 +48,7 @@ typedef struct kernel_state {
     /* Of listed cells. Forward: of the row block, row by row. Backward: of the row block and one
      * tile, in the order of the entries by row. */
     float *weights, *gradients;
+    list_rows listed;
 } kernel_state;
 
 /* A block of rows of the task and what is known of each row. */
@@ -90,6 +100,43 @@ static ptrdiff_t distance_row(const kernel_state *s, size_t row, size_t column)
 
 /* ---- Scratch memory ---- */
 
+static void carve_relative(kernel_state *s, const pri_shape *shape, carver *c)
+{
+    size_t block = (shape->list_size + 1) * s->stride;
+    s->distances = carve(c, shape->longest * s->stride + 2 * block);
+    s->positional = carve(c, block);
+    s->position_sum = carve(c, block);
+    if (!shape->spans)
+        return;
+    /* Bands may begin at any column and end a block beyond the last; an odd number of cache lines
+     * per row spreads the rows over all cache sets. */
+    s->distance_stride =
+        round_up(shape->longest + PRI_TILE_COLUMNS + 2 * PRI_STRIP_ROWS, 32) + PRI_PADDING;
+    s->distance_panel = carve(c, shape->head_size * s->distance_stride);
+    s->band = carve(c, PRI_STRIP_ROWS * BAND);
+}
+
+/* `lists`: of columns. */
+static void carve_listed(kernel_state *s, const pri_shape *shape, size_t lists, carver *c)
+{
+    list_rows *to = &s->listed;
+    *to = (list_rows){s->keys,       s->values,          s->query,
+                      s->positional, s->output_gradient, s->distances,
+                      s->stride};
+    if (!LISTS_APART || !shape->lists)
+        return;
+    to->stride = row_shape_of(vectors_for(shape->head_size)).stride;
+    size_t block = (shape->list_size + 1) * to->stride;
+    to->keys = carve(c, lists * block);
+    to->values = carve(c, lists * block);
+    to->query = carve(c, block);
+    to->output_gradient = shape->backward ? carve(c, block) : NULL;
+    if (!shape->relative)
+        return;
+    to->positional = carve(c, block);
+    to->distances = carve(c, shape->longest * to->stride + 2 * block);
+}
+
 static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
 {
     size_t stride = shape->stride, block = (shape->list_size + 1) * stride;
@@ -102,8 +149,9 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
     s->stride = stride;
     s->key_panels = shape->spans ? carve(c, panels) : NULL;
     s->value_panels = shape->spans && backward ? carve(c, panels) : NULL;
-    s->keys = shape->lists || backward ? carve(c, rows) : NULL;
-    s->values = shape->lists || !backward ? carve(c, rows) : NULL;
+    bool lists_share = shape->lists && !LISTS_APART;
+    s->keys = lists_share || backward ? carve(c, rows) : NULL;
+    s->values = lists_share || !backward ? carve(c, rows) : NULL;
     s->query = carve(c, block);
     s->sum = carve(c, block);
     s->output_gradient = backward ? carve(c, block) : NULL;
@@ -116,19 +164,9 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
         s->weights = carve(c, entries + PRI_PADDING);
         s->gradients = backward ? carve(c, entries + PRI_PADDING) : NULL;
     }
-    if (!shape->relative)
-        return;
-    s->distances = carve(c, shape->longest * stride + 2 * block);
-    s->positional = carve(c, block);
-    s->position_sum = carve(c, block);
-    if (!shape->spans)
-        return;
-    /* Bands may begin at any column and end a block beyond the last; an odd number of cache lines
-     * per row spreads the rows over all cache sets. */
-    s->distance_stride =
-        round_up(shape->longest + PRI_TILE_COLUMNS + 2 * PRI_STRIP_ROWS, 32) + PRI_PADDING;
-    s->distance_panel = carve(c, shape->head_size * s->distance_stride);
-    s->band = carve(c, PRI_STRIP_ROWS * BAND);
+    if (shape->relative)
+        carve_relative(s, shape, c);
+    carve_listed(s, shape, lists, c);
 }
 
 /* ---- Packing ---- */
@@ -153,23 +191,51 @@ static void pack_panels(const kernel_state *s, pare_view view, float *panels)
         float *panel = panels + first * s->head_size;
         if (columns.begin > 0)
             clear_floats(panel, PRI_TILE_COLUMNS * s->head_size);
-        pack_transposed(key_row(s, view, first + columns.begin), view.token_stride,
-                        columns.end - columns.begin, s->head_size, panel + columns.begin,
-                        PRI_TILE_COLUMNS);
+        pack_transposed(s->call->precision, key_row(s, view, first + columns.begin),
+                        view.token_stride, columns.end - columns.begin, s->head_size,
+                        panel + columns.begin, PRI_TILE_COLUMNS);
     }
 }
 
-static void pack_columns(const kernel_state *s, pare_view view, float *rows)
+/* Packs rows of the caller's. */
+static void pack_plain_rows(const kernel_state *s, const float *from, size_t from_stride,
+                            size_t count, float *to)
+{
+    pack_rows(s->call->precision, from, from_stride, NULL, 1, count, s->head_size, s->stride, to);
+}
+
+/* The same for lists. */
+static void pack_listed_rows(const kernel_state *s, const float *from, size_t from_stride,
+                             size_t count, float *to)
+{
+#if defined(__AVX512BF16__)
+    pack_words(from, from_stride, count, s->head_size, s->listed.stride, to);
+#else
+    pack_plain_rows(s, from, from_stride, count, to);
+#endif
+}
+
+/* Readies `count` rows of the state for lists. */
+static void copy_for_lists(const kernel_state *s, const float *from, size_t count, float *to)
+{
+    if (LISTS_APART && s->task->shape->lists)
+        pack_listed_rows(s, from, s->stride, count, to);
+}
+
+typedef void row_packer(const kernel_state *s, const float *from, size_t from_stride, size_t count,
+                        float *to);
+
+static void pack_columns(const kernel_state *s, pare_view view, row_packer *pack, size_t stride,
+                         float *rows)
 {
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++) {
         size_t first = tile * s->list_size;
         pri_range columns = key_columns(s, first, s->list_size);
-        float *to = column_row(s, rows, first);
-        clear_floats(to, columns.begin * s->stride);
-        pack_rows(key_row(s, view, first + columns.begin), view.token_stride, NULL, 1,
-                  columns.end - columns.begin, s->head_size, s->stride,
-                  to + columns.begin * s->stride);
-        clear_floats(to + columns.end * s->stride, (s->list_size + 1 - columns.end) * s->stride);
+        float *to = rows + tile * (s->list_size + 1) * stride;
+        clear_floats(to, columns.begin * stride);
+        pack(s, key_row(s, view, first + columns.begin), view.token_stride,
+             columns.end - columns.begin, to + columns.begin * stride);
+        clear_floats(to + columns.end * stride, (s->list_size + 1 - columns.end) * stride);
     }
 }
 
@@ -184,16 +250,17 @@ static void pack_distances(const kernel_state *s)
     clear_floats(s->distances, margin);
     for (size_t c = 0; c < longest; c++) {
         size_t delta = smaller(longest - 1 - c, relative->distances - 1);
-        pack_rows(pri_at(relative->table, delta, s->task->head), 0, NULL, 1, 1, s->head_size,
-                  s->stride, first + c * s->stride);
+        pack_plain_rows(s, pri_at(relative->table, delta, s->task->head), 0, 1,
+                        first + c * s->stride);
     }
     clear_floats(first + longest * s->stride, margin);
+    copy_for_lists(s, s->distances, longest + 2 * (s->list_size + 1), s->listed.distances);
     if (!s->distance_panel)
         return;
     clear_floats(s->distance_panel, s->head_size * s->distance_stride);
     /* One tile of zeros comes first, for columns before the first key. */
-    pack_transposed(first, s->stride, longest, s->head_size, s->distance_panel + PRI_TILE_COLUMNS,
-                    s->distance_stride);
+    pack_transposed(PARE_PRECISION_FP32, first, s->stride, longest, s->head_size,
+                    s->distance_panel + PRI_TILE_COLUMNS, s->distance_stride);
 }
 
 /* The tiles of `width` columns that hold the sequence's keys. */
@@ -233,10 +300,14 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
         pack_panels(&s, call->key, s.key_panels);
     if (spans && shape->backward)
         pack_panels(&s, call->value, s.value_panels);
-    if (lists || (spans && shape->backward))
-        pack_columns(&s, call->key, s.keys);
-    if (lists || (spans && !shape->backward))
-        pack_columns(&s, call->value, s.values);
+    if (spans && shape->backward && (LISTS_APART || !lists))
+        pack_columns(&s, call->key, pack_plain_rows, s.stride, s.keys);
+    if (spans && !shape->backward && (LISTS_APART || !lists))
+        pack_columns(&s, call->value, pack_plain_rows, s.stride, s.values);
+    if (lists) {
+        pack_columns(&s, call->key, pack_listed_rows, s.listed.stride, s.listed.keys);
+        pack_columns(&s, call->value, pack_listed_rows, s.listed.stride, s.listed.values);
+    }
     return s;
 }
 
@@ -253,13 +324,17 @@ static void load_queries(const kernel_state *s, const row_block *block)
     const pare_attention *call = s->call;
     size_t bias = s->task->head * s->head_size;
     const float *query = pri_at(call->query, s->sequence.first_query + block->first, s->task->head);
-    pack_rows(query, call->query.token_stride,
+    pack_rows(call->precision, query, call->query.token_stride,
               call->relative ? call->relative->content_bias + bias : NULL, call->scale,
               block->count, s->head_size, s->stride, s->query);
     clear_rest(s, block, s->query);
-    if (call->relative)
-        pack_rows(query, call->query.token_stride, call->relative->position_bias + bias,
-                  call->scale, block->count, s->head_size, s->stride, s->positional);
+    copy_for_lists(s, s->query, s->list_size + 1, s->listed.query);
+    if (!call->relative)
+        return;
+    pack_rows(call->precision, query, call->query.token_stride,
+              call->relative->position_bias + bias, call->scale, block->count, s->head_size,
+              s->stride, s->positional);
+    copy_for_lists(s, s->positional, block->count, s->listed.positional);
 }
 
 /* The block that begins at `row`, with its queries packed and its sums zero. */
