@@ -29,6 +29,7 @@ typedef struct case_options {
     size_t band;                    /* the plan also keeps this many columns around the diagonal */
     double uniform, empty;          /* share of the plan's rows that attend uniformly; to nothing */
     float dropout;
+    pare_precision precision;
     uint64_t seed;
 } case_options;
 
@@ -55,6 +56,21 @@ static inline float *random_floats(size_t count, uint64_t seed, uint64_t stream,
     for (size_t i = 0; i < count; i++)
         data[i] = (float)(scale * pri_random_normal(seed * 100 + stream, i));
     return data;
+}
+
+/* What bf16 makes of a number: 8 significant bits, ties to even. */
+static inline float rounded_to_bf16(float x)
+{
+    int exponent;
+    float mantissa = frexpf(x, &exponent);
+    return isfinite(x) ? ldexpf(rintf(ldexpf(mantissa, 8)), exponent - 8) : x;
+}
+
+/* Multiples of 1/16 below 4: two of them have a sum that bf16 holds exactly. */
+static inline void snap_floats(float *data, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        data[i] = rintf(fminf(fmaxf(data[i], -3.9f), 3.9f) * 16) / 16;
 }
 
 static inline void plan_row_from_mask(void *user, size_t head, size_t row, uint8_t *fill)
@@ -99,6 +115,31 @@ static inline void case_make_plan(attention_case *c)
         }
     }
     assert_int_equal(pare_plan_create(g, plan_row_from_mask, c, &c->plan), PARE_OK);
+}
+
+/* What is rounded of a query is scale * (q + bias). That is what the reference makes of a rounded q
+ * when the scale is a power of two and no sum needs rounding. */
+static inline void case_make_queries_exact(attention_case *c)
+{
+    size_t width = c->options.heads * c->options.head_size;
+    c->call.scale = ldexpf(1, -ilogbf(sqrtf((float)c->options.head_size)));
+    if (!c->options.relative)
+        return;
+    snap_floats(c->query, c->query_tokens * c->token_stride);
+    snap_floats(c->content_bias, width);
+    snap_floats(c->position_bias, width);
+}
+
+/* Rounds what a call rounds. */
+static inline void case_round(attention_case *c)
+{
+    size_t queries = c->query_tokens * c->token_stride, keys = c->key_tokens * c->token_stride;
+    size_t width = c->options.heads * c->options.head_size;
+    float *arrays[] = {c->query, c->key, c->value, c->output_gradient, c->table};
+    size_t counts[] = {queries, keys, keys, queries, c->distances * width};
+    for (int i = 0; i < 5; i++)
+        for (size_t k = 0; k < counts[i]; k++)
+            arrays[i][k] = rounded_to_bf16(arrays[i][k]);
 }
 
 static inline attention_case *case_create(case_options options)
@@ -158,7 +199,10 @@ static inline attention_case *case_create(case_options options)
         .logsumexp = c->logsumexp,
         .dropout = o->dropout,
         .dropout_key = o->seed + 99,
+        .precision = o->precision,
     };
+    if (o->precision == PARE_PRECISION_BF16)
+        case_make_queries_exact(c);
     c->gradient = (pare_attention_gradient){
         .output_gradient = {c->output_gradient, token, head_stride},
         .query = {c->query_gradient, token, head_stride},

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "base/context.h"
+
 static const char *const level_names[] = {"portable", "neon", "x86-64-v2", "x86-64-v3",
                                           "x86-64-v4"};
 
@@ -17,47 +19,71 @@ static const char *describe(const case_options *o, const char *level)
     static char text[300];
     snprintf(text, sizeof text,
              "%s: heads %zu size %zu sequences %zu (%zu x %zu ...) %s%s%s window %zu distances %zu "
-             "density %g uniform %g dropout %g",
+             "density %g uniform %g dropout %g%s",
              level, o->heads, o->head_size, o->sequences, o->queries[0], o->keys[0],
              o->causal ? "causal " : "", o->relative ? "relative " : "",
              o->strided ? "strided " : "", o->window, o->distances, o->density, o->uniform,
-             (double)o->dropout);
+             (double)o->dropout, o->precision == PARE_PRECISION_BF16 ? " bf16" : "");
     return text;
 }
 
 /* Error at most 2 (forward) or 3 (backward) times that of the plain fp32 code, plus a floor of a
  * few roundings of the largest value. With dropout the plain code has no draws: floor alone. */
-static void check_against_reference(case_options options)
+static void check_run(attention_case *c, pare_context *context, const results *want,
+                      const results *plain)
 {
-    attention_case *c = case_create(options);
-    results want = results_of_reference(c), plain = results_of_plain(c);
+    const case_options *o = &c->options;
+    memset(c->content_gradient, 0, want->counts[5] * sizeof(float));
+    memset(c->position_gradient, 0, want->counts[6] * sizeof(float));
+    memset(c->table_gradient, 0, want->counts[7] * sizeof(float));
+    case_run(c, context);
+    results got = results_of_kernels(c);
+    for (int i = 0; i < 8; i++) {
+        double error = largest_error(got.data[i], want->data[i], want->counts[i]);
+        double allowed = largest_value(want->data[i], want->counts[i]) * 1e-6 + 1e-6;
+        if (o->dropout > 0)
+            allowed *= 10;
+        else
+            allowed +=
+                (i < 2 ? 2 : 3) * largest_error(plain->data[i], want->data[i], want->counts[i]);
+        if (!(error <= allowed))
+            fail_msg("%s: error of %s is %g, allowed %g",
+                     describe(o, pare_level_name(pare_context_level(context))), result_names[i],
+                     error, allowed);
+    }
+    results_destroy(&got);
+}
+
+/* In bf16 the reference gets rounded inputs, and kernels are tested with the instructions for it
+ * and without. */
+static void check_in_precision(case_options options)
+{
+    attention_case *c = case_create(options), *exact = case_create(options);
+    if (options.precision == PARE_PRECISION_BF16)
+        case_round(exact);
+    results want = results_of_reference(exact), plain = results_of_plain(exact);
     for (size_t level = 0; level < PARE_LEVEL_COUNT; level++) {
         if (!level_is_supported(level))
             continue;
-        memset(c->content_gradient, 0, want.counts[5] * sizeof(float));
-        memset(c->position_gradient, 0, want.counts[6] * sizeof(float));
-        memset(c->table_gradient, 0, want.counts[7] * sizeof(float));
         pare_context *context = context_for(level_names[level], 2);
-        case_run(c, context);
-        results got = results_of_kernels(c);
-        for (int i = 0; i < 8; i++) {
-            double error = largest_error(got.data[i], want.data[i], want.counts[i]);
-            double allowed = largest_value(want.data[i], want.counts[i]) * 1e-6 + 1e-6;
-            if (options.dropout > 0)
-                allowed *= 10;
-            else
-                allowed +=
-                    (i < 2 ? 2 : 3) * largest_error(plain.data[i], want.data[i], want.counts[i]);
-            if (!(error <= allowed))
-                fail_msg("%s: error of %s is %g, allowed %g",
-                         describe(&options, level_names[level]), result_names[i], error, allowed);
+        check_run(c, context, &want, &plain);
+        if (options.precision == PARE_PRECISION_BF16 && context->has_bf16) {
+            context->has_bf16 = false;
+            check_run(c, context, &want, &plain);
         }
-        results_destroy(&got);
         pare_context_destroy(context);
     }
     results_destroy(&want);
     results_destroy(&plain);
+    case_destroy(exact);
     case_destroy(c);
+}
+
+static void check_against_reference(case_options options)
+{
+    check_in_precision(options);
+    options.precision = PARE_PRECISION_BF16;
+    check_in_precision(options);
 }
 
 /* Of plans: none, empty, run as lists, and run as dense spans with bits. */
@@ -208,6 +234,69 @@ static void test_special_rows(void **state)
     }
 }
 
+/* Row i keeps key (7 i) mod 64 and no other: with a score of 0 its output is that value, rounded. */
+static void one_key_a_row(void *user, size_t head, size_t row, uint8_t *fill)
+{
+    (void)user;
+    (void)head;
+    memset(fill, 0, 64);
+    fill[7 * row % 64] = 1;
+}
+
+/* In every level, to the bit: ties, the largest numbers, and in lists, which skip what is pruned,
+ * infinity and NaN. */
+static void test_bf16_rounding(void **state)
+{
+    (void)state;
+    const uint32_t special[][2] = {
+        {0x3f808000, 0x3f800000}, {0x3f818000, 0x3f820000}, {0x3f808001, 0x3f810000},
+        {0xbf80ffff, 0xbf810000}, {0x3f807fff, 0x3f800000}, {0x7f7f7fff, 0x7f7f0000},
+        {0x00800000, 0x00800000}, {0x40490fdb, 0x40490000}, {0, 0},
+        {0x7f7f8000, 0x7f800000}, {0x7f800000, 0x7f800000}, {0xff800000, 0xff800000},
+    };
+    const size_t all = sizeof special / sizeof *special, finite = all - 3;
+    const pare_plan_costs formats[] = {{.span = 1e9}, {.entry = 1e9}};
+    case_options options = {.heads = 1,
+                            .head_size = 1,
+                            .sequences = 1,
+                            .queries = {64},
+                            .keys = {64},
+                            .density = -1,
+                            .precision = PARE_PRECISION_BF16,
+                            .seed = 9};
+    attention_case *c = case_create(options);
+    memset(c->query, 0, 64 * sizeof(float));
+    pare_plan_geometry geometry = {1, 64, 64, false};
+    for (size_t run = 0; run < 4 * PARE_LEVEL_COUNT; run++) {
+        size_t level = run / 4, kinds = run % 2 ? finite : all;
+        if (!level_is_supported(level))
+            continue;
+        for (size_t j = 0; j < 64; j++)
+            memcpy(&c->value[j], &special[j % kinds][0], sizeof(float));
+        if (run % 2 == 0)
+            c->value[63] = NAN;
+        pare_plan *plan;
+        assert_ok(pare_plan_create_for(&formats[run % 2], &geometry, one_key_a_row, NULL, &plan));
+        assert_int_equal(pare_plan_summarise(plan).listed, run % 2 ? 0 : 64);
+        pare_context *context = context_for(level_names[level], 1);
+        context->has_bf16 = context->has_bf16 && run % 4 < 2;
+        c->call.plan = plan;
+        void *workspace = workspace_for(context, &c->call);
+        assert_ok(pare_attention_forward(context, &c->call, workspace));
+        for (size_t i = 0; i < 64; i++) {
+            size_t j = 7 * i % 64;
+            assert_true(isnan(c->value[j])
+                            ? isnan(c->output[i])
+                            : !memcmp(&c->output[i], &special[j % kinds][1], sizeof(float)));
+        }
+        free(workspace);
+        pare_context_destroy(context);
+        pare_plan_destroy(plan);
+    }
+    c->call.plan = NULL;
+    case_destroy(c);
+}
+
 static void test_dropout(void **state)
 {
     (void)state;
@@ -335,11 +424,12 @@ static void test_threads_change_nothing(void **state)
     };
     const double formats[] = {-1, .2, .8};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        for (size_t f = 0; f < 3; f++) {
+        for (size_t f = 0; f < 6; f++) {
             case_options options = kinds[k];
             options.head_size = 24;
             options.causal = options.relative = true;
-            options.density = formats[f];
+            options.density = formats[f % 3];
+            options.precision = f < 3 ? PARE_PRECISION_FP32 : PARE_PRECISION_BF16;
             options.dropout = .1f;
             options.seed = 80 + k;
             uint64_t hashes[4];
@@ -502,13 +592,16 @@ static void check_observer(case_options options)
     uint64_t *counts = calloc(g.queries * g.keys, sizeof *counts);
     uint64_t *want_counts = calloc(g.queries * g.keys, sizeof *want_counts);
     double *probabilities = calloc(g.heads * 45 * 120, sizeof *probabilities);
+    attention_case *exact = case_create(options);
+    if (options.precision == PARE_PRECISION_BF16)
+        case_round(exact);
     double *output =
         calloc(c->query_tokens * options.heads * options.head_size + 1, sizeof *output);
     assert_true(sums && want && counts && want_counts && probabilities && output);
     for (size_t n = 0; n < options.sequences; n++) {
         size_t queries = options.queries[n], keys = options.keys[n];
         size_t shift = options.causal ? (g.keys - g.queries) - (keys - queries) : 0;
-        pare_attention one = c->call;
+        pare_attention one = exact->call;
         one.queries = (pare_ragged){c->query_offsets + n, 1};
         one.keys = (pare_ragged){c->key_offsets + n, 1};
         one.dropout = 0;
@@ -545,6 +638,7 @@ static void check_observer(case_options options)
     free(output);
     free(workspace);
     pare_context_destroy(context);
+    case_destroy(exact);
     case_destroy(c);
 }
 
@@ -565,6 +659,8 @@ static void test_observer(void **state)
                                     .density = formats[f],
                                     .dropout = kind == 1 ? .2f : 0,
                                     .seed = 61};
+            check_observer(options);
+            options.precision = PARE_PRECISION_BF16;
             check_observer(options);
         }
 }
@@ -725,6 +821,7 @@ int main(void)
         cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_mixed_plans),
         cmocka_unit_test(test_special_rows),
+        cmocka_unit_test(test_bf16_rounding),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_dropout_draws),
         cmocka_unit_test(test_empty_rows_are_zero),
