@@ -151,15 +151,15 @@ static json_t *create_row(const bench_group *group, const char *family, double d
                           const quartiles *seconds, double ratio, pare_precision precision)
 {
     const bench_shape *s = &group->points[0].shape;
-    return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s}",
-                     "family", family, "density", density, "length", (json_int_t)s->keys, "queries",
-                     (json_int_t)s->queries, "heads", (json_int_t)s->heads, "head_dim",
-                     (json_int_t)s->head_size, "causal", s->causal, "relative", s->relative,
-                     "threads", pare_context_threads(group->context), "isa",
-                     pare_level_name(pare_context_level(group->context)), "pass", pass_names[pass],
-                     "seconds", seconds->middle, "seconds_low", seconds->low, "seconds_high",
-                     seconds->high, "ratio_to_dense", ratio, "precision",
-                     precision_words[precision]);
+    return json_pack(
+        "{s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:s}",
+        "family", family, "density", density, "length", (json_int_t)s->keys, "queries",
+        (json_int_t)s->queries, "heads", (json_int_t)s->heads, "head_dim", (json_int_t)s->head_size,
+        "causal", s->causal, "relative", s->relative, "threads",
+        pare_context_threads(group->context), "isa",
+        pare_level_name(pare_context_level(group->context)), "pass", pass_names[pass], "seconds",
+        seconds->middle, "seconds_low", seconds->low, "seconds_high", seconds->high,
+        "ratio_to_dense", ratio, "precision", precision_words[precision]);
 }
 
 static void add_rate(json_t *row, const bench_group *group, double cells, int pass, double seconds)

@@ -70,6 +70,9 @@ pare_status pri_attention_check(const pare_attention *call)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "attention dropout must be at least 0 and less than 1, not %g",
                         (double)call->dropout);
+    if (call->precision != PARE_PRECISION_FP32 && call->precision != PARE_PRECISION_BF16)
+        return pri_fail(PARE_ERROR_ARGUMENT, "the precision of attention is fp32 or bf16, not %d",
+                        (int)call->precision);
     if (call->window && !call->causal)
         return pri_fail(PARE_ERROR_ARGUMENT, "a window needs causal attention");
     PRI_TRY(check_sequences(call));

@@ -234,7 +234,8 @@ static void test_special_rows(void **state)
     }
 }
 
-/* Row i keeps key (7 i) mod 64 and no other: with a score of 0 its output is that value, rounded. */
+/* Row i keeps key (7 i) mod 64 and no other: with a score of 0 its output is that value, rounded.
+ */
 static void one_key_a_row(void *user, size_t head, size_t row, uint8_t *fill)
 {
     (void)user;
@@ -772,6 +773,9 @@ static void test_refusals(void **state)
     bad = good;
     bad.dropout = 1;
     expect_refusal(&bad, "dropout");
+    bad = good;
+    bad.precision = (pare_precision)2;
+    expect_refusal(&bad, "precision");
     bad = good;
     bad.scale = NAN;
     expect_refusal(&bad, "scale");

@@ -35,7 +35,7 @@ check "one row per shape, density and pass, and dense ones" [ "$(rows_with '"rat
 check "dense rows" [ "$(rows_with '"family": "dense"')" -eq 4 ]
 for field in family density length queries heads head_dim causal relative threads isa pass seconds \
     seconds_low seconds_high ratio_to_dense dense_seconds gflops peak_gflops peak_share \
-    workspace_bytes; do
+    workspace_bytes precision; do
     check "every row has $field" [ "$(rows_with "\"$field\": ")" -eq 12 ]
 done
 for field in ratio_low ratio_high kept_cells kept_share listed_cells span_cells plan_seconds plan_bytes \
@@ -63,6 +63,14 @@ expect 0 bench --heads 1 --head-size 8 --length 32 --density 50 --repeat 1 --cau
     --isa "$("$pare" info | sed -n 's/^kernels  //p')" --json rows.json
 stdout_has '^32 queries x 32 keys, causal, 1 head of size 8$'
 check "causal rows" [ "$(rows_with '"causal": true')" -eq 4 ]
+
+expect 0 bench --heads 2 --head-size 32 --length 40 --density 10,50 --repeat 2 --precision bf16 --json rows.json
+stdout_has '^  fp32 / bf16 +forward +\(quartiles\) +both +\(quartiles\)$'
+stdout_has '^  random +50% +[0-9.]+ +[0-9.]+ \.\. +[0-9.]+ +[0-9.]+ +[0-9.]+ \.\. +[0-9.]+$'
+check "the table fits 100 columns" [ "$(widest_line)" -le 100 ]
+check "pruned rows are in bf16" [ "$(rows_with '"precision": "bf16"')" -eq 4 ]
+check "dense rows are not" [ "$(rows_with '"precision": "fp32"')" -eq 2 ]
+check "pruned rows tell what it brings" [ "$(rows_with '"gain_over_fp32": ')" -eq 4 ]
 
 # Stopped, it ends at once and leaves no file.
 "$pare" bench attention --length 512 --repeat 1000 --json stopped.json >/dev/null 2>stopped &
@@ -112,7 +120,7 @@ stderr_is_one_line_of_bench
 
 for wrong in "--length 0" "--length 12,x" "--length 1.5" "--density 101" "--density ," "--heads 0" \
     "--head-size 257" "--repeat 0" "--family diagonal" "--family random," "--threads many" \
-    "--threads 0" "--isa x86-64-v9" "--full --length 32" "--unknown" "argument"; do
+    "--threads 0" "--precision half" "--isa x86-64-v9" "--full --length 32" "--unknown" "argument"; do
     # shellcheck disable=SC2086
     expect 2 bench $wrong
     stderr_is_one_line_of_bench

@@ -209,8 +209,8 @@ V_INLINE void sum_step(const float *rows, weighted_entries with, size_t from, co
     const size_t first = from * HALVES, wide = width * HALVES;
     v_float sums[4][8];
     V_UNROLL for (size_t c = 0; c < chains; c++) V_UNROLL for (size_t v = 0; v < wide; v++)
-        sums[c][v] = c || first + v >= shape.sum_vectors ? v_zero()
-                                                         : v_load(to + (first + v) * V_WIDTH);
+        sums[c][v] =
+            c || first + v >= shape.sum_vectors ? v_zero() : v_load(to + (first + v) * V_WIDTH);
     size_t quads = with.count / PRI_QUAD;
     for (size_t q = 0; q < quads; q++) {
         uint64_t quad = load_quad(with.entries + q * PRI_QUAD);

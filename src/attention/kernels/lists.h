@@ -246,8 +246,8 @@ static void forward_lists(const kernel_state *s, row_block *block)
     if (s->call->dropout > 0)
         for_each_run(s, block, list_dropout);
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
-        list_sums(s, &weights, row_list(s, block, tile),
-                  listed_columns(s, s->listed.values, tile), 0, s->sum);
+        list_sums(s, &weights, row_list(s, block, tile), listed_columns(s, s->listed.values, tile),
+                  0, s->sum);
 }
 
 /* ---- Backward ---- */
@@ -406,7 +406,8 @@ static void backward_list(const kernel_state *s, const row_block *block, size_t 
     list_gradients(s, block, tile, list);
     list_sums(s, &gradients, list, listed_columns(s, s->listed.keys, tile), 0, s->sum);
     if (s->call->relative) {
-        list_sums(s, &gradients, list, distances_at(s, block, tile), s->listed.stride, s->position_sum);
+        list_sums(s, &gradients, list, distances_at(s, block, tile), s->listed.stride,
+                  s->position_sum);
         scatter_to_table(s, block, tile, list);
     }
     list_column_sums(s, block, tile, s->listed.output_gradient, s->weights, s->task->value_sum);

@@ -17,8 +17,8 @@
 
 #define BAND (PRI_WINDOW_COLUMNS + PRI_STRIP_ROWS + 2 * PRI_PADDING)
 
-/* What lists gather from. Where that is not fp32 it lies apart, else these are the rows of the state
- * under the same names. */
+/* What lists gather from. Where that is not fp32 it lies apart, else these are the rows of the
+ * state under the same names. */
 #define LISTS_APART (HALVES > 1)
 typedef struct list_rows {
     float *keys, *values, *query, *positional, *output_gradient, *distances;
@@ -120,9 +120,8 @@ static void carve_relative(kernel_state *s, const pri_shape *shape, carver *c)
 static void carve_listed(kernel_state *s, const pri_shape *shape, size_t lists, carver *c)
 {
     list_rows *to = &s->listed;
-    *to = (list_rows){s->keys,       s->values,          s->query,
-                      s->positional, s->output_gradient, s->distances,
-                      s->stride};
+    *to = (list_rows){s->keys,      s->values, s->query, s->positional, s->output_gradient,
+                      s->distances, s->stride};
     if (!LISTS_APART || !shape->lists)
         return;
     to->stride = row_shape_of(vectors_for(shape->head_size)).stride;
