@@ -1,10 +1,10 @@
 /* The kernel of one level: attention of one sequence and head, a block of rows at a time. Per
- * block, what is dense runs in register tiles (tiles.h) and what a plan lists cell by cell in
+ * block, what is dense runs in register tiles (windows.h) and what a plan lists cell by cell in
  * gathers (lists.h); both add to the same running softmax and the same sums. */
 #include "attention/kernels/lists.h"
-#include "attention/kernels/tiles.h"
+#include "attention/kernels/windows.h"
 
-static bool has_tiles(const kernel_state *s)
+static bool has_windows(const kernel_state *s)
 {
     return !s->plan || s->plan->windows;
 }
@@ -49,8 +49,8 @@ static void forward(const pri_task *task, pri_thread *thread)
             block.largest[r] = -INFINITY;
             block.total[r] = 0;
         }
-        if (has_tiles(&s))
-            forward_tiles(&s, &block);
+        if (has_windows(&s))
+            forward_windows(&s, &block);
         if (has_lists(&s))
             forward_lists(&s, &block);
         store_output(&s, &block);
@@ -116,8 +116,8 @@ static void backward(const pri_task *task, pri_thread *thread)
     for (size_t row = task->first_row; row < task->end_row; row += block.count) {
         load_block(&s, row, &block);
         load_output_gradients(&s, &block);
-        if (has_tiles(&s))
-            backward_tiles(&s, &block);
+        if (has_windows(&s))
+            backward_windows(&s, &block);
         if (has_lists(&s))
             backward_lists(&s, &block);
         store_query_gradient(&s, &block);
@@ -132,8 +132,8 @@ static void observe(const pri_task *task, pri_thread *thread)
     row_block block;
     for (size_t row = task->first_row; row < task->end_row; row += block.count) {
         load_block(&s, row, &block);
-        if (has_tiles(&s))
-            observe_tiles(&s, &block);
+        if (has_windows(&s))
+            observe_windows(&s, &block);
         if (has_lists(&s))
             observe_lists(&s, &block);
     }

@@ -1,4 +1,4 @@
-/* What the two halves of a kernel, dense windows (tiles.h) and lists (lists.h), share while they
+/* What the two halves of a kernel, dense windows (windows.h) and lists (lists.h), share while they
  * work on one block of rows: the sequence and head, packed once for all its blocks, and the block's
  * queries, gradients and sums.
  *

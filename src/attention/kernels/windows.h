@@ -8,8 +8,8 @@
  *
  * Relative positions: (q_i + w).r_delta is computed for the band of distances that a group of rows
  * and a window meet, and read askew: row i is shifted by one against row i + 1. */
-#ifndef PARE_SRC_ATTENTION_KERNELS_TILES_H
-#define PARE_SRC_ATTENTION_KERNELS_TILES_H
+#ifndef PARE_SRC_ATTENTION_KERNELS_WINDOWS_H
+#define PARE_SRC_ATTENTION_KERNELS_WINDOWS_H
 
 #include "attention/kernels/product.h"
 #include "attention/kernels/state.h"
@@ -296,7 +296,7 @@ static void forward_group(const kernel_state *s, row_block *block, row_group gro
     product_with_rows(s, output, group.count, span, s->values);
 }
 
-static void forward_tiles(const kernel_state *s, row_block *block)
+static void forward_windows(const kernel_state *s, row_block *block)
 {
     for (size_t place = 0, end; place < block->count; place = end) {
         end = strip_end(block, place);
@@ -463,7 +463,7 @@ static void backward_window(const kernel_state *s, const row_block *block, size_
         window_positions(s, rows, hull);
 }
 
-static void backward_tiles(const kernel_state *s, const row_block *block)
+static void backward_windows(const kernel_state *s, const row_block *block)
 {
     for (size_t place = 0, end; place < block->count; place = end) {
         end = strip_end(block, place);
@@ -504,7 +504,7 @@ static void observe_group(const kernel_state *s, row_group group, column_span sp
         observe_window_row(s, group.first + r, span, s->window_weights + r * PRI_WINDOW_COLUMNS);
 }
 
-static void observe_tiles(const kernel_state *s, const row_block *block)
+static void observe_windows(const kernel_state *s, const row_block *block)
 {
     for (size_t place = 0, end; place < block->count; place = end) {
         end = strip_end(block, place);
