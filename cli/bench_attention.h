@@ -128,9 +128,9 @@ pare_status case_warm_up(bench_case *c, pare_context *context, const pare_plan *
 /* Seconds of one call, as the mean of `calls` calls in a row. */
 pare_status case_sample(bench_case *c, pare_context *context, const pare_plan *plan, int pass,
                         size_t calls, double *seconds);
-/* Dense and pruned calls in turns, and pruned ones in fp32 where they are not that anyway; `repeat`
- * (at most REPEAT_MAX) rounds of each pass; fewer, but at least 5, when a pass takes longer than 10
- * seconds. */
+/* Dense and pruned calls in turns, and again with pruned ones in fp32 where they are not that
+ * anyway; `repeat` (at most REPEAT_MAX) rounds of each pass; fewer, but at least 5, when a pass
+ * takes longer than 10 seconds. */
 #define REPEAT_MAX 1000
 pare_status measure_point(bench_case *c, pare_context *context, const bench_point *point,
                           size_t repeat, bench_result *result);

@@ -188,27 +188,40 @@ pare_status case_warm_up(bench_case *c, pare_context *context, const pare_plan *
     return status;
 }
 
+/* What ran before decides what the caches hold, so every pruned sample comes after a dense one. */
+static pare_status sample_after_dense(bench_case *c, pare_context *context, const pare_plan *plan,
+                                      int pass, const size_t calls[2], double *dense,
+                                      double *pruned)
+{
+    pare_status status = case_sample(c, context, NULL, pass, calls[0], dense);
+    c->call.precision = c->shape.precision;
+    if (status == PARE_OK)
+        status = case_sample(c, context, plan, pass, calls[1], pruned);
+    c->call.precision = PARE_PRECISION_FP32;
+    return status;
+}
+
 static pare_status measure_pass(bench_case *c, pare_context *context, const pare_plan *plan,
                                 int pass, size_t repeat, struct pass_result *result)
 {
     static double dense[REPEAT_MAX], pruned[REPEAT_MAX], ratios[REPEAT_MAX], gains[REPEAT_MAX];
-    size_t dense_calls, pruned_calls, i = 0;
+    size_t calls[2], i = 0;
     pare_precision precision = c->shape.precision;
-    pare_status status = case_warm_up(c, context, NULL, pass, &dense_calls);
+    pare_status status = case_warm_up(c, context, NULL, pass, &calls[0]);
     if (status == PARE_OK)
-        status = case_warm_up(c, context, plan, pass, &pruned_calls);
+        status = case_warm_up(c, context, plan, pass, &calls[1]);
     double start = seconds_now();
     while (status == PARE_OK && i < repeat) {
-        double plain = 0;
-        status = case_sample(c, context, NULL, pass, dense_calls, &dense[i]);
-        if (status == PARE_OK && precision != PARE_PRECISION_FP32)
-            status = case_sample(c, context, plan, pass, pruned_calls, &plain);
-        c->call.precision = precision;
-        if (status == PARE_OK)
-            status = case_sample(c, context, plan, pass, pruned_calls, &pruned[i]);
-        c->call.precision = PARE_PRECISION_FP32;
+        status = sample_after_dense(c, context, plan, pass, calls, &dense[i], &pruned[i]);
         ratios[i] = dense[i] / pruned[i];
-        gains[i] = precision == PARE_PRECISION_FP32 ? 1 : plain / pruned[i];
+        gains[i] = 1;
+        if (status == PARE_OK && precision != PARE_PRECISION_FP32) {
+            double plain, dense_again;
+            c->shape.precision = PARE_PRECISION_FP32;
+            status = sample_after_dense(c, context, plan, pass, calls, &dense_again, &plain);
+            c->shape.precision = precision;
+            gains[i] = plain / pruned[i];
+        }
         i++;
         if (pare_interrupted())
             return PARE_ERROR_INTERRUPTED;

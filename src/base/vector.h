@@ -522,20 +522,22 @@ V_INLINE void v_transpose(v_float rows[V_WIDTH])
 #endif
 
 /* x in bf16: 8 significant bits and the range of fp32. */
+#if defined(__AVX512BF16__)
 V_INLINE v_float v_round_to_bf16(v_float x)
 {
-    return v_select(v_less(x, v_set(INFINITY)), v_round_finite(x), x);
+    __m512i words = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
 }
 
-#if defined(__AVX512BF16__)
 /* Words of two bf16 numbers, a low and a high one. */
 typedef __m512i v_words;
 
 V_INLINE v_words v_words_of(v_float low, v_float high)
 {
-    __m512i low_words = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(low));
-    __m512i high_words = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(high));
-    return _mm512_or_si512(low_words, _mm512_slli_epi32(high_words, 16));
+    const __m512i in_turns = _mm512_set_epi32(
+        0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007,
+        0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+    return _mm512_permutexvar_epi16(in_turns, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 V_INLINE v_float v_low(v_words words)
 {
@@ -557,6 +559,11 @@ V_INLINE void v_store_words(void *p, v_words words)
 V_INLINE v_float v_fma_words(v_words a, v_words b, v_float sum)
 {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+}
+#else
+V_INLINE v_float v_round_to_bf16(v_float x)
+{
+    return v_select(v_less(x, v_set(INFINITY)), v_round_finite(x), x);
 }
 #endif
 

@@ -4,16 +4,6 @@
 #include "attention/kernels/lists.h"
 #include "attention/kernels/windows.h"
 
-static bool has_windows(const kernel_state *s)
-{
-    return !s->plan || s->plan->windows;
-}
-
-static bool has_lists(const kernel_state *s)
-{
-    return s->plan && s->plan->listed;
-}
-
 static size_t scratch_floats(const pri_shape *shape)
 {
     kernel_state state = {0};
@@ -65,9 +55,9 @@ static void load_output_gradients(const kernel_state *s, row_block *block)
     pare_view output = {s->call->output.data, s->call->output.token_stride,
                         s->call->output.head_stride};
     size_t token = s->sequence.first_query + block->first;
-    pack_plain_rows(s, pri_at(gradient, token, s->task->head), gradient.token_stride, block->count,
-                    s->output_gradient);
-    clear_rest(s, block, s->output_gradient);
+    pack_plain_rows(s, pri_at(gradient, token, s->task->head), gradient.token_stride, NULL, 1,
+                    block->count, s->output_gradient);
+    clear_rest(s, block, s->output_gradient, s->stride);
     copy_for_lists(s, s->output_gradient, s->list_size + 1, s->listed.output_gradient);
     for (size_t r = 0; r < block->count; r++) {
         const float *from = pri_at(output, token + r, s->task->head);

@@ -87,18 +87,18 @@ static void pack_rows(pare_precision precision, const float *from, size_t from_s
 }
 
 #if defined(__AVX512BF16__)
-/* to (count, stride) = from, in words of two numbers that lie a vector apart: a vector of words
- * then widens to two vectors of neighbours. */
-static void pack_words(const float *from, size_t from_stride, size_t count, size_t size,
-                       size_t stride, float *to)
+/* The same in words of two numbers that lie a vector apart: a vector of words then widens to two
+ * vectors of neighbours. */
+static void pack_words(const float *from, size_t from_stride, const float *bias, float factor,
+                       size_t count, size_t size, size_t stride, float *to)
 {
-    v_float one = v_set(1);
+    v_float scale = v_set(factor);
     for (size_t row = 0; row < count; row++) {
         prefetch_row(from, PREFETCH_ROWS * from_stride, size);
         for (size_t d = 0; d < stride; d += V_WIDTH) {
-            v_float low = scaled_sum(from, NULL, one, 2 * d, size);
-            v_store_words(to + d,
-                          v_words_of(low, scaled_sum(from, NULL, one, 2 * d + V_WIDTH, size)));
+            v_float low = scaled_sum(from, bias, scale, 2 * d, size);
+            v_float high = scaled_sum(from, bias, scale, 2 * d + V_WIDTH, size);
+            v_store_words(to + d, v_words_of(low, high));
         }
         from += from_stride;
         to += stride;

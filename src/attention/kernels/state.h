@@ -196,33 +196,44 @@ static void pack_panels(const kernel_state *s, pare_view view, float *panels)
     }
 }
 
-/* Packs rows of the caller's. */
+/* to = factor * (from + bias) for rows of the caller's. */
 static void pack_plain_rows(const kernel_state *s, const float *from, size_t from_stride,
-                            size_t count, float *to)
+                            const float *bias, float factor, size_t count, float *to)
 {
-    pack_rows(s->call->precision, from, from_stride, NULL, 1, count, s->head_size, s->stride, to);
+    pack_rows(s->call->precision, from, from_stride, bias, factor, count, s->head_size, s->stride,
+              to);
 }
 
 /* The same for lists. */
 static void pack_listed_rows(const kernel_state *s, const float *from, size_t from_stride,
-                             size_t count, float *to)
+                             const float *bias, float factor, size_t count, float *to)
 {
 #if defined(__AVX512BF16__)
-    pack_words(from, from_stride, count, s->head_size, s->listed.stride, to);
+    pack_words(from, from_stride, bias, factor, count, s->head_size, s->listed.stride, to);
 #else
-    pack_plain_rows(s, from, from_stride, count, to);
+    pack_plain_rows(s, from, from_stride, bias, factor, count, to);
 #endif
+}
+
+static bool has_windows(const kernel_state *s)
+{
+    return !s->plan || s->plan->windows;
+}
+
+static bool has_lists(const kernel_state *s)
+{
+    return s->plan && s->plan->listed;
 }
 
 /* Readies `count` rows of the state for lists. */
 static void copy_for_lists(const kernel_state *s, const float *from, size_t count, float *to)
 {
-    if (LISTS_APART && s->task->shape->lists)
-        pack_listed_rows(s, from, s->stride, count, to);
+    if (LISTS_APART && has_lists(s))
+        pack_listed_rows(s, from, s->stride, NULL, 1, count, to);
 }
 
-typedef void row_packer(const kernel_state *s, const float *from, size_t from_stride, size_t count,
-                        float *to);
+typedef void row_packer(const kernel_state *s, const float *from, size_t from_stride,
+                        const float *bias, float factor, size_t count, float *to);
 
 static void pack_columns(const kernel_state *s, pare_view view, row_packer *pack, size_t stride,
                          float *rows)
@@ -232,7 +243,7 @@ static void pack_columns(const kernel_state *s, pare_view view, row_packer *pack
         pri_range columns = key_columns(s, first, s->list_size);
         float *to = rows + tile * (s->list_size + 1) * stride;
         clear_floats(to, columns.begin * stride);
-        pack(s, key_row(s, view, first + columns.begin), view.token_stride,
+        pack(s, key_row(s, view, first + columns.begin), view.token_stride, NULL, 1,
              columns.end - columns.begin, to + columns.begin * stride);
         clear_floats(to + columns.end * stride, (s->list_size + 1 - columns.end) * stride);
     }
@@ -249,7 +260,7 @@ static void pack_distances(const kernel_state *s)
     clear_floats(s->distances, margin);
     for (size_t c = 0; c < longest; c++) {
         size_t delta = smaller(longest - 1 - c, relative->distances - 1);
-        pack_plain_rows(s, pri_at(relative->table, delta, s->task->head), 0, 1,
+        pack_plain_rows(s, pri_at(relative->table, delta, s->task->head), 0, NULL, 1, 1,
                         first + c * s->stride);
     }
     clear_floats(first + longest * s->stride, margin);
@@ -294,7 +305,7 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
         return s;
     thread->packed_sequence = task->sequence;
     thread->packed_head = task->head;
-    bool spans = !s.plan || s.plan->windows, lists = s.plan && s.plan->listed;
+    bool spans = has_windows(&s), lists = has_lists(&s);
     if (spans)
         pack_panels(&s, call->key, s.key_panels);
     if (spans && shape->backward)
@@ -313,26 +324,29 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
 /* ---- Row blocks ---- */
 
 /* Makes the rows behind the block's rows zero: lists by column may name them. */
-static void clear_rest(const kernel_state *s, const row_block *block, float *rows)
+static void clear_rest(const kernel_state *s, const row_block *block, float *rows, size_t stride)
 {
-    clear_floats(rows + block->count * s->stride, (s->list_size + 1 - block->count) * s->stride);
+    clear_floats(rows + block->count * stride, (s->list_size + 1 - block->count) * stride);
 }
 
 static void load_queries(const kernel_state *s, const row_block *block)
 {
     const pare_attention *call = s->call;
-    size_t bias = s->task->head * s->head_size;
+    size_t bias = s->task->head * s->head_size, stride = call->query.token_stride;
     const float *query = pri_at(call->query, s->sequence.first_query + block->first, s->task->head);
-    pack_rows(call->precision, query, call->query.token_stride,
-              call->relative ? call->relative->content_bias + bias : NULL, call->scale,
-              block->count, s->head_size, s->stride, s->query);
-    clear_rest(s, block, s->query);
-    copy_for_lists(s, s->query, s->list_size + 1, s->listed.query);
+    const float *content = call->relative ? call->relative->content_bias + bias : NULL;
+    if (has_windows(s) || !LISTS_APART) {
+        pack_plain_rows(s, query, stride, content, call->scale, block->count, s->query);
+        clear_rest(s, block, s->query, s->stride);
+    }
+    if (has_lists(s) && LISTS_APART) {
+        pack_listed_rows(s, query, stride, content, call->scale, block->count, s->listed.query);
+        clear_rest(s, block, s->listed.query, s->listed.stride);
+    }
     if (!call->relative)
         return;
-    pack_rows(call->precision, query, call->query.token_stride,
-              call->relative->position_bias + bias, call->scale, block->count, s->head_size,
-              s->stride, s->positional);
+    pack_plain_rows(s, query, stride, call->relative->position_bias + bias, call->scale,
+                    block->count, s->positional);
     copy_for_lists(s, s->positional, block->count, s->listed.positional);
 }
 
