@@ -21,7 +21,8 @@ class Call(Structure):
                 ("query", View), ("key", View), ("value", View), ("output", View),
                 ("queries", Ragged), ("keys", Ragged), ("causal", c_bool), ("window", c_size_t),
                 ("relative", c_void_p), ("plan", c_void_p), ("logsumexp", c_void_p),
-                ("dropout", c_float), ("dropout_key", ctypes.c_uint64), ("observer", c_void_p)]
+                ("dropout", c_float), ("dropout_key", ctypes.c_uint64), ("observer", c_void_p),
+                ("precision", c_int)]
 
 
 class Gradient(Structure):
