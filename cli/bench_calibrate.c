@@ -543,7 +543,7 @@ static int fail_run(pare_status status)
         fprintf(stderr, "pare " VERB ": not enough memory; use a smaller --length\n");
     else
         return fail(VERB, status);
-    return status;
+    return (int)status;
 }
 
 static int calibrate_all(const calibrate_options *o, const number_list *levels,
