@@ -258,7 +258,8 @@ static pare_status run_grid(bench_run *run)
     for (size_t first = 0, count; first < grid->count && status == PARE_OK; first += count) {
         const bench_point *point = &grid->points[first];
         for (count = 1; first + count < grid->count; count++)
-            if (!same_context(point, point + count) || !same_shape(point, point + count))
+            if (!same_context(point, point + count) ||
+                !same_shape(&point->shape, &(point + count)->shape))
                 break;
         if (!first || !same_context(point, point - 1))
             status = open_run_context(run, point);

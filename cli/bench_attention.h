@@ -76,7 +76,7 @@ bool grid_add_full(bench_grid *grid, size_t heads, const learned_set *learned);
 void grid_sort(bench_grid *grid);
 void grid_free(bench_grid *grid);
 bool same_context(const bench_point *a, const bench_point *b);
-bool same_shape(const bench_point *a, const bench_point *b);
+bool same_shape(const bench_shape *a, const bench_shape *b);
 
 double admissible_cells(const bench_shape *shape); /* over all heads */
 

@@ -137,7 +137,7 @@ static pare_status compile(const calibration *c, const bench_point *point, plan_
 static pare_status open_shape(calibration *c, const bench_point *point, shape_data **opened)
 {
     for (size_t i = 0; i < c->shape_count; i++)
-        if (!memcmp(&c->shapes[i].shape, &point->shape, sizeof point->shape)) {
+        if (same_shape(&c->shapes[i].shape, &point->shape)) {
             *opened = &c->shapes[i];
             return PARE_OK;
         }

@@ -197,12 +197,11 @@ bool same_context(const bench_point *a, const bench_point *b)
     return a->threads == b->threads && a->level == b->level;
 }
 
-bool same_shape(const bench_point *a, const bench_point *b)
+bool same_shape(const bench_shape *a, const bench_shape *b)
 {
-    const bench_shape *x = &a->shape, *y = &b->shape;
-    return x->heads == y->heads && x->head_size == y->head_size && x->queries == y->queries &&
-           x->keys == y->keys && x->window == y->window && x->causal == y->causal &&
-           x->relative == y->relative;
+    return a->heads == b->heads && a->head_size == b->head_size && a->queries == b->queries &&
+           a->keys == b->keys && a->window == b->window && a->causal == b->causal &&
+           a->relative == b->relative && a->precision == b->precision;
 }
 
 /* Stable, and linear in the number of groups: the first point of a group gathers the others. */
@@ -213,7 +212,7 @@ void grid_sort(bench_grid *grid)
         for (size_t i = end; i < grid->count; i++) {
             bench_point point = grid->points[i];
             if (!same_context(&point, &grid->points[first]) ||
-                !same_shape(&point, &grid->points[first]))
+                !same_shape(&point.shape, &grid->points[first].shape))
                 continue;
             memmove(&grid->points[end + 1], &grid->points[end], (i - end) * sizeof point);
             grid->points[end++] = point;
