@@ -12,6 +12,7 @@
 #include "attention/plan.h"
 #include "base/arithmetic.h"
 #include "base/context.h"
+#include "base/levels.h"
 #include "base/status.h"
 
 /* Enough tasks for a good balance on many cores, few enough that their buffers stay small. */
@@ -21,42 +22,15 @@
 /* Fewer rows per task would spend more on packing keys and values than it gains. */
 #define TASK_ROWS_LEAST 48
 
-#define DECLARE_LEVEL(level) extern const pri_attention_kernels pri_attention_kernels_##level
-
-#ifdef PARE_WITH_portable
-DECLARE_LEVEL(portable);
-#endif
-#ifdef PARE_WITH_neon
-DECLARE_LEVEL(neon);
-#endif
-#ifdef PARE_WITH_x86_64_v2
-DECLARE_LEVEL(x86_64_v2);
-#endif
-#ifdef PARE_WITH_x86_64_v3
-DECLARE_LEVEL(x86_64_v3);
-#endif
+#define DECLARE_LEVEL(name, level) extern const pri_attention_kernels pri_attention_kernels_##name;
+PRI_EACH_LEVEL(DECLARE_LEVEL)
 #ifdef PARE_WITH_x86_64_v4
-DECLARE_LEVEL(x86_64_v4);
-DECLARE_LEVEL(x86_64_v4_bf16);
+DECLARE_LEVEL(x86_64_v4_bf16, )
 #endif
 
+#define KERNELS_OF_LEVEL(name, level) [level] = &pri_attention_kernels_##name,
 static const pri_attention_kernels *const level_kernels[PARE_LEVEL_COUNT] = {
-#ifdef PARE_WITH_portable
-    [PARE_LEVEL_PORTABLE] = &pri_attention_kernels_portable,
-#endif
-#ifdef PARE_WITH_neon
-    [PARE_LEVEL_NEON] = &pri_attention_kernels_neon,
-#endif
-#ifdef PARE_WITH_x86_64_v2
-    [PARE_LEVEL_X86_64_V2] = &pri_attention_kernels_x86_64_v2,
-#endif
-#ifdef PARE_WITH_x86_64_v3
-    [PARE_LEVEL_X86_64_V3] = &pri_attention_kernels_x86_64_v3,
-#endif
-#ifdef PARE_WITH_x86_64_v4
-    [PARE_LEVEL_X86_64_V4] = &pri_attention_kernels_x86_64_v4,
-#endif
-};
+    PRI_EACH_LEVEL(KERNELS_OF_LEVEL)};
 
 static const pri_attention_kernels *kernels_of(const pare_context *context,
                                                const pare_attention *call)

@@ -2,33 +2,16 @@
  * that was not built. */
 #include "nn/kernels.h"
 
-extern const pri_nn_kernels pri_nn_kernels_x86_64_v2, pri_nn_kernels_x86_64_v3,
-    pri_nn_kernels_x86_64_v4, pri_nn_kernels_neon, pri_nn_kernels_portable;
+#include "base/levels.h"
+
+#define DECLARE_LEVEL(name, level) extern const pri_nn_kernels pri_nn_kernels_##name;
+PRI_EACH_LEVEL(DECLARE_LEVEL)
+
+#define KERNELS_OF_LEVEL(name, level) [level] = &pri_nn_kernels_##name,
+static const pri_nn_kernels *const level_kernels[PARE_LEVEL_COUNT] = {
+    PRI_EACH_LEVEL(KERNELS_OF_LEVEL)};
 
 const pri_nn_kernels *pri_nn_kernels_for(const pare_context *context)
 {
-    switch (pare_context_level(context)) {
-#ifdef PARE_WITH_x86_64_v4
-    case PARE_LEVEL_X86_64_V4:
-        return &pri_nn_kernels_x86_64_v4;
-#endif
-#ifdef PARE_WITH_x86_64_v3
-    case PARE_LEVEL_X86_64_V3:
-        return &pri_nn_kernels_x86_64_v3;
-#endif
-#ifdef PARE_WITH_x86_64_v2
-    case PARE_LEVEL_X86_64_V2:
-        return &pri_nn_kernels_x86_64_v2;
-#endif
-#ifdef PARE_WITH_neon
-    case PARE_LEVEL_NEON:
-        return &pri_nn_kernels_neon;
-#endif
-#ifdef PARE_WITH_portable
-    case PARE_LEVEL_PORTABLE:
-        return &pri_nn_kernels_portable;
-#endif
-    default:
-        return NULL;
-    }
+    return level_kernels[pare_context_level(context)];
 }
