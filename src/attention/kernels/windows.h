@@ -104,6 +104,27 @@ static row_group group_at(const row_block *block, size_t place, size_t end)
     return (row_group){block->first + place, smaller(PRI_GROUP_ROWS, end - place), place};
 }
 
+typedef void group_action(const kernel_state *s, row_block *block, row_group group,
+                          column_span span);
+
+/* What every group of the block has to compute of every window of its strip, strip by strip. */
+static void for_each_group(const kernel_state *s, row_block *block, group_action *action)
+{
+    for (size_t place = 0, end; place < block->count; place = end) {
+        end = strip_end(block, place);
+        window_list list = windows_of_strip(s, block, place, end);
+        for (size_t i = 0; i < list.count; i++) {
+            pri_window window = window_at(&list, i);
+            for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++) {
+                row_group group = group_at(block, place + g * PRI_GROUP_ROWS, end);
+                column_span span = span_of(s, group, window.first, window.spans[g]);
+                if (!is_empty(span))
+                    action(s, block, group, span);
+            }
+        }
+    }
+}
+
 /* ---- Products of a window with what is packed in tiles ---- */
 
 /* C (+)= A P, where P is the span's vectors of `panels`. */
@@ -287,8 +308,6 @@ static void window_softmax(const kernel_state *s, row_block *block, row_group gr
 static void forward_group(const kernel_state *s, row_block *block, row_group group,
                           column_span span)
 {
-    if (is_empty(span))
-        return;
     window_scores(s, group, span, s->window_weights);
     window_softmax(s, block, group, span);
     product output = {
@@ -298,26 +317,17 @@ static void forward_group(const kernel_state *s, row_block *block, row_group gro
 
 static void forward_windows(const kernel_state *s, row_block *block)
 {
-    for (size_t place = 0, end; place < block->count; place = end) {
-        end = strip_end(block, place);
-        window_list list = windows_of_strip(s, block, place, end);
-        for (size_t i = 0; i < list.count; i++) {
-            pri_window window = window_at(&list, i);
-            for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++) {
-                row_group group = group_at(block, place + g * PRI_GROUP_ROWS, end);
-                forward_group(s, block, group, span_of(s, group, window.first, window.spans[g]));
-            }
-        }
-    }
+    for_each_group(s, block, forward_group);
 }
 
 /* ---- Backward ---- */
 
 /* a = exp(s - logsumexp), ds = a (factor dO.v - expected); scores become the weights a factor. */
-static void window_gradient_row(const kernel_state *s, size_t row, float expected, column_span span,
-                                pri_range cells, float *scores, float *gradients)
+static void window_gradient_row(const kernel_state *s, const row_block *block, size_t place,
+                                column_span span, pri_range cells, float *scores, float *gradients)
 {
-    v_float shift = v_set(s->call->logsumexp[logsumexp_index(s, row)]), mean = v_set(expected);
+    size_t row = block->first + place;
+    v_float shift = v_set(block->logsumexp[place]), mean = v_set(block->expected[place]);
     if (is_uniform(s, row))
         clear_span(scores, span);
     float factors[PRI_WINDOW_COLUMNS];
@@ -363,11 +373,9 @@ static void backward_group(const kernel_state *s, const row_block *block, row_gr
     for (size_t r = 0; r < group.count; r++) {
         float *weight = weights + r * PRI_WINDOW_COLUMNS,
               *gradient = gradients + r * PRI_WINDOW_COLUMNS;
-        size_t row = group.first + r;
-        pri_range cells = cells_of_row(s, row, span);
+        pri_range cells = cells_of_row(s, group.first + r, span);
         if (cells.begin < cells.end)
-            window_gradient_row(s, row, block->expected[group.place + r], span, cells, weight,
-                                gradient);
+            window_gradient_row(s, block, group.place + r, span, cells, weight, gradient);
         fill_outside(weight, hull.vectors, cells, 0);
         fill_outside(gradient, hull.vectors, cells, 0);
     }
@@ -495,28 +503,18 @@ static void observe_window_row(const kernel_state *s, size_t row, column_span sp
         sums[span.first + t - s->shift + shift] += (double)scores[t];
 }
 
-static void observe_group(const kernel_state *s, row_group group, column_span span)
+static void observe_group(const kernel_state *s, row_block *block, row_group group,
+                          column_span span)
 {
-    if (is_empty(span))
-        return;
+    (void)block;
     window_scores(s, group, span, s->window_weights);
     for (size_t r = 0; r < group.count; r++)
         observe_window_row(s, group.first + r, span, s->window_weights + r * PRI_WINDOW_COLUMNS);
 }
 
-static void observe_windows(const kernel_state *s, const row_block *block)
+static void observe_windows(const kernel_state *s, row_block *block)
 {
-    for (size_t place = 0, end; place < block->count; place = end) {
-        end = strip_end(block, place);
-        window_list list = windows_of_strip(s, block, place, end);
-        for (size_t i = 0; i < list.count; i++) {
-            pri_window window = window_at(&list, i);
-            for (size_t g = 0; place + g * PRI_GROUP_ROWS < end; g++) {
-                row_group group = group_at(block, place + g * PRI_GROUP_ROWS, end);
-                observe_group(s, group, span_of(s, group, window.first, window.spans[g]));
-            }
-        }
-    }
+    for_each_group(s, block, observe_group);
 }
 
 #endif
