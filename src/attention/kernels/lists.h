@@ -31,7 +31,7 @@ static run_list row_list(const kernel_state *s, const row_block *block, size_t t
 
 V_INLINE size_t quads_in(pri_run run)
 {
-    return (run.cells + (size_t)PRI_QUAD - 1) / PRI_QUAD;
+    return pri_divide_up(run.cells, PRI_QUAD);
 }
 
 V_INLINE size_t entries_in(pri_run run)
@@ -314,7 +314,8 @@ static void for_each_gradient_run(const kernel_state *s, const row_block *block,
 static void list_gradients(const kernel_state *s, const row_block *block, size_t tile,
                            run_list list)
 {
-    size_t count = 0, rows = smaller(s->list_size, s->call->plan->geometry.queries - block->first);
+    size_t count = 0,
+           rows = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
     bool special = is_cut(s) || s->plan->has_uniform || s->call->dropout > 0 || block->count < rows;
     if (special)
         for_each_gradient_run(s, block, tile, list, prepare_run);

@@ -6,26 +6,12 @@
 
 #include "attention/kernels.h"
 #include "attention/sequence.h"
+#include "base/arithmetic.h"
 #include "base/vector.h"
 
 V_INLINE size_t vectors_for(size_t count)
 {
-    return (count + V_WIDTH - 1) / V_WIDTH;
-}
-
-V_INLINE size_t round_up(size_t count, size_t unit)
-{
-    return (count + unit - 1) / unit * unit;
-}
-
-V_INLINE size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-V_INLINE size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
+    return pri_divide_up(count, V_WIDTH);
 }
 
 /* Hands out pieces of a thread's scratch memory; with a NULL base it only counts. */
@@ -37,7 +23,7 @@ typedef struct carver {
 static float *carve(carver *c, size_t floats)
 {
     float *piece = c->base ? c->base + c->used : NULL;
-    c->used += round_up(floats, PRI_PADDING);
+    c->used += pri_round_up(floats, PRI_PADDING);
     return piece;
 }
 

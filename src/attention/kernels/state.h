@@ -111,7 +111,7 @@ static void carve_relative(kernel_state *s, const pri_shape *shape, carver *c)
     /* Bands may begin at any column and end a block beyond the last; an odd number of cache lines
      * per row spreads the rows over all cache sets. */
     s->distance_stride =
-        round_up(shape->longest + PRI_TILE_COLUMNS + 2 * PRI_STRIP_ROWS, 32) + PRI_PADDING;
+        pri_round_up(shape->longest + PRI_TILE_COLUMNS + 2 * PRI_STRIP_ROWS, 32) + PRI_PADDING;
     s->distance_panel = carve(c, shape->head_size * s->distance_stride);
     s->band = carve(c, PRI_STRIP_ROWS * BAND);
 }
@@ -142,7 +142,7 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
     size_t columns = shape->tiles * PRI_TILE_COLUMNS;
     /* Panels that begin behind the first column end beyond the last by less than a vector. */
     size_t panels = columns * shape->head_size + PRI_PADDING;
-    size_t lists = (columns + shape->list_size - 1) / shape->list_size;
+    size_t lists = pri_divide_up(columns, shape->list_size);
     size_t rows = lists * (shape->list_size + 1) * stride;
     bool backward = shape->backward;
     s->stride = stride;
@@ -174,7 +174,8 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
 static pri_range key_columns(const kernel_state *s, size_t first, size_t width)
 {
     size_t end = s->shift + s->sequence.keys;
-    return (pri_range){larger(s->shift, first) - first, smaller(end, first + width) - first};
+    return (pri_range){pri_larger(s->shift, first) - first,
+                       pri_smaller(end, first + width) - first};
 }
 
 static const float *key_row(const kernel_state *s, pare_view view, size_t column)
@@ -259,7 +260,7 @@ static void pack_distances(const kernel_state *s)
     float *first = s->distances + margin;
     clear_floats(s->distances, margin);
     for (size_t c = 0; c < longest; c++) {
-        size_t delta = smaller(longest - 1 - c, relative->distances - 1);
+        size_t delta = pri_smaller(longest - 1 - c, relative->distances - 1);
         pack_plain_rows(s, pri_at(relative->table, delta, s->task->head), 0, NULL, 1, 1,
                         first + c * s->stride);
     }
@@ -277,7 +278,7 @@ static void pack_distances(const kernel_state *s)
 static pri_range tiles_around(const kernel_state *s, size_t width)
 {
     size_t end = s->shift + s->sequence.keys;
-    return (pri_range){s->shift / width, (end + width - 1) / width};
+    return (pri_range){s->shift / width, pri_divide_up(end, width)};
 }
 
 /* Readies a thread's scratch memory for a task; what it holds from the task before is kept. */
@@ -354,7 +355,7 @@ static void load_queries(const kernel_state *s, const row_block *block)
 static void load_block(const kernel_state *s, size_t row, row_block *block)
 {
     block->first = row;
-    block->count = smaller(s->list_size, s->task->end_row - row);
+    block->count = pri_smaller(s->list_size, s->task->end_row - row);
     load_queries(s, block);
     clear_floats(s->sum, block->count * s->stride);
     if (s->call->relative)

@@ -31,9 +31,9 @@ static column_span span_between(size_t first, size_t begin, size_t end)
 {
     column_span span = {.first = first, .complete = true};
     span.cells.begin = begin;
-    span.cells.end = larger(begin, end);
+    span.cells.end = pri_larger(begin, end);
     span.vectors.begin = begin / V_WIDTH * V_WIDTH;
-    span.vectors.end = round_up(span.cells.end, V_WIDTH);
+    span.vectors.end = pri_round_up(span.cells.end, V_WIDTH);
     return span;
 }
 
@@ -47,8 +47,8 @@ static column_span span_of(const kernel_state *s, row_group group, size_t first,
 {
     size_t begin = admissible_columns(s, group.first).begin;
     size_t end = admissible_columns(s, group.first + group.count - 1).end;
-    column_span span = span_between(first, larger(larger(begin, first) - first, kept.begin),
-                                    smaller(larger(end, first) - first, kept.end));
+    column_span span = span_between(first, pri_larger(pri_larger(begin, first) - first, kept.begin),
+                                    pri_smaller(pri_larger(end, first) - first, kept.end));
     span.complete = kept.complete;
     return span;
 }
@@ -57,17 +57,17 @@ static column_span span_of(const kernel_state *s, row_group group, size_t first,
 static pri_range cells_of_row(const kernel_state *s, size_t row, column_span span)
 {
     pri_range columns = admissible_columns(s, row);
-    size_t begin = larger(larger(columns.begin, span.first) - span.first, span.cells.begin);
-    size_t end = smaller(larger(columns.end, span.first) - span.first, span.cells.end);
-    begin = smaller(begin, span.cells.end);
-    return (pri_range){begin, larger(begin, end)};
+    size_t begin = pri_larger(pri_larger(columns.begin, span.first) - span.first, span.cells.begin);
+    size_t end = pri_smaller(pri_larger(columns.end, span.first) - span.first, span.cells.end);
+    begin = pri_smaller(begin, span.cells.end);
+    return (pri_range){begin, pri_larger(begin, end)};
 }
 
 /* Where the strip that begins at `place` ends: strips do not cross the blocks of a plan. */
 static size_t strip_end(const row_block *block, size_t place)
 {
     size_t next = (place / PRI_BLOCK_ROWS + 1) * PRI_BLOCK_ROWS;
-    return smaller(smaller(place + PRI_STRIP_ROWS, next), block->count);
+    return pri_smaller(pri_smaller(place + PRI_STRIP_ROWS, next), block->count);
 }
 
 /* The windows of a strip. */
@@ -85,8 +85,8 @@ static window_list windows_of_strip(const kernel_state *s, const row_block *bloc
     }
     size_t begin = admissible_columns(s, block->first + place).begin / PRI_TILE_COLUMNS;
     size_t last = admissible_columns(s, block->first + end - 1).end;
-    size_t tiles = round_up(last, PRI_TILE_COLUMNS) / PRI_TILE_COLUMNS;
-    return (window_list){NULL, larger(tiles, begin) - begin, begin * PRI_TILE_COLUMNS};
+    size_t tiles = pri_divide_up(last, PRI_TILE_COLUMNS);
+    return (window_list){NULL, pri_larger(tiles, begin) - begin, begin * PRI_TILE_COLUMNS};
 }
 
 static pri_window window_at(const window_list *list, size_t index)
@@ -101,7 +101,7 @@ static pri_window window_at(const window_list *list, size_t index)
 /* The group of PRI_GROUP_ROWS rows that begins `place` rows into the block. */
 static row_group group_at(const row_block *block, size_t place, size_t end)
 {
-    return (row_group){block->first + place, smaller(PRI_GROUP_ROWS, end - place), place};
+    return (row_group){block->first + place, pri_smaller(PRI_GROUP_ROWS, end - place), place};
 }
 
 typedef void group_action(const kernel_state *s, row_block *block, row_group group,
@@ -136,7 +136,7 @@ static void product_with_panels(const kernel_state *s, product p, size_t rows, c
     p.depth = s->head_size;
     for (size_t begin = span.vectors.begin, end; begin < span.vectors.end; begin = end) {
         size_t column = span.first + begin, in_tile = column % PRI_TILE_COLUMNS;
-        end = smaller(span.vectors.end, begin + PRI_TILE_COLUMNS - in_tile);
+        end = pri_smaller(span.vectors.end, begin + PRI_TILE_COLUMNS - in_tile);
         p.b = panels + (column - in_tile) * s->head_size + in_tile;
         p.c = c + begin;
         product_run(&p, rows, (end - begin) / V_WIDTH);
@@ -153,7 +153,7 @@ static void product_with_rows(const kernel_state *s, product p, size_t rows, col
     p.accumulate = true;
     for (size_t begin = span.cells.begin, end; begin < span.cells.end; begin = end) {
         size_t column = span.first + begin;
-        end = smaller(span.cells.end, begin + s->list_size - column % s->list_size);
+        end = pri_smaller(span.cells.end, begin + s->list_size - column % s->list_size);
         p.a = a + begin;
         p.b = column_row(s, packed, column);
         p.depth = end - begin;
@@ -200,17 +200,17 @@ static void window_scores(const kernel_state *s, row_group group, column_span sp
 /* Sets what of `whole` lies outside `cells`. */
 static void fill_outside(float *row, pri_range whole, pri_range cells, float value)
 {
-    for (size_t t = whole.begin; t < smaller(cells.begin, whole.end); t++)
+    for (size_t t = whole.begin; t < pri_smaller(cells.begin, whole.end); t++)
         row[t] = value;
-    for (size_t t = larger(cells.end, whole.begin); t < whole.end; t++)
+    for (size_t t = pri_larger(cells.end, whole.begin); t < whole.end; t++)
         row[t] = value;
 }
 
 /* Bit i is set when t + i is one of `cells`, for a vector's lanes. */
 static uint32_t lanes_within(pri_range cells, size_t t)
 {
-    size_t begin = larger(cells.begin, t) - t;
-    size_t end = smaller(larger(cells.end, t) - t, V_WIDTH);
+    size_t begin = pri_larger(cells.begin, t) - t;
+    size_t end = pri_smaller(pri_larger(cells.end, t) - t, V_WIDTH);
     return begin < end ? ((1u << (end - begin)) - 1u) << begin : 0;
 }
 
@@ -390,7 +390,7 @@ static void window_positions(const kernel_state *s, row_group rows, column_span 
     ptrdiff_t first = distance_row(s, rows.first + rows.count - 1, column);
     size_t skip = first < 0 ? (size_t)-first : 0; /* columns before the first key */
     size_t begin = (size_t)(first + (ptrdiff_t)skip);
-    size_t distances = smaller(width + rows.count - 1 - skip, s->task->shape->longest - begin);
+    size_t distances = pri_smaller(width + rows.count - 1 - skip, s->task->shape->longest - begin);
     for (size_t r = 0; r < rows.count; r++) {
         float *to = s->band + r * BAND;
         const float *from = s->window_gradients + r * PRI_WINDOW_COLUMNS + span.vectors.begin;
@@ -456,8 +456,8 @@ static void backward_window(const kernel_state *s, const row_block *block, size_
         spans[g] = span_of(s, group, window->first, window->spans[g]);
         if (is_empty(spans[g]))
             continue;
-        hull_begin = smaller(hull_begin, spans[g].cells.begin);
-        hull_end = larger(hull_end, spans[g].cells.end);
+        hull_begin = pri_smaller(hull_begin, spans[g].cells.begin);
+        hull_end = pri_larger(hull_end, spans[g].cells.end);
     }
     if (hull_begin >= hull_end)
         return;
