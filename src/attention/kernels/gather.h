@@ -1,8 +1,8 @@
 /* Products with rows picked by the lists of a plan, the engine for listed cells. Everything a run
  * gathers from (the keys of a tile, the queries of a row block) fits the first-level cache, so what
  * limits these loops is two loads per cycle; they read entries and weights a quad at a time for
- * that reason. Rows are `stride` floats, padded with zeros to whole vectors, and the row behind the
- * last one is zero: entries that are no cell point there. */
+ * that reason. Rows are `stride` floats, padded with zeros to whole vectors, and the row behind a
+ * tile's last one is zero: entries by row that are no cell point there. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_GATHER_H
 #define PARE_SRC_ATTENTION_KERNELS_GATHER_H
 

@@ -41,7 +41,7 @@ typedef struct kernel_state {
      * columns of a tile that lie outside the sequence. */
     float *distances, *distance_panel;
     size_t distance_stride; /* of the panel */
-    /* Of the row block, (list_size + 1, stride): scale * (q + u), scale * (q + w), dO, and sums. */
+    /* Of the row block, (list_size, stride): scale * (q + u), scale * (q + w), dO, and sums. */
     float *query, *positional, *output_gradient, *sum, *position_sum;
     /* Of a window, (PRI_STRIP_ROWS, PRI_WINDOW_COLUMNS) and (PRI_STRIP_ROWS, BAND). */
     float *window_weights, *window_gradients, *band;
@@ -102,8 +102,8 @@ static ptrdiff_t distance_row(const kernel_state *s, size_t row, size_t column)
 
 static void carve_relative(kernel_state *s, const pri_shape *shape, carver *c)
 {
-    size_t block = (shape->list_size + 1) * s->stride;
-    s->distances = carve(c, shape->longest * s->stride + 2 * block);
+    size_t block = shape->list_size * s->stride, margin = block + s->stride;
+    s->distances = carve(c, shape->longest * s->stride + 2 * margin);
     s->positional = carve(c, block);
     s->position_sum = carve(c, block);
     if (!shape->spans)
@@ -125,20 +125,20 @@ static void carve_listed(kernel_state *s, const pri_shape *shape, size_t lists, 
     if (!LISTS_APART || !shape->lists)
         return;
     to->stride = row_shape_of(vectors_for(shape->head_size)).stride;
-    size_t block = (shape->list_size + 1) * to->stride;
-    to->keys = carve(c, lists * block);
-    to->values = carve(c, lists * block);
+    size_t block = shape->list_size * to->stride, tile = block + to->stride;
+    to->keys = carve(c, lists * tile);
+    to->values = carve(c, lists * tile);
     to->query = carve(c, block);
     to->output_gradient = shape->backward ? carve(c, block) : NULL;
     if (!shape->relative)
         return;
     to->positional = carve(c, block);
-    to->distances = carve(c, shape->longest * to->stride + 2 * block);
+    to->distances = carve(c, shape->longest * to->stride + 2 * tile);
 }
 
 static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
 {
-    size_t stride = shape->stride, block = (shape->list_size + 1) * stride;
+    size_t stride = shape->stride, block = shape->list_size * stride;
     size_t columns = shape->tiles * PRI_TILE_COLUMNS;
     /* Panels that begin behind the first column end beyond the last by less than a vector. */
     size_t panels = columns * shape->head_size + PRI_PADDING;
@@ -324,10 +324,10 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
 
 /* ---- Row blocks ---- */
 
-/* Makes the rows behind the block's rows zero: lists by column may name them. */
+/* Makes the rows that the block lacks zero: lists by column may name them. */
 static void clear_rest(const kernel_state *s, const row_block *block, float *rows, size_t stride)
 {
-    clear_floats(rows + block->count * stride, (s->list_size + 1 - block->count) * stride);
+    clear_floats(rows + block->count * stride, (s->list_size - block->count) * stride);
 }
 
 static void load_queries(const kernel_state *s, const row_block *block)
