@@ -572,13 +572,6 @@ static int calibrate_all(const calibrate_options *o, const number_list *levels,
     return exit_code;
 }
 
-static void find_levels(number_list *levels)
-{
-    for (int level = 0; level < PARE_LEVEL_COUNT; level++)
-        if (pare_level_supported((pare_level)level))
-            levels->values[levels->count++] = level;
-}
-
 int bench_calibrate(int argument_count, char **argument_values)
 {
     calibrate_options o = {.head_size = 64, .length = 1024, .repeat = 15};
@@ -601,13 +594,11 @@ int bench_calibrate(int argument_count, char **argument_values)
         return fail_usage(VERB, "--length must be 128 to 8192");
     if (o.repeat < 1 || o.repeat > REPEAT_MAX)
         return fail_usage(VERB, "--repeat must be 1 to %d", REPEAT_MAX);
-    number_list levels = {0};
+    number_list levels = supported_levels();
     learned_set learned = {.count = 0};
     char masks[PATH_MAX];
     if (o.levels)
         exit_code = parse_levels(VERB, o.levels, &levels);
-    else
-        find_levels(&levels);
     if (!exit_code && find_learned_directory(masks, sizeof masks))
         exit_code = load_learned(VERB, masks, &learned);
     if (!exit_code)

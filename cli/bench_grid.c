@@ -150,14 +150,8 @@ static bool keeps_too_much(const bench_point *point)
 /* Everything that this machine has besides its default: one thread and the lower levels. */
 static number_list other_levels(void)
 {
-    number_list levels = {0};
-    pare_level best = PARE_LEVEL_PORTABLE;
-    for (int level = 0; level < PARE_LEVEL_COUNT; level++)
-        if (pare_level_supported((pare_level)level))
-            best = (pare_level)level;
-    for (int level = 0; level < PARE_LEVEL_COUNT; level++)
-        if (pare_level_supported((pare_level)level) && level != (int)best)
-            levels.values[levels.count++] = level;
+    number_list levels = supported_levels();
+    levels.count -= levels.count > 0;
     return levels;
 }
 

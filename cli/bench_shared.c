@@ -28,6 +28,15 @@ bool parse_names(const char *text, const char *const *names, number_list *list)
     return false;
 }
 
+number_list supported_levels(void)
+{
+    number_list levels = {0};
+    for (int level = 0; level < PARE_LEVEL_COUNT; level++)
+        if (pare_level_supported((pare_level)level))
+            levels.values[levels.count++] = level;
+    return levels;
+}
+
 int parse_levels(const char *verb, const char *text, number_list *list)
 {
     const char *names[PARE_LEVEL_COUNT + 1] = {NULL};

@@ -19,6 +19,7 @@ extern const char *const precision_words[]; /* by pare_precision, NULL at the en
 
 /* Which of `names` (NULL at the end) the words of `text` are. */
 bool parse_names(const char *text, const char *const *names, number_list *list);
+number_list supported_levels(void); /* that this CPU has, the best one last */
 /* Names of levels that this CPU has. Returns an exit code, other than 0 with a message printed. */
 int parse_levels(const char *verb, const char *text, number_list *list);
 

@@ -16,33 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/memory.h"
-
-static char directory[64];
-
-static int make_directory(void **state)
-{
-    (void)state;
-    snprintf(directory, sizeof directory, "/tmp/pare-test-file-XXXXXX");
-    return mkdtemp(directory) ? chmod(directory, 0755) : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    return pri_remove_tree(directory) == PARE_OK ? 0 : -1;
-}
-
-/* A path in the test's directory; four live at a time. */
-static const char *in_directory(const char *name)
-{
-    static char paths[4][256];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
-    return path;
-}
+#include "temporary_files.h"
 
 static void assert_contents(const char *path, const char *expected)
 {

@@ -11,35 +11,10 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "temporary_files.h"
 #include "text/text_file.h"
-
-static char directory[64];
-
-static int make_directory(void **state)
-{
-    (void)state;
-    snprintf(directory, sizeof directory, "/tmp/pare-test-file-XXXXXX");
-    return mkdtemp(directory) ? chmod(directory, 0755) : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    return pri_remove_tree(directory) == PARE_OK ? 0 : -1;
-}
-
-/* A path in the test's directory; four live at a time. */
-static const char *in_directory(const char *name)
-{
-    static char paths[4][256];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
-    return path;
-}
 
 /* Reads everything in pieces of `piece` bytes; the first failure ends it. */
 static pare_status read_all(const char *path, size_t piece, uint8_t *into, size_t *total)
