@@ -85,7 +85,7 @@ int command_observe(int argument_count, char **argument_values)
         status = open_task(&session, &source);
     if (status == PARE_OK)
         status = pare_task_observe(session.task, session.model, session.tape, (pare_split)split,
-                                   &progress, &average);
+                                   false, &progress, &average);
     progress_end();
     if (status == PARE_OK)
         status = merge_into(average, &merge);

@@ -17,17 +17,34 @@ typedef enum pare_split {
     PARE_SPLIT_COUNT
 } pare_split;
 
+typedef struct pare_measure {
+    const char *name; /* "F1" */
+    double value;
+} pare_measure;
+
+#define PARE_MORE_MEASURES 3
 typedef struct pare_evaluation {
-    double loss;     /* mean negative log-likelihood in nats */
-    double metric;   /* perplexity, bits per byte, ... */
+    double loss;     /* mean of what training minimises; of text, nats per prediction */
+    double metric;   /* that of pare_task_metric. Shares and correlations are in percent */
     uint64_t tokens; /* predictions, each counted once */
     double seconds, attention_seconds;
+    pare_measure more[PARE_MORE_MEASURES]; /* what is usually given beside the metric */
+    size_t more_count;
 } pare_evaluation;
 
 typedef struct pare_task pare_task;
 PARE_API void pare_task_destroy(pare_task *task);
 PARE_API const char *pare_task_metric(const pare_task *task); /* "perplexity" */
 PARE_API bool pare_task_higher_is_better(const pare_task *task);
+/* Examples of a split; of running text, its tokens. */
+PARE_API uint64_t pare_task_examples(const pare_task *task, pare_split split);
+/* Of what the model sees of a split: by this, averages and runs are compared. */
+PARE_API uint64_t pare_task_hash(const pare_task *task, pare_split split);
+/* Positions of the longest sequence in training: the shape of averages. */
+PARE_API size_t pare_task_length(const pare_task *task);
+/* Writes what a model directory needs beside configuration and weights: vocabulary or tokenizer. */
+PARE_API PARE_MUST_CHECK pare_status pare_task_save_files(const pare_task *task,
+                                                          const char *directory);
 PARE_API uint64_t pare_task_batches_per_epoch(const pare_task *task);
 /* In the first `batches` training batches; the last batch of an epoch may be short. */
 PARE_API uint64_t pare_task_training_tokens(const pare_task *task, uint64_t batches);
@@ -44,9 +61,11 @@ PARE_API PARE_MUST_CHECK pare_status pare_task_evaluate(pare_task *task, pare_mo
                                                         const pare_progress *progress,
                                                         pare_evaluation *evaluation);
 /* Averages the model's attention over a whole split, dropout off, any mask off (it is put back). An
- * example is a sequence of the training length. Ends any pare_model_observe of the caller. */
+ * example is a sequence; `ends_first` chooses its coordinates (pare/pruning.h), encoders only. Ends
+ * any pare_model_observe of the caller. */
 PARE_API PARE_MUST_CHECK pare_status pare_task_observe(pare_task *task, pare_model *model,
                                                        pare_tape *tape, pare_split split,
+                                                       bool ends_first,
                                                        const pare_progress *progress,
                                                        pare_average **average);
 
@@ -76,9 +95,6 @@ PARE_API PARE_MUST_CHECK pare_status
 pare_language_modelling_create(const pare_language_modelling_options *options,
                                const pare_vocabulary *vocabulary, pare_task **task);
 PARE_API const pare_vocabulary *pare_language_modelling_vocabulary(const pare_task *task);
-PARE_API uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split);
-/* Of the split's tokens: what averages and runs are compared by. */
-PARE_API uint64_t pare_language_modelling_hash(const pare_task *task, pare_split split);
 
 /* Text from a language model: continues `prompt`, one token at a time, remembering as much as the
  * model's memory holds; "" begins a new line. Emits the continuation only, words after a blank and

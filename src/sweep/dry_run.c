@@ -42,7 +42,7 @@ static pare_status size_of_data(const pare_recipe *recipe, uint64_t *vocabulary,
     if (!*vocabulary)
         *vocabulary = pare_vocabulary_size(pare_language_modelling_vocabulary(task));
     if (!*tokens)
-        *tokens = pare_language_modelling_tokens(task, PARE_SPLIT_TRAIN);
+        *tokens = pare_task_examples(task, PARE_SPLIT_TRAIN);
     pare_task_destroy(task);
     return PARE_OK;
 }

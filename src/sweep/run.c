@@ -83,8 +83,8 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
     const pare_recipe *recipe = setting->recipe;
     json_t *tokens = json_array(), *texts = json_array();
     for (int split = 0; split < PARE_SPLIT_COUNT; split++) {
-        uint64_t count = pare_language_modelling_tokens(setting->task, (pare_split)split);
-        uint64_t hash = pare_language_modelling_hash(setting->task, (pare_split)split);
+        uint64_t count = pare_task_examples(setting->task, (pare_split)split);
+        uint64_t hash = pare_task_hash(setting->task, (pare_split)split);
         json_array_append_new(tokens, json_integer((json_int_t)count));
         json_array_append_new(texts, json_sprintf("%016llx", (unsigned long long)hash));
     }
@@ -231,16 +231,6 @@ static pare_status load_dense_weights(const pri_run *run, pare_model *model)
     return status;
 }
 
-static pare_status save_vocabulary(const pri_run_setting *setting, const char *directory)
-{
-    char *path = pri_path_join(directory, "vocab.json");
-    pare_status status =
-        path ? pare_vocabulary_save(pare_language_modelling_vocabulary(setting->task), path)
-             : PARE_ERROR_MEMORY;
-    pri_free(path);
-    return status;
-}
-
 static pare_status train(const pri_run_setting *setting, const pri_run *run, pare_model *model,
                          pare_tape *tape, const pare_progress *progress, pare_result_row *row)
 {
@@ -311,7 +301,7 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK && run->mask && run->start != PARE_START_RESTART)
         status = load_dense_weights(run, model);
     if (status == PARE_OK)
-        status = save_vocabulary(setting, run->directory);
+        status = pare_task_save_files(setting->task, run->directory);
     if (status == PARE_OK)
         status = pare_model_set_mask(model, run->mask);
     if (status == PARE_OK)

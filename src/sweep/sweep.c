@@ -130,7 +130,7 @@ static pare_status run_dense(sweep *state)
 static pare_status load_average(sweep *state)
 {
     PRI_TRY(pare_average_load(state->average_path, &state->average));
-    uint64_t hash = pare_language_modelling_hash(state->setting.task, PARE_SPLIT_TRAIN);
+    uint64_t hash = pare_task_hash(state->setting.task, PARE_SPLIT_TRAIN);
     if (pare_average_corpus_hash(state->average) == hash)
         return PARE_OK;
     return pri_fail(PARE_ERROR_ARGUMENT,
@@ -149,7 +149,7 @@ static pare_status observe_dense(sweep *state)
     if (status == PARE_OK)
         status = pare_model_load(state->setting.context, state->dense_directory, &model);
     if (status == PARE_OK)
-        status = pare_task_observe(state->setting.task, model, tape, PARE_SPLIT_TRAIN,
+        status = pare_task_observe(state->setting.task, model, tape, PARE_SPLIT_TRAIN, false,
                                    &state->options->progress, &state->average);
     if (status == PARE_OK)
         status = pare_average_save(state->average, state->average_path);

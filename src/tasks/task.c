@@ -25,6 +25,26 @@ bool pare_task_higher_is_better(const pare_task *task)
     return task->functions->higher_is_better;
 }
 
+uint64_t pare_task_examples(const pare_task *task, pare_split split)
+{
+    return task->functions->examples(task, split);
+}
+
+uint64_t pare_task_hash(const pare_task *task, pare_split split)
+{
+    return task->functions->hash(task, split);
+}
+
+size_t pare_task_length(const pare_task *task)
+{
+    return task->functions->length(task);
+}
+
+pare_status pare_task_save_files(const pare_task *task, const char *directory)
+{
+    return task->functions->save_files(task, directory);
+}
+
 uint64_t pare_task_batches_per_epoch(const pare_task *task)
 {
     return task->functions->batches_per_epoch(task);
@@ -73,9 +93,10 @@ pare_status pare_task_evaluate(pare_task *task, pare_model *model, pare_tape *ta
 }
 
 pare_status pare_task_observe(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
-                              const pare_progress *progress, pare_average **average)
+                              bool ends_first, const pare_progress *progress,
+                              pare_average **average)
 {
     *average = NULL;
     PRI_TRY(check_split(split));
-    return task->functions->observe(task, model, tape, split, progress, average);
+    return task->functions->observe(task, model, tape, split, ends_first, progress, average);
 }

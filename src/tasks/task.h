@@ -10,6 +10,10 @@ typedef struct pri_task_functions {
     void (*destroy)(pare_task *task);
     const char *(*metric)(const pare_task *task);
     bool higher_is_better;
+    uint64_t (*examples)(const pare_task *task, pare_split split);
+    uint64_t (*hash)(const pare_task *task, pare_split split);
+    size_t (*length)(const pare_task *task);
+    pare_status (*save_files)(const pare_task *task, const char *directory);
     uint64_t (*batches_per_epoch)(const pare_task *task);
     uint64_t (*training_tokens)(const pare_task *task, uint64_t batches);
     pare_tensor *(*training_loss)(pare_task *task, pare_model *model, pare_tape *tape);
@@ -19,7 +23,7 @@ typedef struct pri_task_functions {
     pare_status (*evaluate)(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
                             const pare_progress *progress, pare_evaluation *evaluation);
     pare_status (*observe)(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
-                           const pare_progress *progress, pare_average **average);
+                           bool ends_first, const pare_progress *progress, pare_average **average);
 } pri_task_functions;
 
 struct pare_task {

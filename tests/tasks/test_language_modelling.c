@@ -162,9 +162,9 @@ static void test_single_file_is_split_by_lines(void **state)
     pare_language_modelling_options options = {
         .train = write_text("one", text), .lanes = 2, .length = 4};
     pare_task *task = create_task(options);
-    assert_int_equal(pare_language_modelling_tokens(task, PARE_SPLIT_TRAIN), 36 * 3);
-    assert_int_equal(pare_language_modelling_tokens(task, PARE_SPLIT_VALID), 2 * 2);
-    assert_int_equal(pare_language_modelling_tokens(task, PARE_SPLIT_TEST), 2 * 4);
+    assert_int_equal(pare_task_examples(task, PARE_SPLIT_TRAIN), 36 * 3);
+    assert_int_equal(pare_task_examples(task, PARE_SPLIT_VALID), 2 * 2);
+    assert_int_equal(pare_task_examples(task, PARE_SPLIT_TEST), 2 * 4);
     /* Words of the held-out lines are unknown. */
     assert_int_equal(pare_vocabulary_size(pare_language_modelling_vocabulary(task)), 4);
     pare_task_destroy(task);
@@ -173,7 +173,7 @@ static void test_single_file_is_split_by_lines(void **state)
     options.lanes = 1;
     task = create_task(options);
     for (int split = 0; split < PARE_SPLIT_COUNT; split++)
-        assert_int_equal(pare_language_modelling_tokens(task, (pare_split)split), 3);
+        assert_int_equal(pare_task_examples(task, (pare_split)split), 3);
     pare_task_destroy(task);
 }
 
@@ -527,7 +527,7 @@ static void test_progress_and_interruption(void **state)
     pare_average *average;
     assert_int_equal(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &evaluation),
                      PARE_ERROR_INTERRUPTED);
-    assert_int_equal(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, NULL, &average),
+    assert_int_equal(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average),
                      PARE_ERROR_INTERRUPTED);
     assert_null(average);
     pare_interrupt_clear();
@@ -556,7 +556,7 @@ static pare_average *observe(pare_model *model, size_t lanes)
     options.lanes = lanes;
     pare_task *task = create_task(options);
     pare_average *average;
-    if (pare_task_observe(task, model, tape, PARE_SPLIT_VALID, NULL, &average) != PARE_OK)
+    if (pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average) != PARE_OK)
         fail_msg("%s", pare_error_message());
     pare_task_destroy(task);
     return average;

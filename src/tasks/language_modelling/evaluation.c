@@ -154,9 +154,13 @@ static pare_status observe_dense(const pri_language_modelling *modelling, measur
 }
 
 pare_status pri_language_modelling_observe(pare_task *task, pare_model *model, pare_tape *tape,
-                                           pare_split split, const pare_progress *progress,
-                                           pare_average **average)
+                                           pare_split split, bool ends_first,
+                                           const pare_progress *progress, pare_average **average)
 {
+    if (ends_first)
+        return pri_fail(PARE_ERROR_UNSUPPORTED,
+                        "the relative geometry and ends_first are for encoders: a segment of "
+                        "running text has no ends; use geometry cell or distance");
     const pri_language_modelling *modelling = pri_language_modelling_of(task);
     PRI_TRY(pri_check_vocabulary(model, modelling->corpus.vocabulary));
     measurement measured = {.model = model, .tape = tape};

@@ -2,6 +2,7 @@
  * measuring in evaluation.c. */
 #include "tasks/language_modelling/language_modelling.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -42,10 +43,38 @@ static const char *metric(const pare_task *task)
     return bytes ? "bits per byte" : "perplexity";
 }
 
+static uint64_t examples(const pare_task *task, pare_split split)
+{
+    return ((const pri_language_modelling *)task)->corpus.splits[split].count;
+}
+
+static uint64_t hash(const pare_task *task, pare_split split)
+{
+    return ((const pri_language_modelling *)task)->corpus.splits[split].hash;
+}
+
+static size_t length(const pare_task *task)
+{
+    return ((const pri_language_modelling *)task)->length;
+}
+
+static pare_status save_files(const pare_task *task, const char *directory)
+{
+    char *path = pri_path_join(directory, "vocab.json");
+    pare_status status = path ? pare_vocabulary_save(pare_language_modelling_vocabulary(task), path)
+                              : PARE_ERROR_MEMORY;
+    pri_free(path);
+    return status;
+}
+
 static const pri_task_functions functions = {
     .destroy = destroy,
     .metric = metric,
     .higher_is_better = false,
+    .examples = examples,
+    .hash = hash,
+    .length = length,
+    .save_files = save_files,
     .batches_per_epoch = pri_training_batches,
     .training_tokens = pri_training_tokens,
     .training_loss = pri_training_loss,
@@ -104,14 +133,4 @@ pare_status pare_language_modelling_create(const pare_language_modelling_options
 const pare_vocabulary *pare_language_modelling_vocabulary(const pare_task *task)
 {
     return ((const pri_language_modelling *)task)->corpus.vocabulary;
-}
-
-uint64_t pare_language_modelling_tokens(const pare_task *task, pare_split split)
-{
-    return ((const pri_language_modelling *)task)->corpus.splits[split].count;
-}
-
-uint64_t pare_language_modelling_hash(const pare_task *task, pare_split split)
-{
-    return ((const pri_language_modelling *)task)->corpus.splits[split].hash;
 }

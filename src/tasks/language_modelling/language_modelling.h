@@ -49,7 +49,7 @@ pare_status pri_language_modelling_evaluate(pare_task *task, pare_model *model, 
                                             pare_split split, const pare_progress *progress,
                                             pare_evaluation *evaluation);
 pare_status pri_language_modelling_observe(pare_task *task, pare_model *model, pare_tape *tape,
-                                           pare_split split, const pare_progress *progress,
-                                           pare_average **average);
+                                           pare_split split, bool ends_first,
+                                           const pare_progress *progress, pare_average **average);
 
 #endif
