@@ -31,7 +31,11 @@ typedef struct pare_geometry {
     size_t layers, heads; /* of the model */
     size_t queries, keys; /* the observed shape; when causal, keys = memory + queries */
     bool causal;
-    size_t window; /* causal only: keys at this distance and beyond do not count; 0: all do */
+    size_t window;   /* causal only: keys at this distance and beyond do not count; 0: all do */
+    bool ends_first; /* encoders: queries = keys; not causal. Of rows and columns alike, 0 is the
+                        sequence's first token, 1 its last, i >= 2 its token i - 1. What a sequence
+                        has at its ends ([CLS], the last [SEP]) then lies in one place at every
+                        length. false: in the order of the sentence */
 } pare_geometry;
 
 /* ---- Average ----------------------------------------------------------------------------------

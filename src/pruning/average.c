@@ -5,6 +5,7 @@
 #include "pruning/average.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -100,16 +101,29 @@ static void merge_corpus(pare_average *into, const pare_average *from)
         pare_average_set_corpus(into, "several corpora", into->corpus_hash + from->corpus_hash);
 }
 
+#define SHAPE_CAPACITY 160
+
+static void describe_shape(const pare_geometry *g, char text[SHAPE_CAPACITY])
+{
+    int length =
+        snprintf(text, SHAPE_CAPACITY, "%zu x %zu x %zu x %zu%s%s", g->layers, g->heads, g->queries,
+                 g->keys, g->causal ? " causal" : "", g->ends_first ? " ends first" : "");
+    if (g->window)
+        snprintf(text + length, SHAPE_CAPACITY - (size_t)length, " with window %zu", g->window);
+}
+
 pare_status pare_average_merge(pare_average *into, const pare_average *from)
 {
     const pare_geometry *a = &into->geometry, *b = &from->geometry;
-    if (!pri_geometry_same(a, b))
-        return pri_fail(
-            PARE_ERROR_ARGUMENT,
-            "averages of different geometry cannot be merged: %zu x %zu x %zu x %zu%s (window %zu) "
-            "and %zu x %zu x %zu x %zu%s (window %zu); observe both with the same model and length",
-            a->layers, a->heads, a->queries, a->keys, a->causal ? " causal" : "", a->window,
-            b->layers, b->heads, b->queries, b->keys, b->causal ? " causal" : "", b->window);
+    if (!pri_geometry_same(a, b)) {
+        char wanted[SHAPE_CAPACITY], found[SHAPE_CAPACITY];
+        describe_shape(a, wanted);
+        describe_shape(b, found);
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "averages of different geometry cannot be merged: %s and %s; observe both "
+                        "with the same model and length",
+                        wanted, found);
+    }
     if (from->examples > PRI_EXAMPLES_LIMIT - into->examples)
         return pri_fail(PARE_ERROR_ARGUMENT, "the merged average would have more than 2^53 "
                                              "examples; check what is merged");

@@ -17,8 +17,9 @@ pare_status pare_average_save(const pare_average *average, const char *path)
     pri_safetensors_writer *writer = pri_safetensors_writer_create();
     if (!writer)
         return PARE_ERROR_MEMORY;
-    pri_metadata_set_format(writer, FORMAT);
-    pri_metadata_set_geometry(writer, g);
+    unsigned version = g->ends_first ? 2 : 1;
+    pri_metadata_set_format(writer, FORMAT, version);
+    pri_metadata_set_geometry(writer, version, g);
     pri_metadata_set_integer(writer, "examples", average->examples);
     pri_safetensors_writer_metadata(writer, "corpus", average->corpus);
     pri_metadata_set_hash(writer, "corpus_hash", average->corpus_hash);
@@ -96,8 +97,9 @@ static pare_status check_extent(const pri_safetensors *file, const pare_geometry
 static pare_status read_average(const pri_safetensors *file, pare_average **average)
 {
     pare_geometry geometry;
-    PRI_TRY(pri_metadata_check_format(file, FORMAT));
-    PRI_TRY(pri_metadata_geometry(file, &geometry));
+    unsigned version = 0;
+    PRI_TRY(pri_metadata_check_format(file, FORMAT, &version));
+    PRI_TRY(pri_metadata_geometry(file, version, &geometry));
     PRI_TRY(check_extent(file, &geometry));
     PRI_TRY(pare_average_create(&geometry, average));
     PRI_TRY(pri_metadata_integer(file, "examples", PRI_EXAMPLES_LIMIT, &(*average)->examples));

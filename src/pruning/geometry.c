@@ -19,6 +19,11 @@ pare_status pri_average_geometry_check(const pare_geometry *geometry)
     if (!g->causal && (g->window || g->kind == PARE_GEOMETRY_DISTANCE))
         return pri_fail(PARE_ERROR_ARGUMENT, "a window, or distance geometry, needs causal "
                                              "attention; use cell geometry without a window");
+    if (g->ends_first && (g->causal || g->queries != g->keys))
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "ends_first needs an encoder's attention, not causal and with as many "
+                        "queries as keys, not %s%zu queries of %zu keys",
+                        g->causal ? "causal " : "", g->queries, g->keys);
     size_t size = sizeof(double);
     if (pri_multiply_overflows(size, g->layers, &size) ||
         pri_multiply_overflows(size, g->heads, &size) ||
@@ -34,7 +39,7 @@ bool pri_geometry_same(const pare_geometry *a, const pare_geometry *b)
 {
     return a->kind == b->kind && a->layers == b->layers && a->heads == b->heads &&
            a->queries == b->queries && a->keys == b->keys && a->causal == b->causal &&
-           a->window == b->window;
+           a->window == b->window && a->ends_first == b->ends_first;
 }
 
 uint64_t pri_geometry_rectangle(const pare_geometry *geometry)

@@ -186,6 +186,9 @@ uint64_t pare_mask_digest(const pare_mask *mask)
         (uint64_t)g->kind, g->layers, g->heads,  g->queries,
         g->keys,           g->causal, g->window, (uint64_t)mask->report.options.empty_row};
     uint64_t hash = pri_hash(PRI_HASH_START, numbers, sizeof numbers);
+    /* Checkpoints know masks without the field by their digest: it stays what it was. */
+    if (g->ends_first)
+        hash = pri_hash(hash, "ends first", strlen("ends first"));
     return pri_hash(hash, mask->bits, g->layers * g->heads * mask->rows * mask->row_bytes);
 }
 

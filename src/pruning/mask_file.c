@@ -55,8 +55,9 @@ pare_status pare_mask_save(const pare_mask *mask, const char *path)
     if (!writer)
         return PARE_ERROR_MEMORY;
     size_t shape[4], dimensions = bits_shape(&mask->geometry, mask->row_bytes, shape);
-    pri_metadata_set_format(writer, FORMAT);
-    pri_metadata_set_geometry(writer, &mask->geometry);
+    unsigned version = mask->geometry.ends_first ? 2 : 1;
+    pri_metadata_set_format(writer, FORMAT, version);
+    pri_metadata_set_geometry(writer, version, &mask->geometry);
     write_options(writer, &mask->report.options);
     write_report(writer, &mask->report);
     pri_safetensors_writer_add(writer, "kept", PRI_DATA_U8, dimensions, shape, mask->bits);
@@ -180,8 +181,9 @@ static pare_status read_mask(const pri_safetensors *file, pare_mask **mask)
     pare_prune_options options;
     const pri_stored_tensor *kept, *layers;
     size_t shape[4];
-    PRI_TRY(pri_metadata_check_format(file, FORMAT));
-    PRI_TRY(pri_metadata_geometry(file, &geometry));
+    unsigned version = 0;
+    PRI_TRY(pri_metadata_check_format(file, FORMAT, &version));
+    PRI_TRY(pri_metadata_geometry(file, version, &geometry));
     PRI_TRY(read_options(file, &geometry, &options));
     if (pri_safetensors_count(file) != 2)
         return fail_bits(pri_safetensors_name(file), "it should hold two tensors");

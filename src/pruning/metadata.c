@@ -25,18 +25,20 @@ static pare_status fail_field(const pri_safetensors *file, const char *key, cons
                     pri_safetensors_name(file), key, pri_safetensors_metadata(file, key), wanted);
 }
 
-pare_status pri_metadata_check_format(const pri_safetensors *file, const char *format)
+pare_status pri_metadata_check_format(const pri_safetensors *file, const char *format,
+                                      unsigned *version)
 {
     const char *found = pri_safetensors_metadata(file, "format");
     if (!found || strcmp(found, format))
         return pri_fail(PARE_ERROR_FORMAT, "%s: not a %s file (its format is \"%.40s\")",
                         pri_safetensors_name(file), format, found ? found : "not stated");
-    const char *version;
-    PRI_TRY(pri_metadata_text(file, "version", &version));
-    if (strcmp(version, "1"))
+    const char *text;
+    PRI_TRY(pri_metadata_text(file, "version", &text));
+    *version = text[0] >= '1' && text[0] <= '9' && !text[1] ? (unsigned)(text[0] - '0') : 0;
+    if (*version < 1 || *version > PRI_METADATA_VERSION)
         return pri_fail(PARE_ERROR_UNSUPPORTED,
-                        "%s: %s version %.20s, but this program reads version 1; update it",
-                        pri_safetensors_name(file), format, version);
+                        "%s: %s version %.20s, but this program reads versions 1 to %d; update it",
+                        pri_safetensors_name(file), format, text, PRI_METADATA_VERSION);
     return PARE_OK;
 }
 
@@ -118,10 +120,11 @@ static pare_status read_size(const pri_safetensors *file, const char *key, size_
     return PARE_OK;
 }
 
-pare_status pri_metadata_geometry(const pri_safetensors *file, pare_geometry *geometry)
+pare_status pri_metadata_geometry(const pri_safetensors *file, unsigned version,
+                                  pare_geometry *geometry)
 {
     unsigned kind = 0;
-    uint64_t causal = 0;
+    uint64_t causal = 0, ends_first = 0;
     PRI_TRY(pri_metadata_choice(file, "geometry", pare_geometry_names, 2, &kind));
     geometry->kind = (pare_geometry_kind)kind;
     PRI_TRY(read_size(file, "layers", &geometry->layers));
@@ -130,16 +133,19 @@ pare_status pri_metadata_geometry(const pri_safetensors *file, pare_geometry *ge
     PRI_TRY(read_size(file, "keys", &geometry->keys));
     PRI_TRY(read_size(file, "window", &geometry->window));
     PRI_TRY(pri_metadata_integer(file, "causal", 1, &causal));
+    if (version >= 2)
+        PRI_TRY(pri_metadata_integer(file, "ends_first", 1, &ends_first));
     geometry->causal = causal != 0;
+    geometry->ends_first = ends_first != 0;
     if (pri_average_geometry_check(geometry) != PARE_OK)
         return pri_fail_in(PARE_ERROR_FORMAT, "%s", pri_safetensors_name(file));
     return PARE_OK;
 }
 
-void pri_metadata_set_format(pri_safetensors_writer *writer, const char *format)
+void pri_metadata_set_format(pri_safetensors_writer *writer, const char *format, unsigned version)
 {
     pri_safetensors_writer_metadata(writer, "format", format);
-    pri_safetensors_writer_metadata(writer, "version", "1");
+    pri_metadata_set_integer(writer, "version", version);
 }
 
 void pri_metadata_set_integer(pri_safetensors_writer *writer, const char *key, uint64_t value)
@@ -163,7 +169,8 @@ void pri_metadata_set_number(pri_safetensors_writer *writer, const char *key, do
     pri_safetensors_writer_metadata(writer, key, text);
 }
 
-void pri_metadata_set_geometry(pri_safetensors_writer *writer, const pare_geometry *geometry)
+void pri_metadata_set_geometry(pri_safetensors_writer *writer, unsigned version,
+                               const pare_geometry *geometry)
 {
     pri_safetensors_writer_metadata(writer, "geometry", pare_geometry_names[geometry->kind]);
     pri_metadata_set_integer(writer, "layers", geometry->layers);
@@ -172,4 +179,6 @@ void pri_metadata_set_geometry(pri_safetensors_writer *writer, const pare_geomet
     pri_metadata_set_integer(writer, "keys", geometry->keys);
     pri_metadata_set_integer(writer, "causal", geometry->causal);
     pri_metadata_set_integer(writer, "window", geometry->window);
+    if (version >= 2)
+        pri_metadata_set_integer(writer, "ends_first", geometry->ends_first);
 }

@@ -6,8 +6,13 @@
 #include "base/safetensors.h"
 #include "pruning/geometry.h"
 
-/* Checks "format" and "version"; version 1 is the only one so far. */
-pare_status pri_metadata_check_format(const pri_safetensors *file, const char *format);
+/* Version 2 has the field "ends_first". What does not need it is written as version 1, which older
+ * programs read too. */
+#define PRI_METADATA_VERSION 2
+
+/* Checks "format" and "version". */
+pare_status pri_metadata_check_format(const pri_safetensors *file, const char *format,
+                                      unsigned *version);
 pare_status pri_metadata_text(const pri_safetensors *file, const char *key, const char **value);
 pare_status pri_metadata_integer(const pri_safetensors *file, const char *key, uint64_t limit,
                                  uint64_t *value);
@@ -19,15 +24,17 @@ pare_status pri_metadata_number(const pri_safetensors *file, const char *key, do
 pare_status pri_metadata_choice(const pri_safetensors *file, const char *key,
                                 const char *const *names, size_t count, unsigned *value);
 /* All fields of a geometry, checked together. */
-pare_status pri_metadata_geometry(const pri_safetensors *file, pare_geometry *geometry);
+pare_status pri_metadata_geometry(const pri_safetensors *file, unsigned version,
+                                  pare_geometry *geometry);
 /* At most capacity - 1 bytes. */
 pare_status pri_metadata_copy(const pri_safetensors *file, const char *key, char *value,
                               size_t capacity);
 
-void pri_metadata_set_format(pri_safetensors_writer *writer, const char *format);
+void pri_metadata_set_format(pri_safetensors_writer *writer, const char *format, unsigned version);
 void pri_metadata_set_integer(pri_safetensors_writer *writer, const char *key, uint64_t value);
 void pri_metadata_set_hash(pri_safetensors_writer *writer, const char *key, uint64_t value);
 void pri_metadata_set_number(pri_safetensors_writer *writer, const char *key, double value);
-void pri_metadata_set_geometry(pri_safetensors_writer *writer, const pare_geometry *geometry);
+void pri_metadata_set_geometry(pri_safetensors_writer *writer, unsigned version,
+                               const pare_geometry *geometry);
 
 #endif

@@ -178,6 +178,8 @@ static void test_impossible_geometries_are_refused(void **state)
          .queries = 1,
          .keys = 1,
          .causal = true},
+        {.layers = 1, .heads = 1, .queries = 4, .keys = 4, .causal = true, .ends_first = true},
+        {.layers = 1, .heads = 1, .queries = 4, .keys = 5, .ends_first = true},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(pare_average_create(&bad[i], &average), PARE_ERROR_ARGUMENT);
@@ -200,6 +202,14 @@ static void test_merging_checks_geometry_and_corpus(void **state)
     b = make_average(language_model, 2, 1, false);
     pare_average_add_examples(b, UINT64_C(1) << 53);
     assert_int_equal(pare_average_merge(a, b), PARE_ERROR_ARGUMENT);
+    pare_average_destroy(a);
+    pare_average_destroy(b);
+    pare_geometry ends_first = encoder;
+    ends_first.ends_first = true;
+    a = make_average(encoder, 1, 1, false);
+    b = make_average(ends_first, 1, 1, false);
+    assert_int_equal(pare_average_merge(a, b), PARE_ERROR_ARGUMENT);
+    expect_message("6 x 6 and 1 x 2 x 6 x 6 ends first");
     pare_average_destroy(a);
     pare_average_destroy(b);
 }
@@ -267,13 +277,13 @@ static void test_save_and_load_is_identity(void **state)
 
 /* A file of a 1 x 1 x 2 x 2 causal average with the given fields, as another program may write. */
 typedef struct average_fields {
-    const char *version, *queries, *causal, *examples, *corpus_hash;
+    const char *version, *queries, *causal, *ends_first, *examples, *corpus_hash;
     double sums[4];
     uint64_t counts[4];
 } average_fields;
 
 static const average_fields good_fields = {
-    "1", "2", "1", "2", "00000000000000aa", {2, 0, 0.5, 1.5}, {2, 0, 2, 2}};
+    "1", "2", "1", NULL, "2", "00000000000000aa", {2, 0, 0.5, 1.5}, {2, 0, 2, 2}};
 
 static pare_status load_fields(average_fields fields)
 {
@@ -287,6 +297,7 @@ static pare_status load_fields(average_fields fields)
                                {"queries", fields.queries},
                                {"keys", "2"},
                                {"causal", fields.causal},
+                               {"ends_first", fields.ends_first},
                                {"window", "0"},
                                {"examples", fields.examples},
                                {"corpus", "c"},
@@ -312,9 +323,9 @@ static void test_damaged_files_are_refused(void **state)
     (void)state;
     ASSERT_OK(load_fields(good_fields));
     average_fields bad = good_fields;
-    bad.version = "2";
+    bad.version = "3";
     assert_int_equal(load_fields(bad), PARE_ERROR_UNSUPPORTED);
-    expect_message("version 2");
+    expect_message("version 3");
     bad = good_fields;
     bad.examples = NULL;
     assert_int_equal(load_fields(bad), PARE_ERROR_FORMAT);
@@ -354,6 +365,26 @@ static void test_damaged_files_are_refused(void **state)
     assert_int_equal(load_fields(bad), PARE_ERROR_FORMAT);
 }
 
+static void test_ends_first_needs_version_2_and_a_square(void **state)
+{
+    (void)state;
+    average_fields encoder_fields = good_fields;
+    encoder_fields.version = "2";
+    encoder_fields.causal = "0";
+    assert_int_equal(load_fields(encoder_fields), PARE_ERROR_FORMAT);
+    expect_message("\"ends_first\" is missing");
+    encoder_fields.ends_first = "0";
+    ASSERT_OK(load_fields(encoder_fields));
+    encoder_fields.ends_first = "1";
+    ASSERT_OK(load_fields(encoder_fields));
+    encoder_fields.causal = "1";
+    assert_int_equal(load_fields(encoder_fields), PARE_ERROR_FORMAT);
+    expect_message("ends_first needs an encoder's attention");
+    encoder_fields.causal = "0";
+    encoder_fields.ends_first = "2";
+    assert_int_equal(load_fields(encoder_fields), PARE_ERROR_FORMAT);
+}
+
 static void test_files_of_other_kinds_are_refused(void **state)
 {
     (void)state;
@@ -386,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_corpus_names),
         cmocka_unit_test(test_save_and_load_is_identity),
         cmocka_unit_test(test_damaged_files_are_refused),
+        cmocka_unit_test(test_ends_first_needs_version_2_and_a_square),
         cmocka_unit_test(test_files_of_other_kinds_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

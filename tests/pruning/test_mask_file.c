@@ -15,6 +15,7 @@ static void assert_same_mask(const pare_mask *a, const pare_mask *b)
     assert_true(g->kind == f->kind && g->layers == f->layers && g->heads == f->heads);
     assert_true(g->queries == f->queries && g->keys == f->keys);
     assert_true(g->causal == f->causal && g->window == f->window);
+    assert_int_equal(g->ends_first, f->ends_first);
     FOR_CELLS(g)
     assert_int_equal(pare_mask_kept(a, l, h, i, j), pare_mask_kept(b, l, h, i, j));
     pare_mask_report x = pare_mask_describe(a), y = pare_mask_describe(b);
@@ -51,12 +52,17 @@ static void test_f6_every_mask_survives_a_file(void **state)
         {.geometry = PARE_GEOMETRY_DISTANCE, .method = PARE_METHOD_RANDOM, .percent = 95},
     };
     pare_geometry plain = {.layers = 2, .heads = 3, .queries = 4, .keys = 17};
-    for (size_t causal = 0; causal < 2; causal++) {
-        pare_average *average = make_average(causal ? shape : plain, 3, 3, true);
-        uint64_t digests[sizeof options / sizeof *options];
-        size_t count = 0;
+    pare_geometry encoder = {.layers = 2, .heads = 3, .queries = 9, .keys = 9};
+    pare_geometry ends_first = encoder;
+    ends_first.ends_first = true;
+    const pare_geometry shapes[] = {plain, shape, encoder, ends_first};
+    /* The last two shapes are to have different digests as well, though equal cells. */
+    uint64_t digests[4 * sizeof options / sizeof *options];
+    size_t count = 0;
+    for (size_t s = 0; s < 4; s++) {
+        pare_average *average = make_average(shapes[s], 3, 3, true);
         for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-            if (!causal && options[i].geometry == PARE_GEOMETRY_DISTANCE)
+            if (!shapes[s].causal && options[i].geometry == PARE_GEOMETRY_DISTANCE)
                 continue;
             pare_mask *saved = make_mask(average, options[i]), *loaded;
             ASSERT_OK(pare_mask_save(saved, path));
@@ -214,9 +220,16 @@ static void test_every_field_is_needed_and_checked(void **state)
             fail_msg("%s = %s was not refused", fields[i].key, fields[i].wrong);
         assert_int_equal(load_changed(mask, (change){.key = fields[i].key}), PARE_ERROR_FORMAT);
     }
+    static const char *const versions[] = {"0", "3", "10", "", "1 "};
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+        assert_int_equal(load_changed(mask, (change){.key = "version", .value = versions[i]}),
+                         PARE_ERROR_UNSUPPORTED);
+        expect_message("update");
+    }
+    /* Version 2 has one field more. */
     assert_int_equal(load_changed(mask, (change){.key = "version", .value = "2"}),
-                     PARE_ERROR_UNSUPPORTED);
-    expect_message("update");
+                     PARE_ERROR_FORMAT);
+    expect_message("ends_first");
     pare_mask_destroy(mask);
 }
 
