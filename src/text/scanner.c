@@ -49,16 +49,6 @@ static pare_status end_word(pri_scanner *scanner, const char *bytes, size_t leng
     return visit(scanner, scanner->carry, carried);
 }
 
-static pare_status check_binary(const pri_scanner *scanner, const char *data, size_t size)
-{
-    const char *zero = memchr(data, 0, size);
-    if (!zero)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_FORMAT,
-                    "%s: looks binary (a zero byte at offset %llu); give UTF-8 text, plain or gzip",
-                    scanner->name, (unsigned long long)(scanner->offset + (uint64_t)(zero - data)));
-}
-
 /* Part of one line, without its newline. */
 static pare_status feed_words(pri_scanner *scanner, const char *data, size_t size)
 {
@@ -89,7 +79,7 @@ static pare_status feed_bytes(pri_scanner *scanner, const char *data, size_t siz
 
 pare_status pri_scanner_feed(pri_scanner *scanner, const char *data, size_t size)
 {
-    PRI_TRY(check_binary(scanner, data, size));
+    PRI_TRY(pri_text_check_binary(scanner->name, data, size, scanner->offset));
     scanner->offset += size;
     while (size) {
         const char *newline = memchr(data, '\n', size);
@@ -140,25 +130,6 @@ pare_status pri_scanner_read(pri_scanner *scanner, const char *path)
     pri_reader *reader;
     PRI_TRY(pri_reader_open(path, &reader));
     pare_status status = feed_file(scanner, reader);
-    pri_reader_close(reader);
-    return status;
-}
-
-pare_status pri_text_count_lines(const char *path, uint64_t *lines)
-{
-    *lines = 0;
-    pri_reader *reader;
-    PRI_TRY(pri_reader_open(path, &reader));
-    char chunk[1 << 16], last = '\n';
-    size_t size;
-    pare_status status;
-    while ((status = pri_reader_read(reader, chunk, sizeof chunk, &size)) == PARE_OK && size) {
-        const char *end = chunk + size;
-        for (const char *c = chunk; (c = memchr(c, '\n', (size_t)(end - c))); c++)
-            ++*lines;
-        last = end[-1];
-    }
-    *lines += last != '\n';
     pri_reader_close(reader);
     return status;
 }

@@ -5,18 +5,13 @@
 
 #include "base/status.h"
 #include "pare/text.h"
+#include "text/lines.h"
 
 #define PRI_END_OF_LINE "<eos>"
 #define PRI_UNKNOWN "<unk>"
 
 /* Is called with each token in order; the bytes are valid during the call. */
 typedef pare_status (*pri_token_visit)(void *user, const char *bytes, size_t length);
-
-/* Lines begin .. end - 1 of a text. */
-typedef struct pri_line_range {
-    uint64_t begin, end;
-} pri_line_range;
-#define PRI_ALL_LINES ((pri_line_range){0, UINT64_MAX})
 
 typedef struct pri_scanner {
     pare_text_level level;
@@ -40,7 +35,5 @@ pare_status pri_scanner_finish(pri_scanner *scanner, bool close_line);
 void pri_scanner_free(pri_scanner *scanner);
 /* Feeds a plain or gzip file, as far as `scanner->lines` reach, and finishes. */
 pare_status pri_scanner_read(pri_scanner *scanner, const char *path);
-/* The lines of a plain or gzip file, an unterminated last one included. */
-pare_status pri_text_count_lines(const char *path, uint64_t *lines);
 
 #endif
