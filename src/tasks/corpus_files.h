@@ -3,7 +3,7 @@
 #define PARE_SRC_TASKS_CORPUS_FILES_H
 
 #include "pare/task.h"
-#include "text/lines.h"
+#include "text/line_range.h"
 
 typedef struct pri_corpus_part {
     const char *path;

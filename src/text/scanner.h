@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 #include "pare/text.h"
-#include "text/lines.h"
+#include "text/line_range.h"
 
 #define PRI_END_OF_LINE "<eos>"
 #define PRI_UNKNOWN "<unk>"
