@@ -48,10 +48,11 @@ static int describe_machine(const pare_context *context, bool json)
 
 static json_t *geometry_to_json(const pare_geometry *g)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I}", "kind", pare_geometry_names[g->kind],
-                     "layers", (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
-                     (json_int_t)g->queries, "keys", (json_int_t)g->keys, "causal", g->causal,
-                     "window", (json_int_t)g->window);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:b}", "kind",
+                     pare_geometry_names[g->kind], "layers", (json_int_t)g->layers, "heads",
+                     (json_int_t)g->heads, "queries", (json_int_t)g->queries, "keys",
+                     (json_int_t)g->keys, "causal", g->causal, "window", (json_int_t)g->window,
+                     "ends_first", g->ends_first);
 }
 
 static void print_geometry(const pare_geometry *g)

@@ -11,16 +11,23 @@ const cli_command prune_command = {
     .name = "prune",
     .arguments = "AVERAGE [options]",
     .summary = "turn average attention into a mask",
-    .details = "AVERAGE is a file written by `pare observe`, a run directory that holds one, or a "
-               ".npy array\n"
-               "(layers x heads x queries x keys) of the reference implementation.\n\n"
-               "--percent counts cells that the model may use (not the future). Three shares are "
-               "printed:\n"
-               "p_nom of the full rectangle, p_adm of the admissible cells, p_eff of the cells of "
-               "the corpus,\n"
-               "which is the work really saved. --geometry distance prunes (head, distance) "
-               "classes instead\n"
-               "of single cells: a mask for any segment and memory length.",
+    .details =
+        "AVERAGE is a file written by `pare observe`, a run directory that holds one, or a "
+        ".npy array\n"
+        "(layers x heads x queries x keys) of the reference implementation.\n\n"
+        "--percent counts cells that the model may use (not the future). Three shares are "
+        "printed:\n"
+        "p_nom of the full rectangle, p_adm of the admissible cells, p_eff of the cells of "
+        "the corpus,\n"
+        "which is the work really saved. Instead of single cells, --geometry distance prunes "
+        "(head,\n"
+        "distance) classes: a mask for any segment and memory length. --geometry relative "
+        "does so for\n"
+        "encoders observed with the ends of a sequence first: distances, and the rows and "
+        "columns of\n"
+        "the first and last token; a mask for any length. --block N prunes blocks of N x N "
+        "cells.",
+
     .example = "  pare prune runs/demo/dense --percent 90 --output mask.safetensors",
     .positionals_min = 1,
     .positionals_max = 1};
@@ -29,7 +36,7 @@ typedef struct prune_request {
     const char *output, *show;
     double percent;
     int method, geometry, average, scope, empty_row;
-    uint64_t seed;
+    uint64_t seed, block;
     bool not_causal, json;
 } prune_request;
 
@@ -125,6 +132,8 @@ int command_prune(int argument_count, char **argument_values)
         {"method", "NAME", OPTION_CHOICE, &request.method, "what to prune", pare_method_names},
         {"geometry", "NAME", OPTION_CHOICE, &request.geometry, "what one bit stands for",
          pare_geometry_names},
+        {"block", "N", OPTION_COUNT, &request.block,
+         "prune blocks of N x N cells: 2, 4, .. 128; default 1", NULL},
         {"average", "NAME", OPTION_CHOICE, &request.average, "how rare positions count",
          pare_average_names},
         {"scope", "NAME", OPTION_CHOICE, &request.scope, "where the smallest are sought",
@@ -151,7 +160,8 @@ int command_prune(int argument_count, char **argument_values)
                                 .scope = (pare_scope)request.scope,
                                 .empty_row = (pare_empty_row)request.empty_row,
                                 .percent = request.percent,
-                                .seed = request.seed};
+                                .seed = request.seed,
+                                .block = (size_t)request.block};
     pare_average *average = NULL;
     pare_mask *mask = NULL;
     pare_status status = load_average(parsed.positionals[0], !request.not_causal, &average);

@@ -21,7 +21,11 @@ extern "C" {
  * What one bit of a mask stands for. */
 typedef enum pare_geometry_kind {
     PARE_GEOMETRY_CELL, /* query row x key column, as in the paper; serves that shape or shorter */
-    PARE_GEOMETRY_DISTANCE /* causal only: one bit per head and distance; serves any shape */
+    PARE_GEOMETRY_DISTANCE, /* causal only: one bit per head and distance; serves any shape */
+    PARE_GEOMETRY_RELATIVE  /* ends_first only: one bit per head and class of cells; serves any
+                               length. Classes are the column of the first token, that of the last,
+                               what is left of the row of the first token, and of the last, and
+                               among the other tokens each distance key - query. */
 } pare_geometry_kind;
 
 /* Rows and columns are those of a plan (pare/attention.h): with `causal`, row i stands for the i-th
@@ -89,17 +93,24 @@ PARE_API double pare_average_at_distance(const pare_average *average, pare_avera
  * each group of the scope the floor(percent * |C| / 100) candidates with the smallest average are
  * pruned, ties in the order of layer, head, row and column. Masks nest as percent grows.
  *
- * Distance geometry prunes whole (head, distance) classes, each counting as many cells as it has
- * candidates: in the order of their averages, ties farthest first, until the next class would
- * exceed the number above. The random control draws cells, or classes, from the same groups and
- * prunes as many; it nests too. All layers and heads of one mask have one geometry. */
+ * Distance and relative geometry, and blocks, prune whole classes of one head's cells: those at one
+ * distance, of one special row or column, of one block. A class counts as many cells as it has
+ * candidates. Classes go in the order of their averages until the next one would exceed the number
+ * above. Ties go farthest distance first (of two equally far ones the key after the query), the
+ * special classes after all distances, columns last of all; blocks in the order of row and column.
+ * The random control draws cells, or classes, from the same groups and prunes as many; it nests
+ * too. All layers and heads of one mask have one geometry.
+ *
+ * The average of a distance or special class is that of pare_average_at_distance: `valid` over all
+ * occurrences of its cells, `mass` over its cells. That of a block is the mean of its candidates'
+ * `valid` averages, or the sum of their `mass`: what pruning it takes from the corpus. */
 typedef struct pare_mask pare_mask;
 
 /* Over what the smallest p% are taken. */
 typedef enum pare_scope {
     PARE_SCOPE_LAYER, /* default: all heads of a layer pooled, as in the paper */
     PARE_SCOPE_HEAD,
-    PARE_SCOPE_ROW, /* equal keys per query (cell geometry) */
+    PARE_SCOPE_ROW, /* equal keys per query (cell geometry); of blocks, per row of blocks */
     PARE_SCOPE_MODEL
 } pare_scope;
 
@@ -110,9 +121,12 @@ typedef enum pare_empty_row {
     PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys: `compat-uniform` */
 } pare_empty_row;
 /* Keep-one acts on the observed shape: with less memory at run time a row may still be empty, and
- * then gives zero. In distance geometry the strongest of the distances that the first observed row
- * reaches stays, which serves the other rows too. For the random control "strongest" is the cell
- * that would have gone last. Cells of uniform rows count as pruned. */
+ * then gives zero, and so may a row of a sequence too short for the cell that was rescued. In
+ * distance geometry the strongest of the distances that the first observed row reaches stays, which
+ * serves the other rows too; in relative geometry the strongest of the classes that a row of three
+ * tokens reaches, which leaves no row of any longer sequence empty. A row of blocks that lost them
+ * all gets back its strongest. For the random control "strongest" is what would have gone last.
+ * Cells of uniform rows count as pruned. */
 
 typedef enum pare_method {
     PARE_METHOD_ATTENTION_PRUNING,
@@ -133,6 +147,9 @@ typedef struct pare_prune_options {
                                        rectangle */
     uint64_t seed;                  /* random only */
     const uint8_t *layers_to_prune; /* (layers), 1 = prune; NULL: all */
+    size_t block;                   /* cell geometry: blocks of so many rows and columns, counted
+                                       from row 0 and column 0, are pruned whole (cells never
+                                       observed stay): 2, 4, .. 128. 0 or 1: single cells */
 } pare_prune_options;
 
 /* Reads the average and keeps nothing of it. */
@@ -143,8 +160,8 @@ PARE_API void pare_mask_destroy(pare_mask *mask);
 PARE_API const pare_geometry *pare_mask_geometry(const pare_mask *mask);
 /* Of shape, cells, and the treatment of rows without any. */
 PARE_API uint64_t pare_mask_digest(const pare_mask *mask);
-/* Whether the cell is admissible and kept. Distance masks answer for any row and column; distances
- * never observed are kept. */
+/* Whether the cell is admissible and kept. Distance and relative masks answer for any row and
+ * column; distances never observed are kept. */
 PARE_API bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, size_t row,
                              size_t column);
 PARE_API bool pare_mask_kept_at_distance(const pare_mask *mask, size_t layer, size_t head,
@@ -181,7 +198,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_mask_load(const char *path, pare_mask 
 /* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns (with memory, when
  * causal). A cell mask serves its own geometry and what fits inside (no more rows, no more memory);
  * the plan is then that of its own geometry, which calls align to. Anything larger is refused with
- * a sentence naming both. A distance mask serves any shape. */
+ * a sentence naming both. A distance mask serves any shape, a relative one any length. Of a mask
+ * with ends_first the plan for one length serves every shorter one. */
 PARE_API PARE_MUST_CHECK pare_status pare_mask_plan(const pare_mask *mask, size_t layer,
                                                     size_t queries, size_t keys, pare_plan **plan);
 

@@ -24,6 +24,9 @@ pare_status pri_average_geometry_check(const pare_geometry *geometry)
                         "ends_first needs an encoder's attention, not causal and with as many "
                         "queries as keys, not %s%zu queries of %zu keys",
                         g->causal ? "causal " : "", g->queries, g->keys);
+    if (g->kind == PARE_GEOMETRY_RELATIVE && !g->ends_first)
+        return pri_fail(PARE_ERROR_ARGUMENT, "relative geometry needs ends_first, which an encoder "
+                                             "is observed with; use cell geometry");
     size_t size = sizeof(double);
     if (pri_multiply_overflows(size, g->layers, &size) ||
         pri_multiply_overflows(size, g->heads, &size) ||
@@ -63,4 +66,48 @@ uint64_t pri_geometry_rows_at_distance(const pare_geometry *geometry, size_t dis
         return 0;
     size_t memory = pri_geometry_memory(geometry);
     return distance <= memory ? geometry->queries : geometry->queries - (distance - memory);
+}
+
+/* ---- Classes ---- */
+
+#define SPECIAL_CLASSES ((size_t)4)
+
+/* Tokens of the observed shape that are neither first nor last. */
+static size_t inner_tokens(const pare_geometry *geometry)
+{
+    return geometry->keys > 2 ? geometry->keys - 2 : 0;
+}
+
+size_t pri_geometry_classes(const pare_geometry *geometry)
+{
+    if (geometry->kind == PARE_GEOMETRY_DISTANCE)
+        return geometry->keys;
+    size_t inner = inner_tokens(geometry);
+    return SPECIAL_CLASSES + (inner ? 2 * inner - 1 : 0);
+}
+
+size_t pri_geometry_class(const pare_geometry *geometry, size_t row, size_t column)
+{
+    if (geometry->kind == PARE_GEOMETRY_DISTANCE)
+        return row + pri_geometry_memory(geometry) - column;
+    if (column < 2)
+        return column;
+    if (row < 2)
+        return 2 + row;
+    size_t distance = column < row ? row - column : column - row;
+    if (distance >= geometry->keys)
+        return SIZE_MAX;
+    return SPECIAL_CLASSES + 2 * distance - (column < row);
+}
+
+uint64_t pri_geometry_class_cells(const pare_geometry *geometry, size_t class_index)
+{
+    if (geometry->kind == PARE_GEOMETRY_DISTANCE)
+        return pri_geometry_rows_at_distance(geometry, class_index);
+    size_t inner = inner_tokens(geometry);
+    if (class_index < 2)
+        return class_index < geometry->keys ? geometry->queries : 0;
+    if (class_index < SPECIAL_CLASSES)
+        return inner;
+    return inner - (class_index - SPECIAL_CLASSES + 1) / 2;
 }

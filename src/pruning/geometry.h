@@ -19,6 +19,18 @@ uint64_t pri_geometry_admissible_per_head(const pare_geometry *geometry);
 /* Rows of the observed shape that have an admissible cell at this distance. */
 uint64_t pri_geometry_rows_at_distance(const pare_geometry *geometry, size_t distance);
 
+/* ---- Classes: the cells of a head that share one bit, in distance and relative geometry ----
+ * Distance: the distance. Relative: 0 and 1 are the columns of the first and last token, 2 and 3
+ * what is left of their rows, 4 + 2|d| - (d < 0) the distance d = column - row among the others. */
+
+/* Those that the observed shape can hold. */
+size_t pri_geometry_classes(const pare_geometry *geometry);
+/* Of an admissible cell in any row and column; beyond the number above when the observed shape is
+ * too small to hold it. */
+size_t pri_geometry_class(const pare_geometry *geometry, size_t row, size_t column);
+/* Admissible cells of the observed shape. */
+uint64_t pri_geometry_class_cells(const pare_geometry *geometry, size_t class_index);
+
 static inline size_t pri_geometry_memory(const pare_geometry *geometry)
 {
     return geometry->causal ? geometry->keys - geometry->queries : 0;

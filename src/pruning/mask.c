@@ -6,21 +6,26 @@
 #include "base/memory.h"
 #include "base/random.h"
 
+#define BLOCK_LIMIT 128
+
+static size_t row_bits(const pare_geometry *geometry)
+{
+    return geometry->kind == PARE_GEOMETRY_CELL ? geometry->keys : pri_geometry_classes(geometry);
+}
+
+size_t pri_mask_row_bytes(const pare_geometry *geometry)
+{
+    size_t bits = row_bits(geometry);
+    return bits / 8 + (bits % 8 != 0);
+}
+
 pri_columns pri_mask_columns(const pare_mask *mask, size_t row)
 {
     const pare_geometry *g = &mask->geometry;
     if (g->kind == PARE_GEOMETRY_CELL)
         return pri_geometry_columns(g, row);
-    return (pri_columns){0, g->window && g->window < g->keys ? g->window : g->keys};
-}
-
-pri_columns pri_mask_guarded(const pare_mask *mask, size_t row)
-{
-    pri_columns columns = pri_mask_columns(mask, row);
-    size_t reach = pri_geometry_memory(&mask->geometry) + 1;
-    if (mask->geometry.kind == PARE_GEOMETRY_DISTANCE && reach < columns.end)
-        columns.end = reach;
-    return columns;
+    size_t bits = row_bits(g);
+    return (pri_columns){0, g->window && g->window < bits ? g->window : bits};
 }
 
 size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns)
@@ -33,6 +38,36 @@ size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns)
     while (column < columns.end)
         kept += pri_bit(row, column++);
     return kept;
+}
+
+#define SHORTEST_GUARDED ((size_t)3) /* tokens, in relative geometry */
+
+size_t pri_mask_guarded_rows(const pare_mask *mask)
+{
+    const pare_geometry *g = &mask->geometry;
+    if (g->kind == PARE_GEOMETRY_CELL)
+        return g->queries;
+    size_t rows = g->kind == PARE_GEOMETRY_DISTANCE ? 1 : SHORTEST_GUARDED;
+    return rows < g->queries ? rows : g->queries;
+}
+
+pri_columns pri_mask_guarded_columns(const pare_mask *mask, size_t row)
+{
+    pri_columns columns = pri_geometry_columns(&mask->geometry, row);
+    if (mask->geometry.kind == PARE_GEOMETRY_RELATIVE && columns.end > SHORTEST_GUARDED)
+        columns.end = SHORTEST_GUARDED;
+    return columns;
+}
+
+bool pri_mask_row_empty(const pare_mask *mask, size_t layer, size_t head, size_t row,
+                        pri_columns columns)
+{
+    if (mask->geometry.kind == PARE_GEOMETRY_CELL)
+        return !pri_mask_count_kept(mask->bits + pri_mask_row(mask, layer, head, row), columns);
+    for (size_t column = columns.begin; column < columns.end; column++)
+        if (pare_mask_kept(mask, layer, head, row, column))
+            return false;
+    return true;
 }
 
 static void keep_everything(pare_mask *mask)
@@ -58,7 +93,7 @@ pare_status pri_mask_allocate(const pare_geometry *geometry, const pare_prune_op
         return PARE_ERROR_MEMORY;
     created->geometry = *geometry;
     created->rows = geometry->kind == PARE_GEOMETRY_CELL ? geometry->queries : 1;
-    created->row_bytes = geometry->keys / 8 + (geometry->keys % 8 != 0);
+    created->row_bytes = pri_mask_row_bytes(geometry);
     created->bits =
         pri_allocate_zero(geometry->layers * geometry->heads, created->rows * created->row_bytes);
     created->layers = pri_allocate_zero(geometry->layers, 1);
@@ -71,6 +106,7 @@ pare_status pri_mask_allocate(const pare_geometry *geometry, const pare_prune_op
     created->report.method = options->method;
     created->report.options = *options;
     created->report.options.layers_to_prune = NULL;
+    created->report.options.block = options->block > 1 ? options->block : 0;
     created->report.p_requested = options->percent;
     keep_everything(created);
     *mask = created;
@@ -86,6 +122,21 @@ void pare_mask_destroy(pare_mask *mask)
     pri_free(mask);
 }
 
+static pare_status check_block(const pare_prune_options *options)
+{
+    size_t block = options->block;
+    if (block <= 1)
+        return PARE_OK;
+    if (block > BLOCK_LIMIT || (block & (block - 1)))
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "blocks of %zu: give a power of two from 2 to %d, or 1 for single cells",
+                        block, BLOCK_LIMIT);
+    if (options->geometry != PARE_GEOMETRY_CELL || options->method == PARE_METHOD_COMPAT)
+        return pri_fail(PARE_ERROR_ARGUMENT, "blocks are for cell geometry, and not for compat, "
+                                             "which is the reference's rule for single cells");
+    return PARE_OK;
+}
+
 static bool is_below(int value, int count)
 {
     return value >= 0 && value < count;
@@ -99,7 +150,7 @@ pare_status pri_prune_options_check(const pare_prune_options *options,
         return pri_fail(PARE_ERROR_ARGUMENT, "percent is %g; give a number from 0 to 100",
                         options->percent);
     if (!is_below((int)options->method, PARE_METHOD_COMPAT + 1) ||
-        !is_below((int)options->geometry, PARE_GEOMETRY_DISTANCE + 1) ||
+        !is_below((int)options->geometry, PARE_GEOMETRY_RELATIVE + 1) ||
         !is_below((int)options->average, PARE_AVERAGE_MASS + 1) ||
         !is_below((int)options->scope, PARE_SCOPE_MODEL + 1) ||
         !is_below((int)options->empty_row, PARE_EMPTY_ROW_UNIFORM + 1))
@@ -108,9 +159,14 @@ pare_status pri_prune_options_check(const pare_prune_options *options,
     if (options->geometry == PARE_GEOMETRY_DISTANCE && !geometry->causal)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "distance geometry needs causal attention; use cell geometry");
-    if (options->geometry == PARE_GEOMETRY_DISTANCE && options->scope == PARE_SCOPE_ROW)
+    if (options->geometry == PARE_GEOMETRY_RELATIVE && !geometry->ends_first)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "relative geometry needs an average in which the ends of a sequence come "
+                        "first; observe an encoder for it, or use cell geometry");
+    if (options->geometry != PARE_GEOMETRY_CELL && options->scope == PARE_SCOPE_ROW)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "scope row is for cell geometry: all rows share one set of distances");
+    PRI_TRY(check_block(options));
     if (options->method == PARE_METHOD_COMPAT &&
         (options->geometry != PARE_GEOMETRY_CELL || options->scope != PARE_SCOPE_LAYER))
         return pri_fail(PARE_ERROR_ARGUMENT,
@@ -139,9 +195,9 @@ pare_status pare_mask_create(const pare_average *average, const pare_prune_optio
     geometry.kind = options->geometry;
     pare_mask *created;
     PRI_TRY(pri_mask_allocate(&geometry, options, &created));
-    pare_status status = geometry.kind == PARE_GEOMETRY_CELL
-                             ? pri_mask_prune_cells(created, average)
-                             : pri_mask_prune_distances(created, average);
+    bool single = geometry.kind == PARE_GEOMETRY_CELL && !created->report.options.block;
+    pare_status status =
+        single ? pri_mask_prune_cells(created, average) : pri_mask_prune_classes(created, average);
     if (status != PARE_OK) {
         pare_mask_destroy(created);
         return status;
@@ -175,6 +231,11 @@ bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, size_t row
     if (g->kind == PARE_GEOMETRY_CELL)
         return row < g->queries && column < g->keys &&
                pri_bit(mask->bits + pri_mask_row(mask, layer, head, row), column);
+    if (g->kind == PARE_GEOMETRY_RELATIVE) {
+        size_t class_index = pri_geometry_class(g, row, column);
+        return class_index >= pri_geometry_classes(g) ||
+               pri_bit(mask->bits + pri_mask_row(mask, layer, head, 0), class_index);
+    }
     size_t newest = row + pri_geometry_memory(g);
     return column <= newest && pare_mask_kept_at_distance(mask, layer, head, newest - column);
 }

@@ -5,18 +5,19 @@
 #include "pruning/average.h"
 #include "pruning/geometry.h"
 
-/* One bit per column (cell geometry: a row per layer, head and query) or per distance (one row per
+/* One bit per column (cell geometry: a row per layer, head and query) or per class (one row per
  * layer and head), lowest bit first, rows padded with 0 to whole bytes. Bits of inadmissible cells
  * are 0. */
 struct pare_mask {
     pare_geometry geometry;
     size_t rows;      /* per head: queries, or 1 */
-    size_t row_bytes; /* (keys + 7) / 8 */
+    size_t row_bytes; /* pri_mask_row_bytes */
     uint8_t *bits;    /* (layers, heads, rows, row_bytes) */
     uint8_t *layers;  /* (layers): 1 where the layer may be pruned */
     pare_mask_report report;
 };
 
+size_t pri_mask_row_bytes(const pare_geometry *geometry);
 /* Everything admissible is kept, every layer may be pruned; the report holds the options only. */
 pare_status pri_mask_allocate(const pare_geometry *geometry, const pare_prune_options *options,
                               pare_mask **mask);
@@ -43,17 +44,24 @@ static inline void pri_bit_clear(uint8_t *row, size_t index)
     row[index / 8] = (uint8_t)(row[index / 8] & ~(1u << index % 8));
 }
 
-/* Admissible bits of a row of bits: columns, or distances. */
+/* Admissible bits of a row of bits: columns, or classes. */
 pri_columns pri_mask_columns(const pare_mask *mask, size_t row);
-/* Those of which keep-one keeps at least one. For distances: the ones that row 0 of the observed
- * shape reaches, since all other rows reach them too. */
-pri_columns pri_mask_guarded(const pare_mask *mask, size_t row);
 /* Number of kept bits in columns begin .. end - 1. */
 size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns);
 
-/* ---- Pruning, by geometry (cell_selection.c, distance_selection.c) ---- */
+/* ---- What keep-one guards ----
+ * The rows 0 .. pri_mask_guarded_rows - 1, each in these columns, have a kept cell. In distance
+ * geometry row 0 serves all others, which reach its distances too; in relative geometry the rows of
+ * a sequence of three tokens serve those of every longer one. */
+size_t pri_mask_guarded_rows(const pare_mask *mask);
+pri_columns pri_mask_guarded_columns(const pare_mask *mask, size_t row);
+bool pri_mask_row_empty(const pare_mask *mask, size_t layer, size_t head, size_t row,
+                        pri_columns columns);
+
+/* ---- Pruning: cell by cell (cell_selection.c), or whole classes (class_selection.c) ---- */
 pare_status pri_mask_prune_cells(pare_mask *mask, const pare_average *average);
-pare_status pri_mask_prune_distances(pare_mask *mask, const pare_average *average);
+/* Blocks of at least 1 x 1 in cell geometry, else the classes of the geometry. */
+pare_status pri_mask_prune_classes(pare_mask *mask, const pare_average *average);
 
 /* ---- Report (mask_report.c) ---- */
 /* Fills pruned_cells, admissible_cells, p_nominal and p_admissible from the bits. */

@@ -26,7 +26,13 @@ static size_t bits_shape(const pare_geometry *g, size_t row_bytes, size_t shape[
     return dimensions;
 }
 
-static void write_options(pri_safetensors_writer *writer, const pare_prune_options *options)
+static unsigned version_of(const pare_mask *mask)
+{
+    return mask->geometry.ends_first || mask->report.options.block ? 2 : 1;
+}
+
+static void write_options(pri_safetensors_writer *writer, unsigned version,
+                          const pare_prune_options *options)
 {
     pri_safetensors_writer_metadata(writer, "method", pare_method_names[options->method]);
     pri_safetensors_writer_metadata(writer, "average", pare_average_names[options->average]);
@@ -34,6 +40,8 @@ static void write_options(pri_safetensors_writer *writer, const pare_prune_optio
     pri_safetensors_writer_metadata(writer, "empty_row", pare_empty_row_names[options->empty_row]);
     pri_metadata_set_number(writer, "percent", options->percent);
     pri_metadata_set_integer(writer, "seed", options->seed);
+    if (version >= 2)
+        pri_metadata_set_integer(writer, "block", options->block);
 }
 
 static void write_report(pri_safetensors_writer *writer, const pare_mask_report *report)
@@ -55,10 +63,10 @@ pare_status pare_mask_save(const pare_mask *mask, const char *path)
     if (!writer)
         return PARE_ERROR_MEMORY;
     size_t shape[4], dimensions = bits_shape(&mask->geometry, mask->row_bytes, shape);
-    unsigned version = mask->geometry.ends_first ? 2 : 1;
+    unsigned version = version_of(mask);
     pri_metadata_set_format(writer, FORMAT, version);
     pri_metadata_set_geometry(writer, version, &mask->geometry);
-    write_options(writer, &mask->report.options);
+    write_options(writer, version, &mask->report.options);
     write_report(writer, &mask->report);
     pri_safetensors_writer_add(writer, "kept", PRI_DATA_U8, dimensions, shape, mask->bits);
     pri_safetensors_writer_add(writer, "pruned_layers", PRI_DATA_U8, 1, &mask->geometry.layers,
@@ -70,10 +78,11 @@ pare_status pare_mask_save(const pare_mask *mask, const char *path)
 
 /* ---- Reading ---- */
 
-static pare_status read_options(const pri_safetensors *file, const pare_geometry *geometry,
-                                pare_prune_options *options)
+static pare_status read_options(const pri_safetensors *file, unsigned version,
+                                const pare_geometry *geometry, pare_prune_options *options)
 {
     unsigned method = 0, average = 0, scope = 0, empty_row = 0;
+    uint64_t block = 0;
     PRI_TRY(pri_metadata_choice(file, "method", pare_method_names, 3, &method));
     PRI_TRY(pri_metadata_choice(file, "average", pare_average_names, 2, &average));
     PRI_TRY(pri_metadata_choice(file, "scope", pare_scope_names, 4, &scope));
@@ -85,6 +94,9 @@ static pare_status read_options(const pri_safetensors *file, const pare_geometry
                                     .empty_row = (pare_empty_row)empty_row};
     PRI_TRY(pri_metadata_number(file, "percent", 0, 100, &options->percent));
     PRI_TRY(pri_metadata_integer(file, "seed", UINT64_MAX, &options->seed));
+    if (version >= 2)
+        PRI_TRY(pri_metadata_integer(file, "block", SIZE_MAX, &block));
+    options->block = (size_t)block;
     if (pri_prune_options_check(options, geometry) != PARE_OK)
         return pri_fail_in(PARE_ERROR_FORMAT, "%s", pri_safetensors_name(file));
     return PARE_OK;
@@ -122,9 +134,8 @@ static bool has_empty_row(const pare_mask *mask)
     const pare_geometry *g = &mask->geometry;
     for (size_t layer = 0; layer < g->layers; layer++)
         for (size_t head = 0; head < g->heads; head++)
-            for (size_t row = 0; row < mask->rows; row++)
-                if (!pri_mask_count_kept(mask->bits + pri_mask_row(mask, layer, head, row),
-                                         pri_mask_guarded(mask, row)))
+            for (size_t row = 0; row < pri_mask_guarded_rows(mask); row++)
+                if (pri_mask_row_empty(mask, layer, head, row, pri_mask_guarded_columns(mask, row)))
                     return true;
     return false;
 }
@@ -184,10 +195,10 @@ static pare_status read_mask(const pri_safetensors *file, pare_mask **mask)
     unsigned version = 0;
     PRI_TRY(pri_metadata_check_format(file, FORMAT, &version));
     PRI_TRY(pri_metadata_geometry(file, version, &geometry));
-    PRI_TRY(read_options(file, &geometry, &options));
+    PRI_TRY(read_options(file, version, &geometry, &options));
     if (pri_safetensors_count(file) != 2)
         return fail_bits(pri_safetensors_name(file), "it should hold two tensors");
-    size_t dimensions = bits_shape(&geometry, geometry.keys / 8 + (geometry.keys % 8 != 0), shape);
+    size_t dimensions = bits_shape(&geometry, pri_mask_row_bytes(&geometry), shape);
     PRI_TRY(pri_safetensors_get(file, "kept", PRI_DATA_U8, dimensions, shape, &kept));
     PRI_TRY(pri_safetensors_get(file, "pruned_layers", PRI_DATA_U8, 1, &geometry.layers, &layers));
     PRI_TRY(pri_mask_allocate(&geometry, &options, mask));

@@ -6,7 +6,7 @@
 typedef struct plan_source {
     const pare_mask *mask;
     size_t layer;
-    pare_geometry geometry; /* of the plan: the mask's own, or any for distances */
+    pare_geometry geometry; /* of the plan: the mask's own, or any for classes */
 } plan_source;
 
 /* pare_plan_row: see pare/attention.h. */
@@ -19,9 +19,9 @@ static void fill_row(void *user, size_t head, size_t row, uint8_t *fill)
     size_t newest = row + pri_geometry_memory(g), kept = 0;
     memset(fill, 0, g->keys);
     for (size_t column = columns.begin; column < columns.end; column++) {
-        fill[column] = g->kind == PARE_GEOMETRY_CELL
-                           ? pare_mask_kept(mask, source->layer, head, row, column)
-                           : pare_mask_kept_at_distance(mask, source->layer, head, newest - column);
+        fill[column] = g->kind == PARE_GEOMETRY_DISTANCE
+                           ? pare_mask_kept_at_distance(mask, source->layer, head, newest - column)
+                           : pare_mask_kept(mask, source->layer, head, row, column);
         kept += fill[column];
     }
     if (!kept && mask->report.options.empty_row == PARE_EMPTY_ROW_UNIFORM)
@@ -34,6 +34,8 @@ static bool serves(const pare_geometry *g, size_t queries, size_t keys)
         return false;
     if (g->kind == PARE_GEOMETRY_DISTANCE)
         return true;
+    if (g->kind == PARE_GEOMETRY_RELATIVE)
+        return queries == keys;
     return queries <= g->queries &&
            (g->causal ? keys - queries <= pri_geometry_memory(g) : keys <= g->keys);
 }
@@ -50,11 +52,10 @@ pare_status pare_mask_plan(const pare_mask *mask, size_t layer, size_t queries, 
     if (!serves(g, queries, keys))
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "the mask was observed with %zu queries and %zu keys and cannot serve %zu "
-                        "queries and %zu keys; observe at that length, or prune with distance "
-                        "geometry",
-                        g->queries, g->keys, queries, keys);
+                        "queries and %zu keys; observe at that length, or prune with %s geometry",
+                        g->queries, g->keys, queries, keys, g->causal ? "distance" : "relative");
     plan_source source = {mask, layer, *g};
-    if (g->kind == PARE_GEOMETRY_DISTANCE) {
+    if (g->kind != PARE_GEOMETRY_CELL) {
         source.geometry.queries = queries;
         source.geometry.keys = keys;
     }

@@ -1,7 +1,7 @@
 /* What a mask prunes, in the three meanings of p, and what its kept cells carry.
  *
- * Cells of both geometries are the admissible cells of the observed shape: a distance counts as
- * often as rows reach it, and unobserved cells count too. Layers that are not to be pruned count as
+ * Cells of all geometries are the admissible cells of the observed shape: a class counts all it has
+ * there, and unobserved cells count too. Layers that are not to be pruned count as
  * kept, so all shares speak of the whole model. */
 #include "pruning/mask.h"
 
@@ -19,9 +19,10 @@ static uint64_t kept_cells(const pare_mask *mask, size_t layer, size_t head)
         return kept;
     }
     const uint8_t *bits = mask->bits + pri_mask_row(mask, layer, head, 0);
-    for (size_t distance = 0; distance < g->keys; distance++)
-        if (pri_bit(bits, distance))
-            kept += pri_geometry_rows_at_distance(g, distance);
+    size_t classes = pri_geometry_classes(g);
+    for (size_t class_index = 0; class_index < classes; class_index++)
+        if (pri_bit(bits, class_index))
+            kept += pri_geometry_class_cells(g, class_index);
     return kept;
 }
 
@@ -30,10 +31,11 @@ static uint64_t admissible_cells(const pare_mask *mask)
     const pare_geometry *g = &mask->geometry;
     if (g->kind == PARE_GEOMETRY_CELL)
         return pri_geometry_admissible_per_head(g);
-    /* A file's distance geometry may claim any number of rows: count by distance, not by row. */
+    /* A file's distance geometry may claim any number of rows: count by class, not by row. */
     uint64_t cells = 0;
-    for (size_t distance = 0; distance < g->keys; distance++)
-        cells += pri_geometry_rows_at_distance(g, distance);
+    size_t classes = pri_geometry_classes(g);
+    for (size_t class_index = 0; class_index < classes; class_index++)
+        cells += pri_geometry_class_cells(g, class_index);
     return cells;
 }
 

@@ -125,7 +125,7 @@ pare_status pri_metadata_geometry(const pri_safetensors *file, unsigned version,
 {
     unsigned kind = 0;
     uint64_t causal = 0, ends_first = 0;
-    PRI_TRY(pri_metadata_choice(file, "geometry", pare_geometry_names, 2, &kind));
+    PRI_TRY(pri_metadata_choice(file, "geometry", pare_geometry_names, 3, &kind));
     geometry->kind = (pare_geometry_kind)kind;
     PRI_TRY(read_size(file, "layers", &geometry->layers));
     PRI_TRY(read_size(file, "heads", &geometry->heads));

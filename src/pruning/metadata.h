@@ -6,8 +6,8 @@
 #include "base/safetensors.h"
 #include "pruning/geometry.h"
 
-/* Version 2 has the field "ends_first". What does not need it is written as version 1, which older
- * programs read too. */
+/* Version 2 has the field "ends_first", and in masks "block". What needs neither is written as
+ * version 1, which older programs read too. */
 #define PRI_METADATA_VERSION 2
 
 /* Checks "format" and "version". */

@@ -2,8 +2,10 @@
  * line. */
 #include "pare/pruning.h"
 
-const char *const pare_geometry_names[] = {
-    [PARE_GEOMETRY_CELL] = "cell", [PARE_GEOMETRY_DISTANCE] = "distance", NULL};
+const char *const pare_geometry_names[] = {[PARE_GEOMETRY_CELL] = "cell",
+                                           [PARE_GEOMETRY_DISTANCE] = "distance",
+                                           [PARE_GEOMETRY_RELATIVE] = "relative",
+                                           NULL};
 const char *const pare_average_names[] = {
     [PARE_AVERAGE_VALID] = "valid", [PARE_AVERAGE_MASS] = "mass", NULL};
 const char *const pare_scope_names[] = {[PARE_SCOPE_LAYER] = "layer",
