@@ -66,6 +66,66 @@ PARE_API PARE_MUST_CHECK pare_status pare_tokens_encode(const pare_vocabulary *v
                                                         pare_tokens *tokens);
 PARE_API void pare_tokens_free(pare_tokens *tokens);
 
+/* ---- Lines of a file --------------------------------------------------------------------------
+ */
+
+typedef struct pare_lines pare_lines;
+/* A plain or gzip file; "-" is the standard input, whose lines arrive as they are written. */
+PARE_API PARE_MUST_CHECK pare_status pare_lines_open(const char *path, pare_lines **lines);
+/* The next line without its newline, valid until the next call; any bytes may be in it. *line NULL:
+ * there are no more. */
+PARE_API PARE_MUST_CHECK pare_status pare_lines_next(pare_lines *lines, const char **line,
+                                                     size_t *length);
+PARE_API void pare_lines_close(pare_lines *lines);
+
+/* ---- WordPiece --------------------------------------------------------------------------------
+ * The tokenizer of BERT, MiniLM and DistilBERT, with the ids, tokens and offsets of the
+ * `tokenizers` package: control characters are dropped, accents stripped and capitals lowered (as
+ * the files say), words end at white space, punctuation characters and CJK ideographs are words of
+ * their own, and a word becomes the longest pieces that the vocabulary has, or the unknown token.
+ * Bytes that are not UTF-8 act like U+FFFD: Python's bytes.decode(errors="replace"). */
+
+typedef struct pare_wordpiece pare_wordpiece;
+
+/* "[PAD]", "[UNK]", "[CLS]", "[SEP]" and "[MASK]", or what tokenizer_config.json calls them. */
+typedef struct pare_special_tokens {
+    uint32_t padding, unknown, classification, separator, mask;
+} pare_special_tokens;
+
+/* The pieces of one or several texts. Zero-initialise. */
+typedef struct pare_pieces {
+    uint32_t *ids;
+    uint32_t *begins, *ends; /* bytes begins[n] .. ends[n] - 1 of the text are piece n; dropped
+                                characters and accents behind the last letter are outside */
+    size_t count, capacity;
+} pare_pieces;
+
+/* Reads tokenizer.json when the directory has it, else vocab.txt; tokenizer_config.json, which may
+ * be absent, tells the names of special tokens and, for vocab.txt, "do_lower_case" (true),
+ * "strip_accents" (as lower case) and "tokenize_chinese_chars" (true). Truncation and padding in
+ * tokenizer.json are the business of who makes batches and have no effect. Another kind of
+ * tokenizer is PARE_ERROR_UNSUPPORTED. */
+PARE_API PARE_MUST_CHECK pare_status pare_wordpiece_load(const char *directory,
+                                                         pare_wordpiece **tokenizer);
+PARE_API void pare_wordpiece_destroy(pare_wordpiece *tokenizer);
+
+PARE_API size_t pare_wordpiece_size(const pare_wordpiece *tokenizer);
+/* A token as the vocabulary writes it: "##ing", zero-terminated. */
+PARE_API const char *pare_wordpiece_token(const pare_wordpiece *tokenizer, uint32_t id);
+PARE_API pare_special_tokens pare_wordpiece_special_tokens(const pare_wordpiece *tokenizer);
+/* Of everything that decides about ids, for provenance. */
+PARE_API uint64_t pare_wordpiece_hash(const pare_wordpiece *tokenizer);
+
+/* Appends the pieces of a text of less than 4 GB. No [CLS] or [SEP] is added, but special tokens
+ * that stand in the text are found. After a failure the pieces are as before. */
+PARE_API PARE_MUST_CHECK pare_status pare_wordpiece_encode(const pare_wordpiece *tokenizer,
+                                                           const char *text, size_t length,
+                                                           pare_pieces *pieces);
+/* Turns the offsets of a text's pieces, `pieces` made from it alone, from bytes into characters, as
+ * the tokenizers package counts them. */
+PARE_API void pare_pieces_count_characters(pare_pieces *pieces, const char *text, size_t length);
+PARE_API void pare_pieces_free(pare_pieces *pieces);
+
 #ifdef __cplusplus
 }
 #endif

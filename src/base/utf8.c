@@ -16,19 +16,46 @@ static size_t expected_length(unsigned char lead)
     return 0;
 }
 
+/* The second byte may not make an overlong form, a surrogate or a number above U+10FFFF. */
+static bool may_follow(unsigned char lead, unsigned char second)
+{
+    unsigned char lowest = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    unsigned char highest = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    return second >= lowest && second <= highest;
+}
+
+/* How many bytes agree with a character of `expected` bytes. */
+static size_t agreeing_bytes(const unsigned char *bytes, size_t size, size_t expected)
+{
+    size_t end = size < expected ? size : expected;
+    if (end < 2 || !may_follow(bytes[0], bytes[1]))
+        return end ? 1 : 0;
+    size_t count = 2;
+    while (count < end && bytes[count] >= 0x80 && bytes[count] <= 0xbf)
+        count++;
+    return count;
+}
+
 size_t pri_utf8_length(const char *text, size_t size)
 {
     const unsigned char *bytes = (const unsigned char *)text;
-    size_t length = size ? expected_length(bytes[0]) : 0;
-    if (!length || length > size)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if (bytes[i] < 0x80 || bytes[i] > 0xbf)
-            return 0;
-    bool overlong = (bytes[0] == 0xe0 && bytes[1] < 0xa0) || (bytes[0] == 0xf0 && bytes[1] < 0x90);
-    bool surrogate = bytes[0] == 0xed && bytes[1] > 0x9f;
-    bool too_large = bytes[0] == 0xf4 && bytes[1] > 0x8f;
-    return overlong || surrogate || too_large ? 0 : length;
+    size_t expected = size ? expected_length(bytes[0]) : 0;
+    return expected && agreeing_bytes(bytes, size, expected) == expected ? expected : 0;
+}
+
+size_t pri_utf8_read(const char *text, size_t size, uint32_t *character)
+{
+    static const unsigned char lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t expected = expected_length(bytes[0]);
+    size_t count = expected ? agreeing_bytes(bytes, size, expected) : 1;
+    *character = 0xfffd;
+    if (count != expected)
+        return count;
+    *character = bytes[0] & lead_bits[expected];
+    for (size_t i = 1; i < count; i++)
+        *character = *character << 6 | (bytes[i] & 0x3f);
+    return count;
 }
 
 bool pri_utf8_valid(const char *string)

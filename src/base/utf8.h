@@ -9,6 +9,10 @@
 /* Bytes of the character that begins at text[0], 1 to 4; 0 when `size` bytes begin with none. */
 size_t pri_utf8_length(const char *text, size_t size);
 bool pri_utf8_valid(const char *string);
+/* Reads the character that begins at text[0], size > 0; returns its bytes. Bytes that are no UTF-8
+ * give U+FFFD for each sequence that began well as far as it did, and for each other byte: as the
+ * Unicode standard recommends and Python does. */
+size_t pri_utf8_read(const char *text, size_t size, uint32_t *character);
 /* Writes the character, which must not be a surrogate nor above U+10FFFF; returns its bytes. */
 size_t pri_utf8_write(uint32_t character, char bytes[4]);
 

@@ -27,6 +27,12 @@ struct pri_reader {
     bool gzip, in_member;
 };
 
+static void close_descriptor(int descriptor)
+{
+    if (descriptor != STDIN_FILENO)
+        close(descriptor);
+}
+
 static pare_status fill_input(pri_reader *reader)
 {
     ssize_t count;
@@ -40,29 +46,32 @@ static pare_status fill_input(pri_reader *reader)
     return PARE_OK;
 }
 
-pare_status pri_reader_open(const char *path, pri_reader **reader)
+static pare_status open_reader(const char *path, int descriptor, pri_reader *opened)
 {
-    *reader = NULL;
-    pri_reader *opened = pri_allocate_zero(1, sizeof *opened);
-    if (!opened)
-        return PARE_ERROR_MEMORY;
+    opened->descriptor = descriptor;
     opened->path = pri_string_copy(path);
     opened->input = pri_allocate(INPUT_SIZE, 1);
-    opened->descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    pare_status status = PARE_OK;
     if (!opened->path || !opened->input)
-        status = PARE_ERROR_MEMORY;
-    else if (opened->descriptor < 0)
-        status = fail_file("open", path);
-    else if (pri_path_is_directory(path))
-        status = pri_fail(PARE_ERROR_FILE, "%s: is a directory; name a text file", path);
-    else
-        status = fill_input(opened);
-    if (status == PARE_OK && opened->stream.avail_in >= 2)
+        return PARE_ERROR_MEMORY;
+    PRI_TRY(fill_input(opened));
+    if (opened->stream.avail_in >= 2)
         opened->gzip = opened->input[0] == 0x1f && opened->input[1] == 0x8b;
     const int gzip_window = 15 + 16; /* the largest window; only the gzip wrapper */
-    if (opened->gzip && inflateInit2(&opened->stream, gzip_window) != Z_OK)
-        status = pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
+    if (opened->gzip && inflateInit2(&opened->stream, gzip_window) != Z_OK) {
+        opened->gzip = false;
+        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
+    }
+    return PARE_OK;
+}
+
+static pare_status create_reader(const char *path, int descriptor, pri_reader **reader)
+{
+    pri_reader *opened = pri_allocate_zero(1, sizeof *opened);
+    if (!opened) {
+        close_descriptor(descriptor);
+        return PARE_ERROR_MEMORY;
+    }
+    pare_status status = open_reader(path, descriptor, opened);
     if (status != PARE_OK) {
         pri_reader_close(opened);
         return status;
@@ -71,17 +80,40 @@ pare_status pri_reader_open(const char *path, pri_reader **reader)
     return PARE_OK;
 }
 
+pare_status pri_reader_open(const char *path, pri_reader **reader)
+{
+    *reader = NULL;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return fail_file("open", path);
+    if (pri_path_is_directory(path)) {
+        close(descriptor);
+        return pri_fail(PARE_ERROR_FILE, "%s: is a directory; name a text file", path);
+    }
+    return create_reader(path, descriptor, reader);
+}
+
+pare_status pri_reader_open_standard_input(pri_reader **reader)
+{
+    *reader = NULL;
+    return create_reader("standard input", STDIN_FILENO, reader);
+}
+
 static pare_status fail_gzip(const pri_reader *reader, const char *reason)
 {
     return pri_fail(PARE_ERROR_FORMAT, "%s: damaged or truncated gzip file (%s)", reader->path,
                     reason);
 }
 
-/* Decompresses into next_out until there is no more room or no more file. */
+/* Decompresses into next_out until there is no more room or no more file. A pipe hands over what it
+ * has: nothing waits for more once something can be returned. */
 static pare_status inflate_more(pri_reader *reader)
 {
     z_stream *stream = &reader->stream;
+    uInt wanted = stream->avail_out;
     while (stream->avail_out) {
+        if (!stream->avail_in && stream->avail_out < wanted)
+            return PARE_OK;
         if (!stream->avail_in)
             PRI_TRY(fill_input(reader));
         bool at_end = !stream->avail_in;
@@ -104,18 +136,13 @@ static pare_status inflate_more(pri_reader *reader)
 static pare_status copy_more(pri_reader *reader)
 {
     z_stream *stream = &reader->stream;
-    while (stream->avail_out) {
-        if (!stream->avail_in)
-            PRI_TRY(fill_input(reader));
-        uInt count = stream->avail_in < stream->avail_out ? stream->avail_in : stream->avail_out;
-        if (!count)
-            return PARE_OK;
-        memcpy(stream->next_out, stream->next_in, count);
-        stream->next_in += count;
-        stream->avail_in -= count;
-        stream->next_out += count;
-        stream->avail_out -= count;
-    }
+    if (!stream->avail_in)
+        PRI_TRY(fill_input(reader));
+    uInt count = stream->avail_in < stream->avail_out ? stream->avail_in : stream->avail_out;
+    memcpy(stream->next_out, stream->next_in, count);
+    stream->next_in += count;
+    stream->avail_in -= count;
+    stream->avail_out -= count;
     return PARE_OK;
 }
 
@@ -135,8 +162,7 @@ void pri_reader_close(pri_reader *reader)
         return;
     if (reader->gzip)
         inflateEnd(&reader->stream);
-    if (reader->descriptor >= 0)
-        close(reader->descriptor);
+    close_descriptor(reader->descriptor);
     pri_free(reader->input);
     pri_free(reader->path);
     pri_free(reader);

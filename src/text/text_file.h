@@ -6,7 +6,10 @@
 
 typedef struct pri_reader pri_reader;
 pare_status pri_reader_open(const char *path, pri_reader **reader);
-/* Up to `capacity` bytes; *size 0 at the end. A damaged or truncated gzip file is a format error.
+/* Is left open by pri_reader_close. */
+pare_status pri_reader_open_standard_input(pri_reader **reader);
+/* Up to `capacity` bytes, what a pipe has at the moment; *size 0 at the end. A damaged or truncated
+ * gzip file is a format error.
  */
 pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size);
 void pri_reader_close(pri_reader *reader);

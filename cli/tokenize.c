@@ -1,0 +1,119 @@
+/* pare tokenize: a text as pieces, line by line. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+const cli_command tokenize_command = {
+    .name = "tokenize",
+    .arguments = "DIRECTORY FILE [options]",
+    .summary = "cut lines into the pieces of a BERT tokenizer",
+    .details =
+        "DIRECTORY has a tokenizer.json, or a vocab.txt and perhaps a tokenizer_config.json. FILE "
+        "is\n"
+        "plain or gzip; - is the standard input. Each line of it gives a line: the pieces between\n"
+        "blanks, or with --json {\"ids\": [...], \"tokens\": [...], \"offsets\": [[begin, end], "
+        "...]}.\n"
+        "Offsets count the characters of the line, as the tokenizers package does. [CLS] and "
+        "[SEP]\n"
+        "are not added.",
+    .example = "  pare tokenize minilm reviews.txt --json",
+    .positionals_min = 2,
+    .positionals_max = 2};
+
+static void print_pieces(const pare_wordpiece *tokenizer, const pare_pieces *pieces)
+{
+    for (size_t i = 0; i < pieces->count; i++) {
+        if (i)
+            putchar(' ');
+        fputs(pare_wordpiece_token(tokenizer, pieces->ids[i]), stdout);
+    }
+    putchar('\n');
+}
+
+/* Tokens are UTF-8, so only what JSON itself uses is written as an escape. */
+static void print_string(const char *string)
+{
+    putchar('"');
+    for (; *string; string++) {
+        unsigned char byte = (unsigned char)*string;
+        if (byte < 0x20)
+            printf("\\u%04x", byte);
+        else if (byte == '"' || byte == '\\')
+            printf("\\%c", byte);
+        else
+            putchar(byte);
+    }
+    putchar('"');
+}
+
+/* Written straight away: a tree of JSON objects for each line would take longer than tokenizing. */
+static void print_pieces_json(const pare_wordpiece *tokenizer, const pare_pieces *pieces)
+{
+    fputs("{\"ids\": [", stdout);
+    for (size_t i = 0; i < pieces->count; i++)
+        printf("%s%u", i ? ", " : "", pieces->ids[i]);
+    fputs("], \"tokens\": [", stdout);
+    for (size_t i = 0; i < pieces->count; i++) {
+        fputs(i ? ", " : "", stdout);
+        print_string(pare_wordpiece_token(tokenizer, pieces->ids[i]));
+    }
+    fputs("], \"offsets\": [", stdout);
+    for (size_t i = 0; i < pieces->count; i++)
+        printf("%s[%u, %u]", i ? ", " : "", pieces->begins[i], pieces->ends[i]);
+    fputs("]}\n", stdout);
+}
+
+static pare_status tokenize_lines(const pare_wordpiece *tokenizer, pare_lines *lines, bool json,
+                                  pare_pieces *pieces)
+{
+    const char *line;
+    size_t length;
+    for (;;) {
+        pare_status status = pare_lines_next(lines, &line, &length);
+        if (status != PARE_OK || !line)
+            return status;
+        pieces->count = 0;
+        status = pare_wordpiece_encode(tokenizer, line, length, pieces);
+        if (status != PARE_OK)
+            return status;
+        if (json) {
+            pare_pieces_count_characters(pieces, line, length);
+            print_pieces_json(tokenizer, pieces);
+        } else {
+            print_pieces(tokenizer, pieces);
+        }
+    }
+}
+
+static pare_status tokenize_file(const pare_wordpiece *tokenizer, const char *path, bool json)
+{
+    pare_lines *lines;
+    pare_status status = pare_lines_open(path, &lines);
+    if (status != PARE_OK)
+        return status;
+    pare_pieces pieces = {0};
+    status = tokenize_lines(tokenizer, lines, json, &pieces);
+    pare_pieces_free(&pieces);
+    pare_lines_close(lines);
+    return status;
+}
+
+int command_tokenize(int argument_count, char **argument_values)
+{
+    bool json = false;
+    const cli_option options[] = {
+        {"json", NULL, OPTION_FLAG, &json, "ids, tokens and offsets of each line", NULL}, {0}};
+    cli_arguments parsed;
+    int exit_code;
+    if (!parse_arguments(&tokenize_command, options, argument_count, argument_values, &parsed,
+                         &exit_code))
+        return exit_code;
+    pare_wordpiece *tokenizer;
+    pare_status status = pare_wordpiece_load(parsed.positionals[0], &tokenizer);
+    if (status == PARE_OK)
+        status = tokenize_file(tokenizer, parsed.positionals[1], json);
+    pare_wordpiece_destroy(tokenizer);
+    return status == PARE_OK ? PARE_OK : fail("tokenize", status);
+}
