@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/safetensors.h"
 
 /* Keys are length * (1 +- this), the usual width of such noise. */
 #define LENGTH_NOISE 0.1
@@ -274,4 +275,69 @@ void pri_dealer_rewind(pri_dealer *dealer)
     if (dealer->current.epoch)
         deal_epoch(dealer, 0, &dealer->current);
     dealer->batch = 0;
+}
+
+/* ---- Files ---- */
+
+enum { POSITION_EPOCH, POSITION_BATCH, POSITION_SIZE };
+enum { DATA_HASH, DATA_COUNT, DATA_EXAMPLES, DATA_TOKENS, DATA_SEED, DATA_SIZE };
+
+static void describe_data(const pri_dealer *dealer, uint64_t hash, uint64_t data[DATA_SIZE])
+{
+    data[DATA_HASH] = hash;
+    data[DATA_COUNT] = dealer->count;
+    data[DATA_EXAMPLES] = dealer->dealing.examples;
+    data[DATA_TOKENS] = dealer->dealing.tokens;
+    data[DATA_SEED] = dealer->dealing.seed;
+}
+
+pare_status pri_dealer_save(const pri_dealer *dealer, uint64_t data, const char *path)
+{
+    uint64_t description[DATA_SIZE];
+    describe_data(dealer, data, description);
+    pri_dealer_position at = pri_dealer_tell(dealer);
+    const uint64_t position[POSITION_SIZE] = {at.epoch, at.batch};
+    pri_safetensors_writer *writer = pri_safetensors_writer_create();
+    if (!writer)
+        return PARE_ERROR_MEMORY;
+    pri_safetensors_writer_add(writer, "data", PRI_DATA_U64, 1, (size_t[]){DATA_SIZE}, description);
+    pri_safetensors_writer_add(writer, "position", PRI_DATA_U64, 1, (size_t[]){POSITION_SIZE},
+                               position);
+    pare_status status = pri_safetensors_writer_save(writer, path);
+    pri_safetensors_writer_destroy(writer);
+    return status;
+}
+
+static pare_status read_position(const pri_safetensors *file, const pri_dealer *dealer,
+                                 uint64_t data, uint64_t position[POSITION_SIZE])
+{
+    const pri_stored_tensor *tensor;
+    PRI_TRY(pri_safetensors_get(file, "data", PRI_DATA_U64, 1, (size_t[]){DATA_SIZE}, &tensor));
+    uint64_t description[DATA_SIZE];
+    describe_data(dealer, data, description);
+    if (memcmp(description, tensor->data, sizeof description))
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "%s: saved while training on other data, batches or seed; use the options "
+                        "of that run, or another directory",
+                        pri_safetensors_name(file));
+    PRI_TRY(
+        pri_safetensors_get(file, "position", PRI_DATA_U64, 1, (size_t[]){POSITION_SIZE}, &tensor));
+    memcpy(position, tensor->data, POSITION_SIZE * sizeof *position);
+    return PARE_OK;
+}
+
+pare_status pri_dealer_load(pri_dealer *dealer, uint64_t data, const char *path)
+{
+    pri_safetensors *file;
+    PRI_TRY(pri_safetensors_open(path, &file));
+    uint64_t position[POSITION_SIZE] = {0};
+    pare_status status = read_position(file, dealer, data, position);
+    pri_safetensors_close(file);
+    PRI_TRY(status);
+    if (pri_dealer_seek(dealer, (pri_dealer_position){.epoch = position[POSITION_EPOCH],
+                                                      .batch = position[POSITION_BATCH]}))
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_FORMAT, "%s: batch %llu of epoch %llu, which has fewer", path,
+                    (unsigned long long)position[POSITION_BATCH],
+                    (unsigned long long)position[POSITION_EPOCH]);
 }

@@ -51,4 +51,9 @@ pri_dealer_position pri_dealer_tell(const pri_dealer *dealer);
 bool pri_dealer_seek(pri_dealer *dealer, pri_dealer_position position);
 void pri_dealer_rewind(pri_dealer *dealer);
 
+/* The position as a safetensors file: what a task that is nothing but a dealer saves. `data` is the
+ * hash of what is dealt; loading refuses a file of other data, limits or seed. */
+pare_status pri_dealer_save(const pri_dealer *dealer, uint64_t data, const char *path);
+pare_status pri_dealer_load(pri_dealer *dealer, uint64_t data, const char *path);
+
 #endif

@@ -4,8 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -266,6 +268,41 @@ static void test_dealing_allocates_nothing(void **state)
     pri_dealer_destroy(dealer);
 }
 
+static void assert_fails(pare_status status, pare_status expected, const char *part_of_message)
+{
+    assert_int_equal(status, expected);
+    if (!strstr(pare_error_message(), part_of_message))
+        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
+}
+
+static void test_a_position_survives_as_a_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/pare-test-batches-XXXXXX";
+    close(mkstemp(path));
+    const pri_dealing dealing = {.tokens = 300, .seed = 11};
+    const size_t *lengths = random_lengths();
+    pri_dealer *dealer = create(dealing, lengths, COUNT), *other = create(dealing, lengths, COUNT);
+    for (uint64_t i = 0; i < 2 * pri_dealer_batches(dealer); i++) {
+        assert_int_equal(pri_dealer_save(dealer, 77, path), PARE_OK);
+        assert_int_equal(pri_dealer_load(other, 77, path), PARE_OK);
+        uint64_t hash = hash_batch(dealer);
+        assert_true(hash == hash_batch(other));
+    }
+    assert_fails(pri_dealer_load(other, 78, path), PARE_ERROR_ARGUMENT, "other data");
+    pri_dealer_destroy(other);
+    const pri_dealing others[] = {{.tokens = 301, .seed = 11},
+                                  {.tokens = 300, .seed = 12},
+                                  {.tokens = 300, .examples = 2, .seed = 11}};
+    for (int i = 0; i < 3; i++) {
+        other = create(others[i], lengths, COUNT);
+        assert_fails(pri_dealer_load(other, 77, path), PARE_ERROR_ARGUMENT, path);
+        pri_dealer_destroy(other);
+    }
+    pri_dealer_destroy(dealer);
+    assert_int_equal(remove(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_deal_by_length),
         cmocka_unit_test(test_nothing_to_deal),
         cmocka_unit_test(test_dealing_allocates_nothing),
+        cmocka_unit_test(test_a_position_survives_as_a_file),
     };
     return cmocka_run_group_tests_name("batches", tests, NULL, NULL);
 }
