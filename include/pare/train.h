@@ -14,7 +14,7 @@ typedef enum pare_schedule_kind {
     PARE_SCHEDULE_CONSTANT,
     PARE_SCHEDULE_COSINE,              /* to minimum_rate at the last step */
     PARE_SCHEDULE_INVERSE_SQUARE_ROOT, /* rate * sqrt(warmup / step) */
-    PARE_SCHEDULE_LINEAR               /* to minimum_rate at the last step */
+    PARE_SCHEDULE_LINEAR /* to minimum_rate one step after the last, as transformers does */
 } pare_schedule_kind;
 
 typedef struct pare_training_options {

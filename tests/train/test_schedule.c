@@ -20,10 +20,10 @@ static pare_training_options make_options(pare_schedule_kind schedule, uint64_t 
     return options;
 }
 
-static void warm_up_is_linear_for_every_schedule(void **state)
+static void warm_up_is_linear(void **state)
 {
     (void)state;
-    for (int kind = PARE_SCHEDULE_CONSTANT; kind <= PARE_SCHEDULE_LINEAR; kind++) {
+    for (int kind = PARE_SCHEDULE_CONSTANT; kind < PARE_SCHEDULE_LINEAR; kind++) {
         pare_training_options options = make_options((pare_schedule_kind)kind, 4);
         assert_close(pare_schedule_rate(&options, 1, 12), .5);
         assert_close(pare_schedule_rate(&options, 2, 12), 1);
@@ -55,13 +55,18 @@ static void cosine_falls_to_the_minimum(void **state)
     assert_close(pare_schedule_rate(&options, 12, 12), .5);
 }
 
+/* Steps count from 0: 0, .5, then 1, 3/4, 1/2, 1/4 of the way down to the minimum. */
 static void linear_falls_to_the_minimum(void **state)
 {
     (void)state;
     pare_training_options options = make_options(PARE_SCHEDULE_LINEAR, 2);
-    assert_close(pare_schedule_rate(&options, 4, 8), 2 - 1.5 / 3);
-    assert_close(pare_schedule_rate(&options, 6, 8), 1);
-    assert_close(pare_schedule_rate(&options, 8, 8), .5);
+    const double rates[] = {0, 1, 2, .5 + 1.5 * 3 / 4, 1.25, .5 + 1.5 / 4};
+    for (uint64_t step = 1; step <= 6; step++)
+        assert_close(pare_schedule_rate(&options, step, 6), rates[step - 1]);
+    options.warmup = 0;
+    assert_close(pare_schedule_rate(&options, 1, 3), 2);
+    assert_close(pare_schedule_rate(&options, 2, 3), 1.5);
+    assert_close(pare_schedule_rate(&options, 3, 3), 1);
 }
 
 static void inverse_square_root_falls_by_steps(void **state)
@@ -82,6 +87,8 @@ static void one_step_has_the_full_rate(void **state)
     for (int kind = PARE_SCHEDULE_CONSTANT; kind <= PARE_SCHEDULE_LINEAR; kind++) {
         pare_training_options options = make_options((pare_schedule_kind)kind, 0);
         assert_close(pare_schedule_rate(&options, 1, 1), 2);
+        if (kind == PARE_SCHEDULE_LINEAR)
+            continue; /* its warm-up begins at 0 */
         options.warmup = 1;
         assert_close(pare_schedule_rate(&options, 1, 1), 2);
     }
@@ -90,7 +97,7 @@ static void one_step_has_the_full_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(warm_up_is_linear_for_every_schedule),
+        cmocka_unit_test(warm_up_is_linear),
         cmocka_unit_test(constant_stays),
         cmocka_unit_test(cosine_falls_to_the_minimum),
         cmocka_unit_test(linear_falls_to_the_minimum),
