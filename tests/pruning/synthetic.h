@@ -83,8 +83,9 @@ static inline pare_average *make_average(pare_geometry geometry, uint64_t seed, 
     for (size_t i = 0; ragged && i < sequences; i++) {
         size_t queries = 1 + pri_random_below(seed, i, geometry.queries);
         size_t memory = geometry.causal ? geometry.keys - geometry.queries : 0;
-        size_t keys = geometry.causal ? queries + pri_random_below(seed, 1000 + i, memory + 1)
-                                      : 1 + pri_random_below(seed, 1000 + i, geometry.keys);
+        size_t keys = queries + pri_random_below(seed, 1000 + i, memory + 1);
+        if (!geometry.causal && geometry.queries != geometry.keys)
+            keys = 1 + pri_random_below(seed, 1000 + i, geometry.keys);
         observe_sequence(average, seed + 7777 + i, queries, keys);
     }
     pare_average_set_corpus(average, "synthetic", 0x1234);

@@ -11,6 +11,8 @@ static const pare_geometry shapes[] = {
     {.layers = 1, .heads = 2, .queries = 9, .keys = 9, .causal = true},
     {.layers = 2, .heads = 2, .queries = 6, .keys = 12, .causal = true, .window = 7},
     {.layers = 2, .heads = 2, .queries = 5, .keys = 8},
+    {.layers = 2, .heads = 2, .queries = 9, .keys = 9},
+    {.layers = 1, .heads = 3, .queries = 8, .keys = 8, .ends_first = true},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 static const double percents[] = {0, 3.7, 20, 50, 57.3, 90, 99, 100};
@@ -526,6 +528,15 @@ static void test_impossible_options_are_refused(void **state)
         {.geometry = PARE_GEOMETRY_DISTANCE, .scope = PARE_SCOPE_ROW},
         {.method = PARE_METHOD_COMPAT, .scope = PARE_SCOPE_HEAD},
         {.method = PARE_METHOD_COMPAT, .geometry = PARE_GEOMETRY_DISTANCE},
+        {.method = PARE_METHOD_COMPAT, .geometry = PARE_GEOMETRY_RELATIVE},
+        {.method = PARE_METHOD_COMPAT, .block = 16},
+        {.geometry = PARE_GEOMETRY_RELATIVE, .scope = PARE_SCOPE_ROW},
+        {.geometry = PARE_GEOMETRY_RELATIVE, .block = 16},
+        {.geometry = PARE_GEOMETRY_DISTANCE, .block = 2},
+        {.geometry = (pare_geometry_kind)3},
+        {.block = 3},
+        {.block = 256},
+        {.block = SIZE_MAX},
         {.method = (pare_method)3},
         {.scope = (pare_scope)-1},
         {.empty_row = (pare_empty_row)7},
@@ -535,6 +546,9 @@ static void test_impossible_options_are_refused(void **state)
     pare_prune_options distance = {.geometry = PARE_GEOMETRY_DISTANCE};
     assert_int_equal(pare_mask_create(plain, &distance, &mask), PARE_ERROR_ARGUMENT);
     expect_message("causal");
+    pare_prune_options relative = {.geometry = PARE_GEOMETRY_RELATIVE};
+    assert_int_equal(pare_mask_create(plain, &relative, &mask), PARE_ERROR_ARGUMENT);
+    expect_message("ends of a sequence come first");
     pare_average_destroy(plain);
     ASSERT_OK(pare_average_create(&shapes[3], &plain));
     pare_prune_options fine = {.percent = 50};
