@@ -24,6 +24,7 @@ static void assert_same_mask(const pare_mask *a, const pare_mask *b)
     assert_int_equal(x.options.average, y.options.average);
     assert_int_equal(x.options.scope, y.options.scope);
     assert_int_equal(x.options.empty_row, y.options.empty_row);
+    assert_int_equal(x.options.block, y.options.block);
     assert_true(x.options.percent == y.options.percent && x.p_requested == y.p_requested);
     assert_true(x.options.seed == y.options.seed);
     assert_true(x.p_nominal == y.p_nominal && x.p_admissible == y.p_admissible);
@@ -50,6 +51,10 @@ static void test_f6_every_mask_survives_a_file(void **state)
         {.method = PARE_METHOD_COMPAT, .percent = 60, .empty_row = PARE_EMPTY_ROW_ZERO},
         {.geometry = PARE_GEOMETRY_DISTANCE, .percent = 70},
         {.geometry = PARE_GEOMETRY_DISTANCE, .method = PARE_METHOD_RANDOM, .percent = 95},
+        {.geometry = PARE_GEOMETRY_RELATIVE, .percent = 70},
+        {.geometry = PARE_GEOMETRY_RELATIVE, .method = PARE_METHOD_RANDOM, .percent = 95},
+        {.block = 2, .percent = 45},
+        {.block = 4, .method = PARE_METHOD_RANDOM, .percent = 50, .seed = 2},
     };
     pare_geometry plain = {.layers = 2, .heads = 3, .queries = 4, .keys = 17};
     pare_geometry encoder = {.layers = 2, .heads = 3, .queries = 9, .keys = 9};
@@ -62,7 +67,9 @@ static void test_f6_every_mask_survives_a_file(void **state)
     for (size_t s = 0; s < 4; s++) {
         pare_average *average = make_average(shapes[s], 3, 3, true);
         for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-            if (!shapes[s].causal && options[i].geometry == PARE_GEOMETRY_DISTANCE)
+            pare_geometry_kind kind = options[i].geometry;
+            if ((kind == PARE_GEOMETRY_DISTANCE && !shapes[s].causal) ||
+                (kind == PARE_GEOMETRY_RELATIVE && !shapes[s].ends_first))
                 continue;
             pare_mask *saved = make_mask(average, options[i]), *loaded;
             ASSERT_OK(pare_mask_save(saved, path));
@@ -117,22 +124,29 @@ typedef struct change {
     const char *tensor;
 } change;
 
-static pare_mask *good_mask(pare_prune_options options)
+static pare_mask *good_mask_of(pare_geometry geometry, pare_prune_options options)
 {
-    pare_average *average = make_average(shape, 3, 3, false);
+    pare_average *average = make_average(geometry, 3, 3, false);
     pare_mask *mask = make_mask(average, options);
     pare_average_destroy(average);
     return mask;
 }
 
+static pare_mask *good_mask(pare_prune_options options)
+{
+    return good_mask_of(shape, options);
+}
+
 static pare_status load_changed(const pare_mask *mask, change one)
 {
     static const char *const keys[] = {
-        "format",       "version",      "geometry",         "layers",     "heads",
-        "queries",      "keys",         "causal",           "window",     "method",
-        "average",      "scope",        "empty_row",        "percent",    "seed",
-        "p_nominal",    "p_admissible", "p_effective",      "kept_mass",  "pruned_cells",
-        "rescued_rows", "corpus",       "admissible_cells", "corpus_hash"};
+        "format",       "version",      "geometry",         "layers",      "heads",
+        "queries",      "keys",         "causal",           "window",      "method",
+        "average",      "scope",        "empty_row",        "percent",     "seed",
+        "p_nominal",    "p_admissible", "p_effective",      "kept_mass",   "pruned_cells",
+        "rescued_rows", "corpus",       "admissible_cells", "corpus_hash", "ends_first",
+        "block"};
+    const size_t version_1_keys = sizeof keys / sizeof *keys - 2;
     const char *path = temporary_path(".changed");
     ASSERT_OK(pare_mask_save(mask, path));
     pri_safetensors *file;
@@ -141,7 +155,7 @@ static pare_status load_changed(const pare_mask *mask, change one)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         bool changed = one.key && !strcmp(one.key, keys[i]);
         const char *value = changed ? one.value : pri_safetensors_metadata(file, keys[i]);
-        if (!changed)
+        if (!changed && i < version_1_keys)
             assert_non_null(value);
         if (value)
             pri_safetensors_writer_metadata(writer, keys[i], value);
@@ -284,6 +298,54 @@ static void test_distance_files_are_checked_too(void **state)
     pare_mask_destroy(mask);
 }
 
+static void test_relative_files_are_checked_too(void **state)
+{
+    (void)state;
+    /* Five tokens: four special classes and five distances. */
+    const pare_geometry encoder = {
+        .layers = 1, .heads = 2, .queries = 5, .keys = 5, .ends_first = true};
+    pare_mask *mask = good_mask_of(
+        encoder, (pare_prune_options){.geometry = PARE_GEOMETRY_RELATIVE, .percent = 0});
+    ASSERT_OK(load_changed(mask, (change){0}));
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .byte = 1, .bits = 3}),
+                     PARE_ERROR_FORMAT); /* distance 3 of three inner tokens */
+    expect_message("not admissible");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0xf8}),
+                     PARE_ERROR_FORMAT); /* the first token keeps neither column nor row */
+    expect_message("keeps nothing");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0xf7}),
+                     PARE_ERROR_FORMAT); /* one class less than counted */
+    expect_message("counts");
+    static const struct {
+        const char *key, *wrong;
+    } fields[] = {
+        {"version", "1"}, {"scope", "row"},     {"method", "compat"}, {"causal", "1"},
+        {"keys", "6"},    {"queries", "4"},     {"block", "2"},       {"block", "x"},
+        {"block", NULL},  {"ends_first", "0"},  {"ends_first", NULL}, {"ends_first", "2"},
+        {"window", "3"},  {"geometry", "cell"},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (load_changed(mask, (change){.key = fields[i].key, .value = fields[i].wrong}) !=
+            PARE_ERROR_FORMAT)
+            fail_msg("%s = %s was not refused", fields[i].key, fields[i].wrong);
+    pare_mask_destroy(mask);
+}
+
+static void test_block_sizes_are_checked(void **state)
+{
+    (void)state;
+    pare_mask *mask = good_mask((pare_prune_options){.block = 2, .percent = 40});
+    ASSERT_OK(load_changed(mask, (change){0}));
+    ASSERT_OK(load_changed(mask, (change){.key = "block", .value = "0"}));
+    static const char *const wrong[] = {"3", "256", "-2", "", "18446744073709551615"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(load_changed(mask, (change){.key = "block", .value = wrong[i]}),
+                         PARE_ERROR_FORMAT);
+    assert_int_equal(load_changed(mask, (change){.key = "method", .value = "compat"}),
+                     PARE_ERROR_FORMAT);
+    pare_mask_destroy(mask);
+}
+
 static void test_files_of_other_kinds_are_refused(void **state)
 {
     (void)state;
@@ -332,6 +394,8 @@ int main(void)
         cmocka_unit_test(test_every_field_is_needed_and_checked),
         cmocka_unit_test(test_bits_must_agree_with_everything_else),
         cmocka_unit_test(test_distance_files_are_checked_too),
+        cmocka_unit_test(test_relative_files_are_checked_too),
+        cmocka_unit_test(test_block_sizes_are_checked),
         cmocka_unit_test(test_files_of_other_kinds_are_refused),
         cmocka_unit_test(test_truncated_files_are_refused),
     };
