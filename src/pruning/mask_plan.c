@@ -40,6 +40,20 @@ static bool serves(const pare_geometry *g, size_t queries, size_t keys)
            (g->causal ? keys - queries <= pri_geometry_memory(g) : keys <= g->keys);
 }
 
+static pare_status fail_shape(const pare_geometry *g, size_t queries, size_t keys)
+{
+    if (g->kind != PARE_GEOMETRY_CELL)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "a %s mask serves calls with %s as queries, which are at least one, not "
+                        "%zu queries and %zu keys",
+                        pare_geometry_names[g->kind],
+                        g->causal ? "as many keys or more" : "as many keys", queries, keys);
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the mask was observed with %zu queries and %zu keys and cannot serve %zu "
+                    "queries and %zu keys; observe at that length, or prune with %s geometry",
+                    g->queries, g->keys, queries, keys, g->causal ? "distance" : "relative");
+}
+
 pare_status pare_mask_plan(const pare_mask *mask, size_t layer, size_t queries, size_t keys,
                            pare_plan **plan)
 {
@@ -50,10 +64,7 @@ pare_status pare_mask_plan(const pare_mask *mask, size_t layer, size_t queries, 
                         "the mask was made for a model of %zu layers and has no layer %zu",
                         g->layers, layer + 1);
     if (!serves(g, queries, keys))
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "the mask was observed with %zu queries and %zu keys and cannot serve %zu "
-                        "queries and %zu keys; observe at that length, or prune with %s geometry",
-                        g->queries, g->keys, queries, keys, g->causal ? "distance" : "relative");
+        return fail_shape(g, queries, keys);
     plan_source source = {mask, layer, *g};
     if (g->kind != PARE_GEOMETRY_CELL) {
         source.geometry.queries = queries;

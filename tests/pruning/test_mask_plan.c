@@ -97,6 +97,40 @@ static void test_distances_expand_to_any_shape(void **state)
     pare_average_destroy(average);
 }
 
+static void test_relative_masks_expand_to_any_length(void **state)
+{
+    (void)state;
+    const pare_geometry encoder = {
+        .layers = 2, .heads = 2, .queries = 7, .keys = 7, .ends_first = true};
+    pare_average *average = make_average(encoder, 1, 2, false);
+    pare_mask *mask =
+        make_mask(average, (pare_prune_options){.geometry = PARE_GEOMETRY_RELATIVE, .percent = 70});
+    pare_plan *plan;
+    for (size_t length = 1; length < 20; length++) {
+        ASSERT_OK(pare_mask_plan(mask, 1, length, length, &plan));
+        for (size_t h = 0; h < 2; h++)
+            for (size_t i = 0; i < length; i++)
+                for (size_t j = 0; j < length; j++)
+                    assert_int_equal(plan_keeps(plan, h, i, j), pare_mask_kept(mask, 1, h, i, j));
+        pare_plan_destroy(plan);
+    }
+    const size_t others[][2] = {{6, 7}, {7, 6}, {1, 2}, {0, 0}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(pare_mask_plan(mask, 0, others[i][0], others[i][1], &plan),
+                         PARE_ERROR_ARGUMENT);
+        assert_null(plan);
+    }
+    pare_mask_destroy(mask);
+    mask = make_mask(average, (pare_prune_options){.percent = 70});
+    ASSERT_OK(pare_mask_plan(mask, 0, 3, 3, &plan)); /* that of its own length */
+    assert_int_equal(plan->geometry.queries, 7);
+    pare_plan_destroy(plan);
+    assert_int_equal(pare_mask_plan(mask, 0, 8, 8, &plan), PARE_ERROR_ARGUMENT);
+    expect_message("prune with relative geometry");
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+}
+
 /* T7: rows without a kept key attend uniformly to what they may see, never to the future; or to
  * nothing. */
 static void test_t7_empty_rows_do_not_see_the_future(void **state)
@@ -130,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_plans_hold_the_cells_of_the_mask),
         cmocka_unit_test(test_t6_other_geometries_are_refused),
         cmocka_unit_test(test_distances_expand_to_any_shape),
+        cmocka_unit_test(test_relative_masks_expand_to_any_length),
         cmocka_unit_test(test_t7_empty_rows_do_not_see_the_future),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
