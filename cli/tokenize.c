@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "command.h"
 
@@ -100,20 +101,70 @@ static pare_status tokenize_file(const pare_wordpiece *tokenizer, const char *pa
     return status;
 }
 
+/* ---- A vocabulary ---- */
+
+static bool has_file(const char *directory, const char *name)
+{
+    char path[4096];
+    struct stat information;
+    int length = snprintf(path, sizeof path, "%s/%s", directory, name);
+    return length < (int)sizeof path && !stat(path, &information);
+}
+
+static pare_status make_vocabulary(const char *directory, const char *path,
+                                   const pare_wordpiece_options *options)
+{
+    pare_wordpiece *tokenizer;
+    pare_status status = pare_wordpiece_build(path, options, &tokenizer);
+    if (status == PARE_OK)
+        status = pare_wordpiece_save(tokenizer, directory);
+    if (status == PARE_OK)
+        printf("%s: a vocabulary of %s pieces\n", directory,
+               format_count(pare_wordpiece_size(tokenizer)));
+    pare_wordpiece_destroy(tokenizer);
+    return status;
+}
+
+static int train(const char *directory, const char *path, const pare_wordpiece_options *options)
+{
+    if (has_file(directory, "tokenizer.json") || has_file(directory, "vocab.txt"))
+        return fail_usage("tokenize", "%s has a tokenizer already; name another directory",
+                          directory);
+    pare_status status = make_vocabulary(directory, path, options);
+    return status == PARE_OK ? PARE_OK : fail("tokenize", status);
+}
+
+static int tokenize(const char *directory, const char *path, bool json)
+{
+    pare_wordpiece *tokenizer;
+    pare_status status = pare_wordpiece_load(directory, &tokenizer);
+    if (status == PARE_OK)
+        status = tokenize_file(tokenizer, path, json);
+    pare_wordpiece_destroy(tokenizer);
+    return status == PARE_OK ? PARE_OK : fail("tokenize", status);
+}
+
 int command_tokenize(int argument_count, char **argument_values)
 {
-    bool json = false;
+    bool json = false, make = false, cased = false;
+    uint64_t size = 0;
     const cli_option options[] = {
-        {"json", NULL, OPTION_FLAG, &json, "ids, tokens and offsets of each line", NULL}, {0}};
+        {"json", NULL, OPTION_FLAG, &json, "ids, tokens and offsets of each line", NULL},
+        {"train", NULL, OPTION_FLAG, &make, "make a vocabulary", NULL},
+        {"size", "N", OPTION_COUNT, &size, "with --train: its pieces (8000)", NULL},
+        {"cased", NULL, OPTION_FLAG, &cased, "with --train: keep capitals and accents", NULL},
+        {0}};
     cli_arguments parsed;
     int exit_code;
     if (!parse_arguments(&tokenize_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    pare_wordpiece *tokenizer;
-    pare_status status = pare_wordpiece_load(parsed.positionals[0], &tokenizer);
-    if (status == PARE_OK)
-        status = tokenize_file(tokenizer, parsed.positionals[1], json);
-    pare_wordpiece_destroy(tokenizer);
-    return status == PARE_OK ? PARE_OK : fail("tokenize", status);
+    const char *directory = parsed.positionals[0], *path = parsed.positionals[1];
+    if (!make && (size || cased))
+        return fail_usage("tokenize", "--size and --cased are for --train");
+    if (make && json)
+        return fail_usage("tokenize", "--train prints no pieces; leave --json out");
+    return make ? train(directory, path,
+                        &(pare_wordpiece_options){.size = size, .lower_case = !cased})
+                : tokenize(directory, path, json);
 }

@@ -107,7 +107,22 @@ typedef struct pare_pieces {
  * tokenizer is PARE_ERROR_UNSUPPORTED. */
 PARE_API PARE_MUST_CHECK pare_status pare_wordpiece_load(const char *directory,
                                                          pare_wordpiece **tokenizer);
+/* Writes tokenizer.json, vocab.txt and tokenizer_config.json, as transformers does. */
+PARE_API PARE_MUST_CHECK pare_status pare_wordpiece_save(const pare_wordpiece *tokenizer,
+                                                         const char *directory);
 PARE_API void pare_wordpiece_destroy(pare_wordpiece *tokenizer);
+
+typedef struct pare_wordpiece_options {
+    size_t size;     /* of the vocabulary, at most; 0: 8000 */
+    bool lower_case; /* and without accents */
+} pare_wordpiece_options;
+/* Makes a vocabulary for a plain or gzip text by the rule of the tokenizers package's
+ * WordPieceTrainer: the 1000 most frequent characters, then the most frequent pairs of pieces,
+ * twice seen at least. The same text gives the same vocabulary. The word <unk>, which WikiText has
+ * for rare words, counts as no word, and words of more than 100 characters do not count. */
+PARE_API PARE_MUST_CHECK pare_status pare_wordpiece_build(const char *path,
+                                                          const pare_wordpiece_options *options,
+                                                          pare_wordpiece **tokenizer);
 
 PARE_API size_t pare_wordpiece_size(const pare_wordpiece *tokenizer);
 /* A token as the vocabulary writes it: "##ing", zero-terminated. */

@@ -10,11 +10,11 @@
 
 #define LARGEST_FILE ((size_t)1 << 30)
 
-pare_status pri_json_parse(const char *data, size_t size, const char *name, json_t **object)
+static pare_status parse(const char *data, size_t size, size_t flags, const char *name,
+                         json_t **object)
 {
-    *object = NULL;
     json_error_t error;
-    json_t *value = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
+    json_t *value = json_loadb(data, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (!value)
         return pri_fail(PARE_ERROR_FORMAT, "%s: not valid JSON (line %d, column %d: %s)", name,
                         error.line, error.column, error.text);
@@ -26,15 +26,31 @@ pare_status pri_json_parse(const char *data, size_t size, const char *name, json
     return PARE_OK;
 }
 
-pare_status pri_json_load(const char *path, json_t **object)
+pare_status pri_json_parse(const char *data, size_t size, const char *name, json_t **object)
+{
+    *object = NULL;
+    return parse(data, size, 0, name, object);
+}
+
+static pare_status load(const char *path, size_t flags, json_t **object)
 {
     *object = NULL;
     uint8_t *data;
     size_t size;
     PRI_TRY(pri_file_read(path, LARGEST_FILE, &data, &size));
-    pare_status status = pri_json_parse((const char *)data, size, path, object);
+    pare_status status = parse((const char *)data, size, flags, path, object);
     pri_free(data);
     return status;
+}
+
+pare_status pri_json_load(const char *path, json_t **object)
+{
+    return load(path, 0, object);
+}
+
+pare_status pri_json_load_real(const char *path, json_t **object)
+{
+    return load(path, JSON_DECODE_INT_AS_REAL, object);
 }
 
 static int write_piece(const char *piece, size_t size, void *writer)

@@ -8,7 +8,9 @@
 
 /* Duplicate keys, trailing text and anything that is not an object are format errors. */
 pare_status pri_json_load(const char *path, json_t **object);
-/* The same from memory; `name` stands for the file in messages. */
+/* The same, but whole numbers become real ones, so that they may be of any size. */
+pare_status pri_json_load_real(const char *path, json_t **object);
+/* The same as pri_json_load from memory; `name` stands for the file in messages. */
 pare_status pri_json_parse(const char *data, size_t size, const char *name, json_t **object);
 /* Replaces the file atomically; indented, keys in insertion order. */
 pare_status pri_json_save(const json_t *object, const char *path);

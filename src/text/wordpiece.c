@@ -7,47 +7,17 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/utf8.h"
-#include "text/bert_characters.h"
 
 const char *const pri_role_names[PRI_ROLES] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 const char *const pri_role_settings[PRI_ROLES] = {"pad_token", "unk_token", "cls_token",
                                                   "sep_token", "mask_token"};
 
-pri_wordpiece_settings pri_wordpiece_settings_default(void)
-{
-    return (pri_wordpiece_settings){.clean_text = true,
-                                    .split_ideographs = true,
-                                    .lower_case = true,
-                                    .accents = PRI_ACCENTS_WITH_CASE,
-                                    .word_characters = 100};
-}
-
-static pri_ascii_role classify_ascii(const pri_wordpiece_settings *settings, uint32_t character)
-{
-    uint8_t flags = pri_character_kind_of(character).flags;
-    if (settings->clean_text && flags & PRI_DROPPED)
-        return PRI_ASCII_DROPPED;
-    if (flags & PRI_SPACE)
-        return PRI_ASCII_SPACE;
-    return flags & PRI_PUNCTUATION ? PRI_ASCII_PUNCTUATION : PRI_ASCII_LETTER;
-}
-
-static void prepare_ascii(pare_wordpiece *tokenizer)
-{
-    for (unsigned character = 0; character < 128; character++) {
-        bool lowered = tokenizer->settings.lower_case && character >= 'A' && character <= 'Z';
-        tokenizer->ascii_roles[character] = classify_ascii(&tokenizer->settings, character);
-        tokenizer->ascii_letters[character] = (char)(lowered ? character + ('a' - 'A') : character);
-    }
-}
-
-pare_status pri_wordpiece_create(const pri_wordpiece_settings *settings, pare_wordpiece **tokenizer)
+pare_status pri_wordpiece_create(const pri_bert_settings *settings, pare_wordpiece **tokenizer)
 {
     *tokenizer = pri_allocate_zero(1, sizeof **tokenizer);
     if (!*tokenizer)
         return PARE_ERROR_MEMORY;
-    (*tokenizer)->settings = *settings;
-    prepare_ascii(*tokenizer);
+    pri_bert_rules_prepare(&(*tokenizer)->rules, settings);
     return PARE_OK;
 }
 
@@ -75,6 +45,8 @@ pare_status pri_wordpiece_add_token(pare_wordpiece *tokenizer, const char *token
         return pri_fail(PARE_ERROR_FORMAT, "%s: the token is empty", name);
     if (!pri_utf8_valid(token))
         return pri_fail(PARE_ERROR_FORMAT, "%s: the token is not UTF-8", name);
+    if (strpbrk(token, "\r\n"))
+        return pri_fail(PARE_ERROR_FORMAT, "%s: the token has a line break in it", name);
     size_t count = tokenizer->tokens.count;
     uint32_t id;
     PRI_TRY(pri_word_table_add(&tokenizer->tokens, token, strlen(token) + 1, 0, &id));
@@ -215,7 +187,7 @@ static uint64_t hash_number(uint64_t hash, uint64_t number)
 
 uint64_t pare_wordpiece_hash(const pare_wordpiece *tokenizer)
 {
-    const pri_wordpiece_settings *settings = &tokenizer->settings;
+    const pri_bert_settings *settings = &tokenizer->rules.settings;
     uint64_t hash = PRI_HASH_START;
     for (uint32_t id = 0; id < tokenizer->tokens.count; id++)
         hash =
@@ -224,7 +196,7 @@ uint64_t pare_wordpiece_hash(const pare_wordpiece *tokenizer)
     hash = hash_number(hash, settings->word_characters);
     hash = hash_number(hash, (uint64_t)settings->clean_text | (uint64_t)settings->lower_case << 1 |
                                  (uint64_t)settings->split_ideographs << 2 |
-                                 (uint64_t)pri_strips_accents(settings) << 3);
+                                 (uint64_t)tokenizer->rules.strip_accents << 3);
     for (int role = 0; role < PRI_ROLES; role++)
         hash = hash_number(hash, tokenizer->roles[role]);
     for (size_t i = 0; i < tokenizer->added_count; i++)

@@ -4,13 +4,12 @@
 
 #include "base/status.h"
 #include "pare/text.h"
+#include "text/bert_words.h"
+#include "text/line_range.h"
 #include "text/word_table.h"
 
 #define PRI_CONTINUATION "##"
 #define PRI_CONTINUATION_LENGTH 2
-/* Words may be allowed to be this long at most before they become unknown. */
-#define PRI_LONGEST_WORD 10000
-
 /* Tokens by their bytes, with a hash that is computed byte by byte: all beginnings of a word are
  * looked up in one pass. */
 typedef struct pri_piece_slot {
@@ -24,52 +23,26 @@ typedef struct pri_piece_table {
     size_t skipped; /* bytes of the token before its key: those of "##" */
 } pri_piece_table;
 
-typedef enum pri_accents {
-    PRI_ACCENTS_WITH_CASE, /* stripped where capitals are lowered */
-    PRI_ACCENTS_KEPT,
-    PRI_ACCENTS_STRIPPED
-} pri_accents;
-
-typedef struct pri_wordpiece_settings {
-    bool clean_text, split_ideographs, lower_case;
-    pri_accents accents;
-    size_t word_characters; /* longer words are unknown */
-} pri_wordpiece_settings;
-pri_wordpiece_settings pri_wordpiece_settings_default(void);
-static inline bool pri_strips_accents(const pri_wordpiece_settings *settings)
-{
-    return settings->accents == PRI_ACCENTS_WITH_CASE ? settings->lower_case
-                                                      : settings->accents == PRI_ACCENTS_STRIPPED;
-}
-
 enum { PRI_PADDING, PRI_UNKNOWN_PIECE, PRI_CLASSIFICATION, PRI_SEPARATOR, PRI_MASK, PRI_ROLES };
 extern const char *const pri_role_names[PRI_ROLES];    /* "[PAD]" */
 extern const char *const pri_role_settings[PRI_ROLES]; /* "pad_token", in tokenizer_config.json */
 
-typedef enum pri_ascii_role {
-    PRI_ASCII_LETTER,
-    PRI_ASCII_DROPPED,
-    PRI_ASCII_SPACE,
-    PRI_ASCII_PUNCTUATION
-} pri_ascii_role;
-
 struct pare_wordpiece {
     pri_word_table tokens; /* numbered by id, each with the zero that ends it */
     size_t vocabulary;     /* tokens of the model; later ones are only added ones */
-    pri_wordpiece_settings settings;
+    pri_bert_rules rules;
     uint32_t roles[PRI_ROLES];
     uint32_t *added; /* ids of tokens that are found before a text is cut into words */
     size_t added_count;
+    size_t
+        longest_text; /* pieces that the model takes, "model_max_length"; 0: the files do not say */
     /* Derived. */
     pri_piece_table first, continuing;
-    bool begins_added[256];   /* first bytes of added tokens */
-    uint8_t ascii_roles[128]; /* pri_ascii_role */
-    char ascii_letters[128];  /* in lower case where the settings say so */
+    bool begins_added[256]; /* first bytes of added tokens */
 };
 
 /* An empty tokenizer. */
-pare_status pri_wordpiece_create(const pri_wordpiece_settings *settings,
-                                 pare_wordpiece **tokenizer);
+pare_status pri_wordpiece_create(const pri_bert_settings *settings, pare_wordpiece **tokenizer);
 /* Adds the token of the next id. One that is empty, not UTF-8 or there already is a format error,
  * whose message is "NAME: " and what is wrong. */
 pare_status pri_wordpiece_add_token(pare_wordpiece *tokenizer, const char *token, const char *name);
@@ -81,6 +54,11 @@ pare_status pri_wordpiece_finish(pare_wordpiece *tokenizer, const char *const ro
                                  const char *name);
 /* PRI_NO_WORD: there is no such token. */
 uint32_t pri_wordpiece_find(const pare_wordpiece *tokenizer, const char *token);
+
+/* pare_wordpiece_build from some lines of a file only: the training part of a single file. */
+pare_status pri_wordpiece_build_lines(const char *path, pri_line_range lines,
+                                      const pare_wordpiece_options *options,
+                                      pare_wordpiece **tokenizer);
 
 static inline const char *pri_wordpiece_bytes(const pare_wordpiece *tokenizer, uint32_t id)
 {

@@ -6,13 +6,18 @@
 
 #include "text/wordpiece.h"
 
+#define PRI_TOKENIZER_FILE "tokenizer.json"
+#define PRI_VOCABULARY_LINES_FILE "vocab.txt"
+#define PRI_TOKENIZER_CONFIG_FILE "tokenizer_config.json"
+
 /* "FILE: line 12" */
 #define PRI_PLACE_CAPACITY 512
 
 /* What tokenizer_config.json tells. */
 typedef struct pri_tokenizer_config {
-    pri_wordpiece_settings settings;
+    pri_bert_settings settings;
     char *role_names[PRI_ROLES];
+    size_t longest_text;
 } pri_tokenizer_config;
 pare_status pri_tokenizer_config_read(const json_t *object, const char *name,
                                       pri_tokenizer_config *config);

@@ -9,6 +9,7 @@
 #include "text/wordpiece_files.h"
 
 #define LARGEST_VOCABULARY ((size_t)1 << 28)
+#define LONGEST_LIMIT 1e9 /* of texts; whatever is longer is meant as no limit */
 
 /* ---- tokenizer_config.json ---- */
 
@@ -42,11 +43,20 @@ static pare_status read_accents(const json_t *object, const char *name, pri_acce
     return PARE_OK;
 }
 
+/* transformers writes 1e30 for "no limit". */
+static pare_status read_longest_text(const json_t *object, const char *name, size_t *longest)
+{
+    double length;
+    PRI_TRY(pri_json_get_number_or(object, name, "model_max_length", 0, &length));
+    *longest = length >= 1 && length <= LONGEST_LIMIT ? (size_t)length : 0;
+    return PARE_OK;
+}
+
 pare_status pri_tokenizer_config_read(const json_t *object, const char *name,
                                       pri_tokenizer_config *config)
 {
-    *config = (pri_tokenizer_config){.settings = pri_wordpiece_settings_default()};
-    pri_wordpiece_settings *settings = &config->settings;
+    *config = (pri_tokenizer_config){.settings = pri_bert_settings_default()};
+    pri_bert_settings *settings = &config->settings;
     pare_status status =
         pri_json_get_bool_or(object, name, "do_lower_case", true, &settings->lower_case);
     if (status == PARE_OK)
@@ -54,6 +64,8 @@ pare_status pri_tokenizer_config_read(const json_t *object, const char *name,
                                       &settings->split_ideographs);
     if (status == PARE_OK)
         status = read_accents(object, name, &settings->accents);
+    if (status == PARE_OK)
+        status = read_longest_text(object, name, &config->longest_text);
     for (int role = 0; role < PRI_ROLES && status == PARE_OK; role++)
         status = read_role(object, name, role, &config->role_names[role]);
     if (status != PARE_OK)
@@ -65,7 +77,7 @@ static pare_status load_config(const char *path, pri_tokenizer_config *config)
 {
     json_t *object;
     if (pri_path_exists(path))
-        PRI_TRY(pri_json_load(path, &object));
+        PRI_TRY(pri_json_load_real(path, &object));
     else if (!(object = json_object()))
         return pri_fail(PARE_ERROR_MEMORY, "out of memory");
     pare_status status = pri_tokenizer_config_read(object, path, config);
@@ -167,7 +179,7 @@ static pare_status get_part(const json_t *object, const char *name, const char *
 }
 
 static pare_status read_normalizer(const json_t *object, const char *name,
-                                   pri_wordpiece_settings *settings)
+                                   pri_bert_settings *settings)
 {
     const json_t *part;
     PRI_TRY(get_part(object, name, "normalizer", "BertNormalizer", &part));
@@ -178,8 +190,7 @@ static pare_status read_normalizer(const json_t *object, const char *name,
     return read_accents(part, name, &settings->accents);
 }
 
-static pare_status check_model(const json_t *model, const char *name,
-                               pri_wordpiece_settings *settings)
+static pare_status check_model(const json_t *model, const char *name, pri_bert_settings *settings)
 {
     char prefix[16];
     PRI_TRY(pri_json_get_string_or(model, name, "continuing_subword_prefix", PRI_CONTINUATION,
@@ -290,7 +301,7 @@ pare_status pri_wordpiece_read_json(const json_t *object, const char *name,
                                     const pri_tokenizer_config *config, pare_wordpiece **tokenizer)
 {
     *tokenizer = NULL;
-    pri_wordpiece_settings settings = config->settings;
+    pri_bert_settings settings = config->settings;
     const json_t *model, *pre_tokenizer;
     const char *role_names[PRI_ROLES];
     char unknown[256];
@@ -332,6 +343,8 @@ static pare_status load_files(const char *json, const char *lines, const char *c
     PRI_TRY(load_config(config_path, &config));
     pare_status status = pri_path_exists(json) ? load_json(json, &config, tokenizer)
                                                : load_lines(lines, &config, tokenizer);
+    if (status == PARE_OK)
+        (*tokenizer)->longest_text = config.longest_text;
     pri_tokenizer_config_free(&config);
     return status;
 }
@@ -339,9 +352,9 @@ static pare_status load_files(const char *json, const char *lines, const char *c
 pare_status pare_wordpiece_load(const char *directory, pare_wordpiece **tokenizer)
 {
     *tokenizer = NULL;
-    char *json = pri_path_join(directory, "tokenizer.json");
-    char *lines = pri_path_join(directory, "vocab.txt");
-    char *config = pri_path_join(directory, "tokenizer_config.json");
+    char *json = pri_path_join(directory, PRI_TOKENIZER_FILE);
+    char *lines = pri_path_join(directory, PRI_VOCABULARY_LINES_FILE);
+    char *config = pri_path_join(directory, PRI_TOKENIZER_CONFIG_FILE);
     pare_status status = PARE_ERROR_MEMORY;
     if (json && lines && config)
         status = pri_path_exists(json) || pri_path_exists(lines)
