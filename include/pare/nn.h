@@ -87,6 +87,8 @@ PARE_API pare_tensor *pare_layer_norm(pare_tape *tape, pare_tensor *input, pare_
 /* In evaluation, or with probability 0, returns its input. */
 PARE_API pare_tensor *pare_dropout(pare_tape *tape, pare_tensor *input, float probability);
 PARE_API pare_tensor *pare_add(pare_tape *tape, pare_tensor *a, pare_tensor *b);
+/* factor * input */
+PARE_API pare_tensor *pare_scale(pare_tape *tape, pare_tensor *input, float factor);
 /* residual + pare_dropout(input), in one pass. */
 PARE_API pare_tensor *pare_add_dropped(pare_tape *tape, pare_tensor *residual, pare_tensor *input,
                                        float probability);

@@ -201,6 +201,34 @@ static void test_add(void **state)
     check_operator(&c);
 }
 
+/* ---- Scale ---- */
+
+/* The input takes part twice, so its gradient is added to. */
+static void scale_reference(double *const *p, const void *settings, double *result)
+{
+    (void)settings;
+    for (size_t i = 0; i < 5 * 13; i++)
+        result[i] = -1.5 * (p[0][i] + 0.25 * p[0][i]);
+}
+
+static pare_tensor *scale_build(pare_tape *tape, pare_tensor *const *p, const void *settings)
+{
+    (void)settings;
+    return pare_scale(tape, pare_add(tape, p[0], pare_scale(tape, p[0], 0.25f)), -1.5f);
+}
+
+static void test_scale(void **state)
+{
+    (void)state;
+    check_operator(&(check_case){.name = "scale",
+                                 .parameter_count = 1,
+                                 .shapes = {{5, 13}},
+                                 .rows = 5,
+                                 .columns = 13,
+                                 .build = scale_build,
+                                 .reference = scale_reference});
+}
+
 static void concatenate_reference(double *const *p, const void *settings, double *result)
 {
     (void)settings;
@@ -566,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_activation_range),
         cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_add),
+        cmocka_unit_test(test_scale),
         cmocka_unit_test(test_concatenate),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_embedding),
