@@ -1,0 +1,73 @@
+/* What the tests of question answering share: golden JSON files, data sets written to files, and a
+ * small tokenizer. */
+#ifndef PARE_TESTS_SQUAD_CHECK_H
+#define PARE_TESTS_SQUAD_CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text_buffer.h"
+#include "documents/json.h"
+#include "pare/task.h"
+#include "temporary_files.h"
+
+static inline void check_ok(pare_status status)
+{
+    if (status != PARE_OK)
+        fail_msg("status %d: %s", (int)status, pare_error_message());
+}
+
+static inline void assert_fails(pare_status status, pare_status expected,
+                                const char *part_of_message)
+{
+    assert_int_equal(status, expected);
+    if (!strstr(pare_error_message(), part_of_message))
+        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
+}
+
+/* cmocka compares floats in single precision. */
+static inline void assert_near(double value, double expected, double tolerance)
+{
+    if (!(fabs(value - expected) <= tolerance))
+        fail_msg("%.12g is not within %g of %.12g", value, tolerance, expected);
+}
+
+static inline json_t *load_golden(const char *name)
+{
+    char path[512];
+    json_t *object;
+    snprintf(path, sizeof path, "%s/%s", PARE_GOLDEN_DIRECTORY, name);
+    check_ok(pri_json_load(path, &object));
+    return object;
+}
+
+static inline const char *write_file(const char *name, const char *text)
+{
+    const char *path = in_directory(name);
+    check_ok(pri_file_replace(path, text, strlen(text)));
+    return path;
+}
+
+/* A lower-casing tokenizer of these words, one a line, special tokens first. */
+static inline pare_wordpiece *make_tokenizer(const char *vocabulary)
+{
+    pare_wordpiece *tokenizer;
+    char path[512];
+    snprintf(path, sizeof path, "%s/tokenizer", directory);
+    check_ok(pri_make_directories(path));
+    write_file("tokenizer/vocab.txt", vocabulary);
+    check_ok(pare_wordpiece_load(path, &tokenizer));
+    return tokenizer;
+}
+
+#define SPECIAL_TOKENS "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+
+#endif
