@@ -55,6 +55,60 @@ pare_transformer_xl_create(pare_context *context, const pare_transformer_xl_conf
 /* NULL when the model is of another family. */
 PARE_API const pare_transformer_xl_config *pare_transformer_xl_config_of(const pare_model *model);
 
+/* ---- BERT ---------------------------------------------------------------------------------------
+ * Encoders of the kind of arXiv 1810.04805: BERT of any size and MiniLM. The comments give the key
+ * of the same meaning in Hugging Face's BertConfig; only hidden_act "gelu" and absolute positions
+ * are offered. */
+typedef enum pare_head {
+    PARE_HEAD_NONE,               /* BertModel, with its pooler */
+    PARE_HEAD_CLASSIFICATION,     /* BertForSequenceClassification */
+    PARE_HEAD_QUESTION_ANSWERING, /* BertForQuestionAnswering */
+    PARE_HEAD_MASKED_WORDS        /* BertForMaskedLM, output weights tied to the embedding */
+} pare_head;
+
+typedef struct pare_bert_config {
+    size_t vocabulary;   /* vocab_size */
+    size_t layers;       /* num_hidden_layers */
+    size_t heads;        /* num_attention_heads */
+    size_t size;         /* hidden_size, a multiple of heads */
+    size_t feed_forward; /* intermediate_size */
+    size_t positions;    /* max_position_embeddings: tokens of the longest sequence */
+    size_t segments;     /* type_vocab_size */
+    pare_head head;
+    size_t labels;            /* of the classification head (id2label); 1: regression */
+    float dropout;            /* hidden_dropout_prob */
+    float attention_dropout;  /* attention_probs_dropout_prob */
+    float head_dropout;       /* classifier_dropout; negative: that of `dropout` */
+    float initial_deviation;  /* initializer_range */
+    float layer_norm_epsilon; /* layer_norm_eps */
+} pare_bert_config;
+
+/* Sets everything optional: 512 positions, 2 segments, 2 labels, dropouts .1, deviation .02. */
+PARE_API pare_bert_config pare_bert_config_default(void);
+/* A fresh model, initialised from `seed`: weights N(0, initial_deviation), biases 0. */
+PARE_API PARE_MUST_CHECK pare_status pare_bert_create(pare_context *context,
+                                                      const pare_bert_config *config, uint64_t seed,
+                                                      pare_model **model);
+/* NULL when the model is of another family. */
+PARE_API const pare_bert_config *pare_bert_config_of(const pare_model *model);
+
+/* The encoder of `directory` under the head asked for, with `labels` labels if that is a
+ * classification head: a head of that kind and shape in the files is taken, otherwise a fresh one
+ * is drawn from `seed`. A mask in the directory is not taken. The context must outlive the model. */
+PARE_API PARE_MUST_CHECK pare_status pare_bert_load_with_head(pare_context *context,
+                                                              const char *directory, pare_head head,
+                                                              size_t labels, uint64_t seed,
+                                                              pare_model **model);
+/* Replaces the dropouts of the configuration; a negative one stays as it is. */
+PARE_API PARE_MUST_CHECK pare_status pare_bert_set_dropout(pare_model *model, float dropout,
+                                                           float attention_dropout);
+/* What the labels of a classification head mean, kept in config.json (id2label): copies config.labels
+ * names. */
+PARE_API PARE_MUST_CHECK pare_status pare_bert_set_labels(pare_model *model,
+                                                          const char *const *names);
+/* "LABEL_0" when it was never named; NULL when there is no such label. */
+PARE_API const char *pare_bert_label(const pare_model *model, size_t label);
+
 /* ---- Any model --------------------------------------------------------------------------------*/
 /* Reads `directory`/config.json and model.safetensors, and mask.safetensors when present (the mask
  * then lives as long as the model). The context must outlive the model. */
@@ -85,6 +139,32 @@ PARE_API const pare_mask *pare_model_mask(const pare_model *model);
  * left to the caller (pare_average_add_examples). */
 PARE_API void pare_model_observe(pare_model *model, pare_average *average);
 PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compiling plans */
+
+/* ---- Encoders ---------------------------------------------------------------------------------
+ * Sequences lie end to end, so there is no padding, and what a sequence gives does not depend on
+ * the others. The arrays must live until backward. */
+typedef struct pare_encoder_batch {
+    size_t sequences;
+    const size_t *offsets;     /* (sequences + 1) */
+    const uint32_t *tokens;    /* "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]" of each sequence */
+    const uint32_t *segments;  /* 0 for a, 1 for b; NULL: all 0 */
+} pare_encoder_batch;
+
+/* Tokens of the longest sequence the model can read; 0 when it is no encoder. */
+PARE_API size_t pare_encoder_positions(const pare_model *model);
+/* The caller has begun the tape. Results: */
+PARE_API pare_tensor *pare_encoder_hidden(pare_model *model, pare_tape *tape,
+                                          const pare_encoder_batch *batch); /* (tokens, size) */
+/* Classification head: logits, or one prediction, per sequence: (sequences, labels). */
+PARE_API pare_tensor *pare_encoder_classify(pare_model *model, pare_tape *tape,
+                                            const pare_encoder_batch *batch);
+/* Question answering head: (tokens, 2), logits of an answer's first and last token. */
+PARE_API pare_tensor *pare_encoder_spans(pare_model *model, pare_tape *tape,
+                                         const pare_encoder_batch *batch);
+/* Masked word head: (count, vocabulary), logits of the word at these tokens of the batch. */
+PARE_API pare_tensor *pare_encoder_words(pare_model *model, pare_tape *tape,
+                                         const pare_encoder_batch *batch, const uint32_t *rows,
+                                         size_t count);
 
 /* ---- Language models --------------------------------------------------------------------------*/
 /* Hidden states of earlier segments, one lane per stream; grows to `length` tokens, which may

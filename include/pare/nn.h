@@ -99,6 +99,11 @@ PARE_API pare_tensor *pare_concatenate_groups(pare_tape *tape, pare_tensor *a, p
 /* Rows begin .. begin + count - 1, sharing storage with the input, gradient included. */
 PARE_API pare_tensor *pare_rows(pare_tape *tape, pare_tensor *input, size_t begin, size_t count);
 
+/* rows[n] < rows of the input -> (n, columns): row i is the input's row rows[i]. A row may be named
+ * several times; its gradients add up. */
+PARE_API pare_tensor *pare_select_rows(pare_tape *tape, pare_tensor *input, const uint32_t *rows,
+                                       size_t count);
+
 /* Attention over (tokens, heads * head_size) matrices. `layout` gives heads, head_size, scale,
  * queries, keys, causal, window, dropout, plan and observer; the tape fills in views, logsumexp and
  * dropout_key. Offsets arrays must live until backward. */
@@ -115,6 +120,17 @@ PARE_API pare_tensor *pare_attend(pare_tape *tape, const pare_attention *layout,
 #define PARE_IGNORE UINT32_MAX
 PARE_API pare_tensor *pare_cross_entropy(pare_tape *tape, pare_tensor *logits,
                                          const uint32_t *targets, float smoothing, float *losses);
+
+/* One column of logits (tokens, columns), whose tokens belong to `sequences`: for each sequence the
+ * softmax over its tokens and -log p of token targets[n] of the sequence; the mean over sequences
+ * -> (1, 1). Sequences whose target is PARE_IGNORE do not count. `losses` (sequences) or NULL. The
+ * offsets must live until backward. */
+PARE_API pare_tensor *pare_sequence_cross_entropy(pare_tape *tape, pare_tensor *logits,
+                                                  size_t column, const pare_ragged *sequences,
+                                                  const uint32_t *targets, float *losses);
+/* Mean of (prediction - target)^2 over predictions (n, 1) -> (1, 1). `losses` (n) or NULL. */
+PARE_API pare_tensor *pare_mean_squared_error(pare_tape *tape, pare_tensor *predictions,
+                                              const float *targets, float *losses);
 
 /* Adaptive softmax (arXiv 1609.04309) with the layout of Transformer-XL. Cluster 0 is the
  * shortlist; cutoffs[c] is the first word of cluster c + 1; cutoffs end with the vocabulary size.

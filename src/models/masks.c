@@ -25,6 +25,11 @@ static pare_status check_mask(const pare_model *model, const pare_mask *mask)
                         geometry->causal ? "causal" : "bidirectional");
     if (geometry->kind != PARE_GEOMETRY_CELL)
         return PARE_OK;
+    if (!own.causal && geometry->keys != own.keys)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "the mask is for %zu queries and %zu keys but an encoder has as many keys "
+                        "as queries; make a mask from this model's own average",
+                        geometry->queries, geometry->keys);
     if (geometry->keys != own.keys || geometry->window != own.window)
         return pri_fail(
             PARE_ERROR_ARGUMENT,
@@ -104,6 +109,20 @@ static pare_status add_plans(pare_model *model, size_t queries, size_t memory)
     return PARE_OK;
 }
 
+static pare_status fail_shape(const pare_geometry *geometry, size_t queries, size_t memory)
+{
+    if (!geometry->causal)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "the mask is for sequences of at most %zu tokens but one has %zu; cut the "
+                        "sequences, or make a mask from the average of longer ones",
+                        geometry->queries, queries);
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the mask is for at most %zu queries after %zu keys of memory but a segment "
+                    "has %zu after %zu; use the mask's lengths, or a distance mask, which serves "
+                    "any",
+                    geometry->queries, geometry->keys - geometry->queries, queries, memory);
+}
+
 /* The shape to compile for a call, a function of the call alone. */
 static pare_status choose_shape(const pare_mask *mask, size_t *queries, size_t memory,
                                 size_t *capacity)
@@ -113,11 +132,7 @@ static pare_status choose_shape(const pare_mask *mask, size_t *queries, size_t m
         return PARE_OK;
     size_t mask_memory = geometry->keys - geometry->queries;
     if (*queries > geometry->queries || memory > mask_memory)
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "the mask is for at most %zu queries after %zu keys of memory but a "
-                        "segment has %zu after %zu; use the mask's lengths, or a distance mask, "
-                        "which serves any",
-                        geometry->queries, mask_memory, *queries, memory);
+        return fail_shape(geometry, *queries, memory);
     *queries = geometry->queries;
     *capacity = mask_memory;
     return PARE_OK;

@@ -145,20 +145,24 @@ pare_tensor pri_parameter_part(const pare_tensor *parameter, size_t begin, size_
     return part;
 }
 
+void pri_model_initialise_parameter(pare_model *model, size_t index, uint64_t seed)
+{
+    const pare_tensor *tensor = &model->parameters[index].tensor;
+    const pri_parameter_notes *notes = &model->notes[index];
+    uint64_t key = pri_random_key(seed, model->parameters[index].name, 0);
+    size_t count = tensor->rows * tensor->columns;
+#pragma omp parallel for num_threads(pare_context_threads(model->context)) schedule(static)
+    for (size_t i = 0; i < count; i++)
+        tensor->value[i] =
+            notes->deviation > 0.0f
+                ? notes->mean + notes->deviation * (float)pri_random_normal(key, i)
+                : notes->mean;
+}
+
 void pri_model_initialise(pare_model *model, uint64_t seed)
 {
-    for (size_t index = 0; index < model->parameter_count; index++) {
-        const pare_tensor *tensor = &model->parameters[index].tensor;
-        const pri_parameter_notes *notes = &model->notes[index];
-        uint64_t key = pri_random_key(seed, model->parameters[index].name, 0);
-        size_t count = tensor->rows * tensor->columns;
-#pragma omp parallel for num_threads(pare_context_threads(model->context)) schedule(static)
-        for (size_t i = 0; i < count; i++)
-            tensor->value[i] =
-                notes->deviation > 0.0f
-                    ? notes->mean + notes->deviation * (float)pri_random_normal(key, i)
-                    : notes->mean;
-    }
+    for (size_t index = 0; index < model->parameter_count; index++)
+        pri_model_initialise_parameter(model, index, seed);
 }
 
 void pare_model_zero_gradients(pare_model *model)

@@ -15,6 +15,11 @@ typedef struct pri_family {
     pare_status (*from_config)(pare_context *context, const json_t *config, const char *path,
                                pare_model **model);
     json_t *(*to_config)(const pare_model *model); /* NULL: no memory */
+    const char *(*architecture)(const pare_model *model); /* its class in Hugging Face's library */
+    /* NULL: tensors in files are named like parameters. Otherwise the parameter's name for a
+     * tensor's, which may be written to `spelling` (PRI_NAME_MAX); NULL: nothing of this model's,
+     * but to be expected in such a file. */
+    const char *(*own_name)(const pare_model *model, const char *stored, char *spelling);
     /* Called once the parameters have storage: sets up tensors that are parts of others. */
     void (*bind)(pare_model *model);
     void (*destroy)(pare_model *model); /* the family's own allocations and the model itself */
@@ -27,12 +32,15 @@ typedef struct pri_family {
     const pare_adaptive_softmax *(*output)(const pare_model *model);
 } pri_family;
 
-extern const pri_family pri_transformer_xl_family;
+extern const pri_family pri_transformer_xl_family, pri_bert_family;
+
+#define PRI_NAME_MAX 128 /* bytes of a parameter's name, where families look at them */
 
 /* What pare_parameter does not say. */
 typedef struct pri_parameter_notes {
     size_t dimensions;     /* in files: 1 or 2 */
     float mean, deviation; /* of fresh values, normally distributed */
+    bool head;             /* belongs to the task, and is drawn afresh for another one */
     pare_tensor **slot;    /* where the family keeps the address of the tensor */
 } pri_parameter_notes;
 
@@ -99,6 +107,7 @@ float *pri_model_declare_constant(pare_model *model, const char *name, size_t co
 pare_status pri_model_allocate(pare_model *model);
 /* Draws fresh values; a parameter's depend on seed and name only. */
 void pri_model_initialise(pare_model *model, uint64_t seed);
+void pri_model_initialise_parameter(pare_model *model, size_t index, uint64_t seed);
 /* Rows begin .. begin + count - 1 of a parameter; of a one-row parameter, those columns. */
 pare_tensor pri_parameter_part(const pare_tensor *parameter, size_t begin, size_t count);
 /* Releases what is common; families call it last. */
@@ -106,7 +115,7 @@ void pri_model_release(pare_model *model);
 
 /* ---- Plans and observation, for one forward pass ---- */
 /* The plan of each layer for `queries` rows and `memory` of at most `memory_capacity` keys before
- * them; *plans is NULL without a mask. */
+ * them, in a batch of encoders the rows of the longest sequence; *plans is NULL without a mask. */
 pare_status pri_model_plans(pare_model *model, size_t queries, size_t memory,
                             size_t memory_capacity, pare_plan *const **plans);
 /* One observer per layer on the tape; *observers is NULL when nobody observes. */

@@ -1,10 +1,9 @@
 /* The configuration of a Transformer-XL and its config.json. Keys that change the result and that
  * Pare does not offer are refused rather than ignored; absent keys have Hugging Face's defaults. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "documents/json.h"
+#include "models/config.h"
 #include "models/transformer_xl.h"
 
 pare_transformer_xl_config pare_transformer_xl_config_default(void)
@@ -18,28 +17,18 @@ pare_transformer_xl_config pare_transformer_xl_config_default(void)
 
 /* ---- Checks ---- */
 
-#define SIZE_LIMIT ((size_t)1 << 24)
-
-static pare_status check_range(const char *key, size_t value, size_t minimum, size_t maximum)
-{
-    if (value >= minimum && value <= maximum)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_ARGUMENT, "%s must be between %zu and %zu, not %zu", key, minimum,
-                    maximum, value);
-}
-
 static pare_status check_sizes(const pare_transformer_xl_config *config)
 {
-    PRI_TRY(check_range("vocab_size", config->vocabulary, 1, INT32_MAX));
-    PRI_TRY(check_range("n_layer", config->layers, 1, 1024));
-    PRI_TRY(check_range("n_head", config->heads, 1, 1024));
-    PRI_TRY(check_range("d_head", config->head_size, 1, 256));
-    PRI_TRY(check_range("d_model", config->size, 2, SIZE_LIMIT));
-    PRI_TRY(check_range("d_embed", config->embedding_size, 1, SIZE_LIMIT));
-    PRI_TRY(check_range("d_inner", config->feed_forward, 1, SIZE_LIMIT));
-    PRI_TRY(check_range("mem_len", config->memory, 0, SIZE_LIMIT));
-    PRI_TRY(check_range("clamp_len", config->clamp_length, 0, SIZE_LIMIT));
-    PRI_TRY(check_range("div_val", config->division, 1, SIZE_LIMIT));
+    PRI_TRY(pri_config_range("vocab_size", config->vocabulary, 1, INT32_MAX));
+    PRI_TRY(pri_config_range("n_layer", config->layers, 1, 1024));
+    PRI_TRY(pri_config_range("n_head", config->heads, 1, 1024));
+    PRI_TRY(pri_config_range("d_head", config->head_size, 1, 256));
+    PRI_TRY(pri_config_range("d_model", config->size, 2, PRI_SIZE_LIMIT));
+    PRI_TRY(pri_config_range("d_embed", config->embedding_size, 1, PRI_SIZE_LIMIT));
+    PRI_TRY(pri_config_range("d_inner", config->feed_forward, 1, PRI_SIZE_LIMIT));
+    PRI_TRY(pri_config_range("mem_len", config->memory, 0, PRI_SIZE_LIMIT));
+    PRI_TRY(pri_config_range("clamp_len", config->clamp_length, 0, PRI_SIZE_LIMIT));
+    PRI_TRY(pri_config_range("div_val", config->division, 1, PRI_SIZE_LIMIT));
     if (config->size % 2)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "d_model must be even, half sines and half cosines; it is %zu",
@@ -73,38 +62,21 @@ static pare_status check_clusters(const pare_transformer_xl_config *config)
     return PARE_OK;
 }
 
-static pare_status check_number(const char *key, float value, float limit)
-{
-    if (value >= 0.0f && value < limit)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_ARGUMENT, "%s must be at least 0 and less than %g, not %g", key,
-                    (double)limit, (double)value);
-}
-
 pare_status pri_transformer_xl_check_config(pare_transformer_xl_config *config)
 {
     if (config->embedding_size == 0)
         config->embedding_size = config->size;
     PRI_TRY(check_sizes(config));
     PRI_TRY(check_clusters(config));
-    PRI_TRY(check_number("dropout", config->dropout, 1.0f));
-    PRI_TRY(check_number("dropatt", config->attention_dropout, 1.0f));
-    PRI_TRY(check_number("init_std", config->initial_deviation, INFINITY));
-    PRI_TRY(check_number("proj_init_std", config->initial_projection_deviation, INFINITY));
-    PRI_TRY(check_number("layer_norm_epsilon", config->layer_norm_epsilon, INFINITY));
+    PRI_TRY(pri_config_number("dropout", config->dropout, 1.0f));
+    PRI_TRY(pri_config_number("dropatt", config->attention_dropout, 1.0f));
+    PRI_TRY(pri_config_number("init_std", config->initial_deviation, INFINITY));
+    PRI_TRY(pri_config_number("proj_init_std", config->initial_projection_deviation, INFINITY));
+    PRI_TRY(pri_config_number("layer_norm_epsilon", config->layer_norm_epsilon, INFINITY));
     return PARE_OK;
 }
 
 /* ---- config.json ---- */
-
-static pare_status get_float_or(const json_t *object, const char *path, const char *key,
-                                float fallback, float *value)
-{
-    double number;
-    PRI_TRY(pri_json_get_number_or(object, path, key, (double)fallback, &number));
-    *value = (float)number;
-    return PARE_OK;
-}
 
 static pare_status read_sizes(const json_t *object, const char *path,
                               pare_transformer_xl_config *config)
@@ -120,7 +92,7 @@ static pare_status read_sizes(const json_t *object, const char *path,
     PRI_TRY(pri_json_get_size_or(object, path, "div_val", 4, &config->division));
     double clamp;
     PRI_TRY(pri_json_get_number_or(object, path, "clamp_len", 1000.0, &clamp));
-    if (!(clamp <= (double)SIZE_LIMIT))
+    if (!(clamp <= (double)PRI_SIZE_LIMIT))
         return pri_fail(PARE_ERROR_FORMAT, "%s: \"clamp_len\" is too large; use -1 for no limit",
                         path);
     config->clamp_length = clamp > 0.0 ? (size_t)clamp : 0;
@@ -155,30 +127,24 @@ static bool projection_is_tied(size_t cluster)
     return cluster > 0;
 }
 
-static pare_status refuse(const char *path, const char *key, const char *offered)
-{
-    return pri_fail(PARE_ERROR_UNSUPPORTED,
-                    "%s: \"%s\" has a value that is not offered; only %s is", path, key, offered);
-}
-
 static pare_status check_fixed_choices(const json_t *object, const char *path,
                                        const pare_transformer_xl_config *config)
 {
     double type;
     PRI_TRY(pri_json_get_number_or(object, path, "attn_type", 0.0, &type));
     if (type != 0.0)
-        return refuse(path, "attn_type", "0");
+        return pri_config_refuse(path, "attn_type", "0");
     bool tied;
     PRI_TRY(pri_json_get_bool_or(object, path, "tie_word_embeddings", true, &tied));
     if (!tied)
-        return refuse(path, "tie_word_embeddings", "true");
+        return pri_config_refuse(path, "tie_word_embeddings", "true");
     const json_t *projections = json_object_get(object, "tie_projs");
     /* Without division and with equal sizes there are no projections. */
     if (!projections || (config->division == 1 && config->embedding_size == config->size))
         return PARE_OK;
     for (size_t c = 0; c <= config->cluster_count; c++)
         if (json_is_true(json_array_get(projections, c)) != projection_is_tied(c))
-            return refuse(path, "tie_projs", "[false, true, true, ...]");
+            return pri_config_refuse(path, "tie_projs", "[false, true, true, ...]");
     return PARE_OK;
 }
 
@@ -191,29 +157,17 @@ pare_status pri_transformer_xl_read_config(const json_t *object, const char *pat
     PRI_TRY(pri_json_get_bool_or(object, path, "same_length", true, &config->same_length));
     PRI_TRY(pri_json_get_bool_or(object, path, "pre_lnorm", false, &config->pre_norm));
     PRI_TRY(pri_json_get_bool_or(object, path, "untie_r", true, &config->untie_biases));
-    PRI_TRY(get_float_or(object, path, "dropout", 0.1f, &config->dropout));
-    PRI_TRY(get_float_or(object, path, "dropatt", 0.0f, &config->attention_dropout));
-    PRI_TRY(get_float_or(object, path, "init_std", 0.02f, &config->initial_deviation));
+    PRI_TRY(pri_config_float_or(object, path, "dropout", 0.1f, &config->dropout));
+    PRI_TRY(pri_config_float_or(object, path, "dropatt", 0.0f, &config->attention_dropout));
+    PRI_TRY(pri_config_float_or(object, path, "init_std", 0.02f, &config->initial_deviation));
     PRI_TRY(
-        get_float_or(object, path, "proj_init_std", 0.01f, &config->initial_projection_deviation));
-    PRI_TRY(get_float_or(object, path, "layer_norm_epsilon", 1e-5f, &config->layer_norm_epsilon));
+        pri_config_float_or(object, path, "proj_init_std", 0.01f, &config->initial_projection_deviation));
+    PRI_TRY(pri_config_float_or(object, path, "layer_norm_epsilon", 1e-5f, &config->layer_norm_epsilon));
     PRI_TRY(check_fixed_choices(object, path, config));
     pare_status status = pri_transformer_xl_check_config(config);
     if (status == PARE_OK)
         return PARE_OK;
     return pri_fail_in(PARE_ERROR_FORMAT, "%s", path);
-}
-
-/* Shortest decimal that reads back as the same float: .1 and not .10000000149. */
-static json_t *json_float(float value)
-{
-    char text[32];
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value)
-            break;
-    }
-    return json_real(strtod(text, NULL));
 }
 
 json_t *pri_transformer_xl_write_config(const pare_transformer_xl_config *config)
@@ -234,10 +188,10 @@ json_t *pri_transformer_xl_write_config(const pare_transformer_xl_config *config
         "div_val", (json_int_t)config->division, "pre_lnorm", config->pre_norm, "n_layer",
         (json_int_t)config->layers, "mem_len", (json_int_t)config->memory, "clamp_len", clamp,
         "same_length", config->same_length, "untie_r", config->untie_biases, "dropout",
-        json_float(config->dropout), "dropatt", json_float(config->attention_dropout), "init_std",
-        json_float(config->initial_deviation), "proj_init_std",
-        json_float(config->initial_projection_deviation), "layer_norm_epsilon",
-        json_float(config->layer_norm_epsilon), "attn_type", 0, "adaptive", 1,
+        pri_config_json_float(config->dropout), "dropatt", pri_config_json_float(config->attention_dropout), "init_std",
+        pri_config_json_float(config->initial_deviation), "proj_init_std",
+        pri_config_json_float(config->initial_projection_deviation), "layer_norm_epsilon",
+        pri_config_json_float(config->layer_norm_epsilon), "attn_type", 0, "adaptive", 1,
         "proj_share_all_but_first", 1, "tie_projs", projections, "tie_word_embeddings", 1,
         "torch_dtype", "float32");
 }

@@ -1,0 +1,650 @@
+/* BERT (arXiv 1810.04805). Tokens of all sequences lie end to end; only attention knows where a
+ * sequence ends, so nothing is computed for padding. With token w at position i in segment t:
+ *
+ *     h = drop(LN(W[w] + P[i] + S[t]))
+ *     q = W_q h + b_q, k = ..., v = ...;  s_ij = q_i.k_j / sqrt(D);  a = softmax(s)
+ *     h = LN(h + drop(W_o a v + b_o))     h = LN(h + drop(W_2 gelu(W_1 h + b_1) + b_2))
+ *
+ * and per head of the model
+ *
+ *     classification        W_c drop(tanh(W_p h_first + b_p)) + b_c
+ *     question answering    W_a h + b_a, for every token
+ *     masked words          W LN(gelu(W_t h + b_t)) + b, for chosen tokens; W is the embedding
+ *
+ * Names and shapes of the parameters are those of Hugging Face's classes. */
+#include "models/bert.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arithmetic.h"
+#include "base/memory.h"
+#include "models/checkpoint.h"
+#include "nn/tape.h"
+
+/* ---- Forward ---- */
+
+/* What one forward pass has in common over the layers. */
+typedef struct forward_pass {
+    pri_bert *model;
+    pare_tape *tape;
+    const pare_encoder_batch *batch;
+    size_t tokens;
+    pare_attention layout;    /* all but plan and observer */
+    pare_plan *const *plans;  /* NULL: dense */
+    pare_observer *observers; /* NULL: not observed */
+} forward_pass;
+
+static pare_tensor *normalise(const forward_pass *pass, pare_tensor *h, pare_tensor *gain,
+                              pare_tensor *offset)
+{
+    return pare_layer_norm(pass->tape, h, gain, offset, pass->model->config.layer_norm_epsilon);
+}
+
+static pare_tensor *linear(const forward_pass *pass, pare_tensor *h, pare_tensor *weight,
+                           pare_tensor *bias)
+{
+    return pare_linear(pass->tape, h, weight, bias, PARE_ACTIVATION_NONE);
+}
+
+static pare_tensor *attention_block(const forward_pass *pass, size_t index, pare_tensor *h)
+{
+    const pri_bert_layer *layer = &pass->model->layers[index];
+    pare_attention layout = pass->layout;
+    layout.plan = pass->plans ? pass->plans[index] : NULL;
+    layout.observer = pass->observers ? &pass->observers[index] : NULL;
+    pare_tensor *attended =
+        pare_attend(pass->tape, &layout, linear(pass, h, layer->query_weight, layer->query_bias),
+                    linear(pass, h, layer->key_weight, layer->key_bias),
+                    linear(pass, h, layer->value_weight, layer->value_bias), NULL);
+    pare_tensor *change = linear(pass, attended, layer->output_weight, layer->output_bias);
+    pare_tensor *sum = pare_add_dropped(pass->tape, h, change, pass->model->config.dropout);
+    return normalise(pass, sum, layer->attention_gain, layer->attention_offset);
+}
+
+static pare_tensor *feed_forward_block(const forward_pass *pass, size_t index, pare_tensor *h)
+{
+    const pri_bert_layer *layer = &pass->model->layers[index];
+    pare_tensor *inner = pare_linear(pass->tape, h, layer->inner_weight, layer->inner_bias,
+                                     PARE_ACTIVATION_GELU);
+    pare_tensor *change = linear(pass, inner, layer->outer_weight, layer->outer_bias);
+    pare_tensor *sum = pare_add_dropped(pass->tape, h, change, pass->model->config.dropout);
+    return normalise(pass, sum, layer->feed_forward_gain, layer->feed_forward_offset);
+}
+
+static pare_tensor *embed(const forward_pass *pass)
+{
+    pri_bert *model = pass->model;
+    pare_tape *tape = pass->tape;
+    const pare_encoder_batch *batch = pass->batch;
+    size_t tokens = pass->tokens;
+    uint32_t *positions = pri_tape_allocate(tape, tokens, sizeof *positions);
+    uint32_t *segments = pri_tape_allocate(tape, tokens, sizeof *segments);
+    if (!positions || !segments)
+        return NULL;
+    for (size_t n = 0; n < batch->sequences; n++)
+        for (size_t i = batch->offsets[n]; i < batch->offsets[n + 1]; i++)
+            positions[i] = (uint32_t)(i - batch->offsets[n]);
+    for (size_t i = 0; i < tokens; i++)
+        segments[i] = batch->segments ? batch->segments[i] : 0;
+    pare_tensor *words = pare_embedding(tape, model->words, batch->tokens, tokens, 1.0f);
+    pare_tensor *places = pare_embedding(tape, model->positions, positions, tokens, 1.0f);
+    pare_tensor *kinds = pare_embedding(tape, model->segments, segments, tokens, 1.0f);
+    pare_tensor *sum = pare_add(tape, pare_add(tape, words, kinds), places);
+    return pare_dropout(
+        tape, normalise(pass, sum, model->embedding_gain, model->embedding_offset),
+        model->config.dropout);
+}
+
+static pare_status check_sequences(const pri_bert *model, const pare_encoder_batch *batch,
+                                   size_t *longest)
+{
+    *longest = 0;
+    for (size_t n = 0; n < batch->sequences; n++) {
+        size_t length = batch->offsets[n + 1] - batch->offsets[n];
+        if (length == 0 || length > model->config.positions)
+            return pri_fail(PARE_ERROR_ARGUMENT,
+                            "sequence %zu has %zu tokens; the model reads 1 to %zu, so cut longer "
+                            "ones",
+                            n, length, model->config.positions);
+        if (length > *longest)
+            *longest = length;
+    }
+    if (batch->sequences == 0)
+        return pri_fail(PARE_ERROR_ARGUMENT, "a batch needs at least one sequence");
+    return PARE_OK;
+}
+
+static pare_status check_segments(const pri_bert *model, const pare_encoder_batch *batch)
+{
+    size_t tokens = batch->offsets[batch->sequences];
+    for (size_t i = 0; batch->segments && i < tokens; i++)
+        if (batch->segments[i] >= model->config.segments)
+            return pri_fail(PARE_ERROR_ARGUMENT,
+                            "token %zu belongs to segment %lu but the model has %zu "
+                            "(type_vocab_size)",
+                            i, (unsigned long)batch->segments[i], model->config.segments);
+    return PARE_OK;
+}
+
+static pare_status begin_pass(forward_pass *pass)
+{
+    pri_bert *model = pass->model;
+    const pare_bert_config *config = &model->config;
+    const pare_encoder_batch *batch = pass->batch;
+    size_t longest;
+    PRI_TRY(check_sequences(model, batch, &longest));
+    PRI_TRY(check_segments(model, batch));
+    PRI_TRY(pri_model_plans(&model->base, longest, 0, 0, &pass->plans));
+    PRI_TRY(pri_model_observers(&model->base, pass->tape, &pass->observers));
+    size_t head_size = config->size / config->heads;
+    pare_ragged sequences = {.offsets = batch->offsets, .count = batch->sequences};
+    pass->tokens = batch->offsets[batch->sequences];
+    pass->layout = (pare_attention){.heads = config->heads,
+                                    .head_size = head_size,
+                                    .scale = 1.0f / sqrtf((float)head_size),
+                                    .queries = sequences,
+                                    .keys = sequences,
+                                    .dropout = config->attention_dropout};
+    return PARE_OK;
+}
+
+static pare_status check_encoder(const pare_model *model)
+{
+    if (model->family == &pri_bert_family)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_UNSUPPORTED, "a %s model is no encoder; use one of type \"%s\"",
+                    model->family->name, pri_bert_family.name);
+}
+
+pare_tensor *pare_encoder_hidden(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch)
+{
+    if (pare_tape_status(tape) != PARE_OK)
+        return NULL;
+    pare_status status = check_encoder(base);
+    forward_pass pass = {.model = pri_bert_of(base), .tape = tape, .batch = batch};
+    if (status == PARE_OK)
+        status = begin_pass(&pass);
+    if (status != PARE_OK)
+        return pri_tape_fail(tape, status);
+    pare_tensor *h = embed(&pass);
+    for (size_t layer = 0; layer < base->layers; layer++) {
+        h = attention_block(&pass, layer, h);
+        h = feed_forward_block(&pass, layer, h);
+    }
+    return h;
+}
+
+/* ---- Heads ---- */
+
+/* The model when it has this head; otherwise the tape fails. */
+static pri_bert *with_head(pare_model *base, pare_tape *tape, pare_head head)
+{
+    if (pare_tape_status(tape) != PARE_OK)
+        return NULL;
+    pare_status status = check_encoder(base);
+    if (status == PARE_OK && pri_bert_of(base)->config.head != head)
+        status = pri_fail(PARE_ERROR_ARGUMENT, "the model is a %s but a %s is needed",
+                          pri_bert_architecture(pri_bert_of(base)->config.head),
+                          pri_bert_architecture(head));
+    return status == PARE_OK ? pri_bert_of(base) : pri_tape_fail(tape, status);
+}
+
+pare_tensor *pare_encoder_classify(pare_model *base, pare_tape *tape,
+                                   const pare_encoder_batch *batch)
+{
+    pri_bert *model = with_head(base, tape, PARE_HEAD_CLASSIFICATION);
+    if (!model)
+        return NULL;
+    pare_tensor *h = pare_encoder_hidden(base, tape, batch);
+    uint32_t *first = h ? pri_tape_allocate(tape, batch->sequences, sizeof *first) : NULL;
+    if (!first)
+        return NULL;
+    for (size_t n = 0; n < batch->sequences; n++)
+        first[n] = (uint32_t)batch->offsets[n];
+    const pare_bert_config *config = &model->config;
+    float dropout = config->head_dropout < 0.0f ? config->dropout : config->head_dropout;
+    pare_tensor *pooled =
+        pare_linear_dropped(tape, pare_select_rows(tape, h, first, batch->sequences),
+                            model->pooler_weight, model->pooler_bias, PARE_ACTIVATION_TANH, dropout);
+    return pare_linear(tape, pooled, model->head_weight, model->head_bias, PARE_ACTIVATION_NONE);
+}
+
+pare_tensor *pare_encoder_spans(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch)
+{
+    pri_bert *model = with_head(base, tape, PARE_HEAD_QUESTION_ANSWERING);
+    if (!model)
+        return NULL;
+    return pare_linear(tape, pare_encoder_hidden(base, tape, batch), model->head_weight,
+                       model->head_bias, PARE_ACTIVATION_NONE);
+}
+
+pare_tensor *pare_encoder_words(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch,
+                                const uint32_t *rows, size_t count)
+{
+    pri_bert *model = with_head(base, tape, PARE_HEAD_MASKED_WORDS);
+    if (!model)
+        return NULL;
+    pare_tensor *chosen =
+        pare_select_rows(tape, pare_encoder_hidden(base, tape, batch), rows, count);
+    pare_tensor *transformed = pare_linear(tape, chosen, model->transform_weight,
+                                           model->transform_bias, PARE_ACTIVATION_GELU);
+    transformed = pare_layer_norm(tape, transformed, model->transform_gain, model->transform_offset,
+                                  model->config.layer_norm_epsilon);
+    return pare_linear(tape, transformed, model->words, model->head_bias, PARE_ACTIVATION_NONE);
+}
+
+/* ---- Parameters ---- */
+
+static const char *body_prefix(const pri_bert *model)
+{
+    return model->config.head == PARE_HEAD_NONE ? "" : "bert.";
+}
+
+static bool has_pooler(const pri_bert *model)
+{
+    return model->config.head == PARE_HEAD_NONE || model->config.head == PARE_HEAD_CLASSIFICATION;
+}
+
+static void declare_matrix(pri_bert *model, pare_tensor **slot, size_t rows, size_t columns,
+                           const char *prefix, const char *name)
+{
+    pri_model_declare(&model->base, slot, PRI_WEIGHT, rows, columns,
+                      model->config.initial_deviation, prefix, name);
+}
+
+static void declare_vector(pri_bert *model, pare_tensor **slot, pri_parameter_kind kind,
+                           size_t columns, const char *prefix, const char *name)
+{
+    pri_model_declare(&model->base, slot, kind, 1, columns, 0.0f, prefix, name);
+}
+
+/* `path` with ".weight" and ".bias". */
+static void declare_linear(pri_bert *model, pare_tensor **weight, pare_tensor **bias, size_t out,
+                           size_t in, const char *path)
+{
+    declare_matrix(model, weight, out, in, path, ".weight");
+    declare_vector(model, bias, PRI_BIAS, out, path, ".bias");
+}
+
+static void declare_norm(pri_bert *model, pare_tensor **gain, pare_tensor **offset,
+                         const char *path)
+{
+    declare_vector(model, gain, PRI_GAIN, model->config.size, path, ".weight");
+    declare_vector(model, offset, PRI_BIAS, model->config.size, path, ".bias");
+}
+
+static void declare_embeddings(pri_bert *model)
+{
+    const pare_bert_config *config = &model->config;
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%sembeddings.", body_prefix(model));
+    declare_matrix(model, &model->words, config->vocabulary, config->size, prefix,
+                   "word_embeddings.weight");
+    if (config->head == PARE_HEAD_MASKED_WORDS)
+        pri_model_declare_alias(&model->base, "cls.predictions.decoder.", "weight", false);
+    declare_matrix(model, &model->positions, config->positions, config->size, prefix,
+                   "position_embeddings.weight");
+    declare_matrix(model, &model->segments, config->segments, config->size, prefix,
+                   "token_type_embeddings.weight");
+    declare_vector(model, &model->embedding_gain, PRI_GAIN, config->size, prefix,
+                   "LayerNorm.weight");
+    declare_vector(model, &model->embedding_offset, PRI_BIAS, config->size, prefix,
+                   "LayerNorm.bias");
+}
+
+static void declare_layer(pri_bert *model, size_t index)
+{
+    pri_bert_layer *layer = &model->layers[index];
+    size_t d = model->config.size, inner = model->config.feed_forward;
+    struct {
+        const char *name;
+        pare_tensor **weight, **bias;
+        size_t out, in;
+    } linears[] = {
+        {"attention.self.query", &layer->query_weight, &layer->query_bias, d, d},
+        {"attention.self.key", &layer->key_weight, &layer->key_bias, d, d},
+        {"attention.self.value", &layer->value_weight, &layer->value_bias, d, d},
+        {"attention.output.dense", &layer->output_weight, &layer->output_bias, d, d},
+        {"intermediate.dense", &layer->inner_weight, &layer->inner_bias, inner, d},
+        {"output.dense", &layer->outer_weight, &layer->outer_bias, d, inner},
+    };
+    char path[PRI_NAME_MAX];
+    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
+        snprintf(path, sizeof path, "%sencoder.layer.%zu.%s", body_prefix(model), index,
+                 linears[i].name);
+        declare_linear(model, linears[i].weight, linears[i].bias, linears[i].out, linears[i].in,
+                       path);
+    }
+    snprintf(path, sizeof path, "%sencoder.layer.%zu.attention.output.LayerNorm",
+             body_prefix(model), index);
+    declare_norm(model, &layer->attention_gain, &layer->attention_offset, path);
+    snprintf(path, sizeof path, "%sencoder.layer.%zu.output.LayerNorm", body_prefix(model), index);
+    declare_norm(model, &layer->feed_forward_gain, &layer->feed_forward_offset, path);
+}
+
+static void declare_pooler(pri_bert *model)
+{
+    size_t d = model->config.size;
+    char path[64];
+    snprintf(path, sizeof path, "%spooler.dense", body_prefix(model));
+    declare_linear(model, &model->pooler_weight, &model->pooler_bias, d, d, path);
+}
+
+static void declare_word_head(pri_bert *model)
+{
+    const pare_bert_config *config = &model->config;
+    declare_vector(model, &model->head_bias, PRI_BIAS, config->vocabulary, "cls.predictions.",
+                   "bias");
+    pri_model_declare_alias(&model->base, "cls.predictions.decoder.", "bias", false);
+    declare_linear(model, &model->transform_weight, &model->transform_bias, config->size,
+                   config->size, "cls.predictions.transform.dense");
+    declare_norm(model, &model->transform_gain, &model->transform_offset,
+                 "cls.predictions.transform.LayerNorm");
+}
+
+/* What is declared last: a pooler is no part of some checkpoints either. */
+static void declare_head(pri_bert *model)
+{
+    const pare_bert_config *config = &model->config;
+    size_t begin = model->base.parameter_count;
+    if (has_pooler(model))
+        declare_pooler(model);
+    if (config->head == PARE_HEAD_CLASSIFICATION)
+        declare_linear(model, &model->head_weight, &model->head_bias, config->labels, config->size,
+                       "classifier");
+    if (config->head == PARE_HEAD_QUESTION_ANSWERING)
+        declare_linear(model, &model->head_weight, &model->head_bias, 2, config->size,
+                       "qa_outputs");
+    if (config->head == PARE_HEAD_MASKED_WORDS)
+        declare_word_head(model);
+    for (size_t i = begin; i < model->base.parameter_count; i++)
+        model->base.notes[i].head = true;
+}
+
+/* ---- Names in files ---- */
+
+static bool begins_with(const char *text, const char *begin)
+{
+    return !strncmp(text, begin, strlen(begin));
+}
+
+/* Tensors of other classes of the family, and indices that are no parameters. */
+static bool is_left_out(const pri_bert *model, const char *name)
+{
+    pare_head head = model->config.head;
+    return begins_with(name, "embeddings.position_ids") ||
+           begins_with(name, "embeddings.token_type_ids") ||
+           begins_with(name, "cls.seq_relationship.") ||
+           (begins_with(name, "pooler.") && !has_pooler(model)) ||
+           (begins_with(name, "cls.") && head != PARE_HEAD_MASKED_WORDS) ||
+           (begins_with(name, "classifier.") && head != PARE_HEAD_CLASSIFICATION) ||
+           (begins_with(name, "qa_outputs.") && head != PARE_HEAD_QUESTION_ANSWERING);
+}
+
+/* Old checkpoints call gain and offset gamma and beta. */
+static void rename_norm(char *name)
+{
+    static const char *const old[] = {"LayerNorm.gamma", "LayerNorm.beta"};
+    static const char *const new[] = {"weight", "bias"};
+    for (int i = 0; i < 2; i++) {
+        size_t length = strlen(name), end = strlen(old[i]), kept = strlen("LayerNorm.");
+        if (length >= end && !strcmp(name + length - end, old[i]))
+            snprintf(name + length - end + kept, end, "%s", new[i]);
+    }
+}
+
+/* The body has the prefix "bert." in some files and none in others. */
+static const char *bert_own_name(const pare_model *base, const char *stored, char *spelling)
+{
+    const pri_bert *model = (const pri_bert *)base;
+    const char *name = begins_with(stored, "bert.") ? stored + strlen("bert.") : stored;
+    if (is_left_out(model, name))
+        return NULL;
+    if (strlen(name) + sizeof "bert.weight" > PRI_NAME_MAX)
+        return stored;
+    bool body = begins_with(name, "embeddings.") || begins_with(name, "encoder.") ||
+                begins_with(name, "pooler.");
+    snprintf(spelling, PRI_NAME_MAX, "%s%s", body ? body_prefix(model) : "", body ? name : stored);
+    rename_norm(spelling);
+    return spelling;
+}
+
+/* ---- Family ---- */
+
+static void bert_bind(pare_model *model)
+{
+    (void)model; /* no tensor is a part of another */
+}
+
+static void bert_destroy(pare_model *base)
+{
+    pri_bert *model = pri_bert_of(base);
+    pri_model_release(base);
+    pri_bert_free_labels(model->labels, model->config.labels);
+    pri_free(model->layers);
+    pri_free(model);
+}
+
+static void declare_parameters(pri_bert *model)
+{
+    declare_embeddings(model);
+    for (size_t l = 0; l < model->config.layers; l++)
+        declare_layer(model, l);
+    declare_head(model);
+}
+
+/* Checked configuration; parameters declared but not allocated. Takes the labels over. */
+static pare_status declare_model(pare_context *context, const pare_bert_config *config,
+                                 char **labels, pare_model **model)
+{
+    pri_bert *created = pri_allocate_zero(1, sizeof *created);
+    if (!created) {
+        pri_bert_free_labels(labels, config->labels);
+        return PARE_ERROR_MEMORY;
+    }
+    created->base = (pare_model){.family = &pri_bert_family,
+                                 .context = context,
+                                 .layers = config->layers,
+                                 .size = config->size};
+    created->config = *config;
+    created->labels = labels;
+    created->layers = pri_allocate_zero(config->layers, sizeof *created->layers);
+    pare_status status = created->layers ? PARE_OK : PARE_ERROR_MEMORY;
+    if (status == PARE_OK && config->head == PARE_HEAD_CLASSIFICATION && !labels) {
+        created->labels = pri_bert_default_labels(config->labels);
+        status = created->labels ? PARE_OK : PARE_ERROR_MEMORY;
+    }
+    if (status == PARE_OK) {
+        declare_parameters(created);
+        status = created->base.declared;
+    }
+    if (status != PARE_OK) {
+        bert_destroy(&created->base);
+        return status;
+    }
+    *model = &created->base;
+    return PARE_OK;
+}
+
+static pare_status bert_from_config(pare_context *context, const json_t *object, const char *path,
+                                    pare_model **model)
+{
+    pare_bert_config config;
+    char **labels;
+    PRI_TRY(pri_bert_read_config(object, path, &config, &labels));
+    return declare_model(context, &config, labels, model);
+}
+
+static json_t *bert_to_config(const pare_model *base)
+{
+    const pri_bert *model = (const pri_bert *)base;
+    return pri_bert_write_config(&model->config, model->labels);
+}
+
+static const char *bert_architecture(const pare_model *model)
+{
+    return pri_bert_architecture(pare_bert_config_of(model)->head);
+}
+
+static pare_geometry bert_attention(const pare_model *model, size_t length)
+{
+    const pare_bert_config *config = pare_bert_config_of(model);
+    return (pare_geometry){.kind = PARE_GEOMETRY_CELL,
+                           .layers = config->layers,
+                           .heads = config->heads,
+                           .queries = length,
+                           .keys = length};
+}
+
+const pri_family pri_bert_family = {
+    .name = "bert",
+    .from_config = bert_from_config,
+    .to_config = bert_to_config,
+    .architecture = bert_architecture,
+    .own_name = bert_own_name,
+    .bind = bert_bind,
+    .destroy = bert_destroy,
+    .attention = bert_attention,
+};
+
+const pare_bert_config *pare_bert_config_of(const pare_model *model)
+{
+    if (model->family != &pri_bert_family)
+        return NULL;
+    return &((const pri_bert *)model)->config;
+}
+
+size_t pare_encoder_positions(const pare_model *model)
+{
+    const pare_bert_config *config = pare_bert_config_of(model);
+    return config ? config->positions : 0;
+}
+
+pare_status pare_bert_create(pare_context *context, const pare_bert_config *config, uint64_t seed,
+                             pare_model **model)
+{
+    *model = NULL;
+    PRI_TRY(pri_bert_check_config(config));
+    pare_model *created = NULL;
+    PRI_TRY(declare_model(context, config, NULL, &created));
+    pare_status status = pri_model_allocate(created);
+    if (status != PARE_OK) {
+        pare_model_destroy(created);
+        return status;
+    }
+    pri_model_initialise(created, seed);
+    *model = created;
+    return PARE_OK;
+}
+
+/* ---- Another head ---- */
+
+/* The configuration of `directory` with the head asked for; label names stay when they fit. */
+static pare_status config_with_head(const char *directory, pare_head head, size_t labels,
+                                    pare_bert_config *config, char ***names)
+{
+    json_t *object;
+    char *path;
+    const pri_family *family;
+    PRI_TRY(pri_read_config(directory, &object, &path, &family));
+    pare_status status =
+        family == &pri_bert_family
+            ? pri_bert_read_config(object, path, config, names)
+            : pri_fail(PARE_ERROR_UNSUPPORTED,
+                       "%s: a model of type \"%s\" takes no other head; use one of type \"%s\"",
+                       path, family->name, pri_bert_family.name);
+    json_decref(object);
+    pri_free(path);
+    PRI_TRY(status);
+    if (head != PARE_HEAD_CLASSIFICATION || labels != config->labels) {
+        pri_bert_free_labels(*names, config->labels);
+        *names = NULL;
+    }
+    config->head = head;
+    config->labels = labels;
+    status = pri_bert_check_config(config);
+    if (status != PARE_OK)
+        pri_bert_free_labels(*names, labels);
+    return status;
+}
+
+pare_status pare_bert_load_with_head(pare_context *context, const char *directory, pare_head head,
+                                     size_t labels, uint64_t seed, pare_model **model)
+{
+    *model = NULL;
+    pare_bert_config config;
+    char **names;
+    PRI_TRY(config_with_head(directory, head, labels, &config, &names));
+    pare_model *loaded = NULL;
+    PRI_TRY(declare_model(context, &config, names, &loaded));
+    pare_status status = pri_read_weights(loaded, directory, true, seed);
+    if (status != PARE_OK) {
+        pare_model_destroy(loaded);
+        return status;
+    }
+    *model = loaded;
+    return PARE_OK;
+}
+
+/* ---- Changes of a model ---- */
+
+static pare_status check_bert(const pare_model *model)
+{
+    if (model->family == &pri_bert_family)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_UNSUPPORTED, "a model of type \"%s\" is needed, not \"%s\"",
+                    pri_bert_family.name, model->family->name);
+}
+
+pare_status pare_bert_set_dropout(pare_model *model, float dropout, float attention_dropout)
+{
+    PRI_TRY(check_bert(model));
+    pare_bert_config changed = pri_bert_of(model)->config;
+    if (!(dropout < 0.0f))
+        changed.dropout = dropout;
+    if (!(attention_dropout < 0.0f))
+        changed.attention_dropout = attention_dropout;
+    PRI_TRY(pri_bert_check_config(&changed));
+    pri_bert_of(model)->config = changed;
+    return PARE_OK;
+}
+
+static pare_status copy_label(const char *name, char **copy)
+{
+    json_t *valid = json_string(name);
+    json_decref(valid);
+    if (!valid)
+        return pri_fail(PARE_ERROR_ARGUMENT, "a label's name is not valid UTF-8");
+    *copy = pri_string_copy(name);
+    return *copy ? PARE_OK : PARE_ERROR_MEMORY;
+}
+
+pare_status pare_bert_set_labels(pare_model *base, const char *const *names)
+{
+    PRI_TRY(check_bert(base));
+    pri_bert *model = pri_bert_of(base);
+    if (!model->labels)
+        return pri_fail(PARE_ERROR_ARGUMENT, "only a classification head has labels");
+    size_t count = model->config.labels;
+    char **copies = pri_allocate_zero(count, sizeof *copies);
+    pare_status status = copies ? PARE_OK : PARE_ERROR_MEMORY;
+    for (size_t i = 0; i < count && status == PARE_OK; i++)
+        status = copy_label(names[i], &copies[i]);
+    if (status != PARE_OK) {
+        pri_bert_free_labels(copies, count);
+        return status;
+    }
+    pri_bert_free_labels(model->labels, count);
+    model->labels = copies;
+    return PARE_OK;
+}
+
+const char *pare_bert_label(const pare_model *base, size_t label)
+{
+    const pri_bert *model = (const pri_bert *)base;
+    if (base->family != &pri_bert_family || !model->labels || label >= model->config.labels)
+        return NULL;
+    return model->labels[label];
+}

@@ -1,0 +1,53 @@
+/* BERT: its parameters, for the forward code on the tape and for the one that only infers, and its
+ * configuration. */
+#ifndef PARE_SRC_MODELS_BERT_H
+#define PARE_SRC_MODELS_BERT_H
+
+#include "models/model.h"
+
+typedef struct pri_bert_layer {
+    pare_tensor *query_weight, *query_bias; /* (d, d), (1, d) */
+    pare_tensor *key_weight, *key_bias;
+    pare_tensor *value_weight, *value_bias;
+    pare_tensor *output_weight, *output_bias; /* W_o */
+    pare_tensor *attention_gain, *attention_offset;
+    pare_tensor *inner_weight, *inner_bias; /* W_1 (f, d) */
+    pare_tensor *outer_weight, *outer_bias; /* W_2 (d, f) */
+    pare_tensor *feed_forward_gain, *feed_forward_offset;
+} pri_bert_layer;
+
+typedef struct pri_bert {
+    pare_model base;
+    pare_bert_config config;
+    char **labels; /* names of the classification head's, (config.labels); NULL without it */
+
+    pare_tensor *words, *positions, *segments; /* (vocabulary, d), (positions, d), (segments, d) */
+    pare_tensor *embedding_gain, *embedding_offset;
+    pri_bert_layer *layers;
+    pare_tensor *pooler_weight, *pooler_bias; /* of PARE_HEAD_NONE and _CLASSIFICATION */
+    /* Of the head: (labels, d), or (2, d) for question answering; for masked words the (1,
+     * vocabulary) bias alone, the weight is `words`. */
+    pare_tensor *head_weight, *head_bias;
+    pare_tensor *transform_weight, *transform_bias; /* of masked words, before the output */
+    pare_tensor *transform_gain, *transform_offset;
+} pri_bert;
+
+static inline pri_bert *pri_bert_of(pare_model *model)
+{
+    return (pri_bert *)model;
+}
+
+/* ---- Configuration ---- */
+/* What fits together. */
+pare_status pri_bert_check_config(const pare_bert_config *config);
+/* From and to the keys of Hugging Face's BertConfig; `path` is for messages. `labels` are the names
+ * of a classification head's, to be freed with pri_bert_free_labels; otherwise NULL. */
+pare_status pri_bert_read_config(const json_t *object, const char *path, pare_bert_config *config,
+                                 char ***labels);
+json_t *pri_bert_write_config(const pare_bert_config *config, char *const *labels);
+/* "LABEL_0", ...; NULL: no memory. */
+char **pri_bert_default_labels(size_t count);
+void pri_bert_free_labels(char **labels, size_t count);
+const char *pri_bert_architecture(pare_head head); /* "BertModel" */
+
+#endif
