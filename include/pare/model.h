@@ -94,7 +94,8 @@ PARE_API const pare_bert_config *pare_bert_config_of(const pare_model *model);
 
 /* The encoder of `directory` under the head asked for, with `labels` labels if that is a
  * classification head: a head of that kind and shape in the files is taken, otherwise a fresh one
- * is drawn from `seed`. A mask in the directory is not taken. The context must outlive the model. */
+ * is drawn from `seed`. A mask in the directory is not taken. The context must outlive the model.
+ */
 PARE_API PARE_MUST_CHECK pare_status pare_bert_load_with_head(pare_context *context,
                                                               const char *directory, pare_head head,
                                                               size_t labels, uint64_t seed,
@@ -102,8 +103,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_bert_load_with_head(pare_context *cont
 /* Replaces the dropouts of the configuration; a negative one stays as it is. */
 PARE_API PARE_MUST_CHECK pare_status pare_bert_set_dropout(pare_model *model, float dropout,
                                                            float attention_dropout);
-/* What the labels of a classification head mean, kept in config.json (id2label): copies config.labels
- * names. */
+/* What the labels of a classification head mean, kept in config.json (id2label): copies
+ * config.labels names. */
 PARE_API PARE_MUST_CHECK pare_status pare_bert_set_labels(pare_model *model,
                                                           const char *const *names);
 /* "LABEL_0" when it was never named; NULL when there is no such label. */
@@ -145,9 +146,9 @@ PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compi
  * the others. The arrays must live until backward. */
 typedef struct pare_encoder_batch {
     size_t sequences;
-    const size_t *offsets;     /* (sequences + 1) */
-    const uint32_t *tokens;    /* "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]" of each sequence */
-    const uint32_t *segments;  /* 0 for a, 1 for b; NULL: all 0 */
+    const size_t *offsets;    /* (sequences + 1) */
+    const uint32_t *tokens;   /* "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]" of each sequence */
+    const uint32_t *segments; /* 0 for a, 1 for b; NULL: all 0 */
 } pare_encoder_batch;
 
 /* Tokens of the longest sequence the model can read; 0 when it is no encoder. */

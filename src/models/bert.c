@@ -31,6 +31,7 @@ typedef struct forward_pass {
     pare_tape *tape;
     const pare_encoder_batch *batch;
     size_t tokens;
+    bool ends_first;          /* rows of a sequence: its first token, its last, the others */
     pare_attention layout;    /* all but plan and observer */
     pare_plan *const *plans;  /* NULL: dense */
     pare_observer *observers; /* NULL: not observed */
@@ -66,35 +67,60 @@ static pare_tensor *attention_block(const forward_pass *pass, size_t index, pare
 static pare_tensor *feed_forward_block(const forward_pass *pass, size_t index, pare_tensor *h)
 {
     const pri_bert_layer *layer = &pass->model->layers[index];
-    pare_tensor *inner = pare_linear(pass->tape, h, layer->inner_weight, layer->inner_bias,
-                                     PARE_ACTIVATION_GELU);
+    pare_tensor *inner =
+        pare_linear(pass->tape, h, layer->inner_weight, layer->inner_bias, PARE_ACTIVATION_GELU);
     pare_tensor *change = linear(pass, inner, layer->outer_weight, layer->outer_bias);
     pare_tensor *sum = pare_add_dropped(pass->tape, h, change, pass->model->config.dropout);
     return normalise(pass, sum, layer->feed_forward_gain, layer->feed_forward_offset);
+}
+
+/* The row, within its sequence, of token i of a sequence of `length`. Attention does not see the
+ * order of rows, positions are in the embeddings; only masks and averages do. */
+static size_t row_of(const forward_pass *pass, size_t i, size_t length)
+{
+    if (!pass->ends_first || i == 0)
+        return i;
+    return i == length - 1 ? 1 : i + 1;
+}
+
+/* What the three embeddings of each row are looked up by. */
+typedef struct row_ids {
+    uint32_t *words, *positions, *segments;
+} row_ids;
+
+static bool fill_ids(const forward_pass *pass, row_ids *ids)
+{
+    const pare_encoder_batch *batch = pass->batch;
+    *ids = (row_ids){.words = pri_tape_allocate(pass->tape, pass->tokens, sizeof(uint32_t)),
+                     .positions = pri_tape_allocate(pass->tape, pass->tokens, sizeof(uint32_t)),
+                     .segments = pri_tape_allocate(pass->tape, pass->tokens, sizeof(uint32_t))};
+    if (!ids->words || !ids->positions || !ids->segments)
+        return false;
+    for (size_t n = 0; n < batch->sequences; n++) {
+        size_t begin = batch->offsets[n], length = batch->offsets[n + 1] - begin;
+        for (size_t i = 0; i < length; i++) {
+            size_t row = begin + row_of(pass, i, length);
+            ids->words[row] = batch->tokens[begin + i];
+            ids->positions[row] = (uint32_t)i;
+            ids->segments[row] = batch->segments ? batch->segments[begin + i] : 0;
+        }
+    }
+    return true;
 }
 
 static pare_tensor *embed(const forward_pass *pass)
 {
     pri_bert *model = pass->model;
     pare_tape *tape = pass->tape;
-    const pare_encoder_batch *batch = pass->batch;
-    size_t tokens = pass->tokens;
-    uint32_t *positions = pri_tape_allocate(tape, tokens, sizeof *positions);
-    uint32_t *segments = pri_tape_allocate(tape, tokens, sizeof *segments);
-    if (!positions || !segments)
+    row_ids ids;
+    if (!fill_ids(pass, &ids))
         return NULL;
-    for (size_t n = 0; n < batch->sequences; n++)
-        for (size_t i = batch->offsets[n]; i < batch->offsets[n + 1]; i++)
-            positions[i] = (uint32_t)(i - batch->offsets[n]);
-    for (size_t i = 0; i < tokens; i++)
-        segments[i] = batch->segments ? batch->segments[i] : 0;
-    pare_tensor *words = pare_embedding(tape, model->words, batch->tokens, tokens, 1.0f);
-    pare_tensor *places = pare_embedding(tape, model->positions, positions, tokens, 1.0f);
-    pare_tensor *kinds = pare_embedding(tape, model->segments, segments, tokens, 1.0f);
+    pare_tensor *words = pare_embedding(tape, model->words, ids.words, pass->tokens, 1.0f);
+    pare_tensor *places = pare_embedding(tape, model->positions, ids.positions, pass->tokens, 1.0f);
+    pare_tensor *kinds = pare_embedding(tape, model->segments, ids.segments, pass->tokens, 1.0f);
     pare_tensor *sum = pare_add(tape, pare_add(tape, words, kinds), places);
-    return pare_dropout(
-        tape, normalise(pass, sum, model->embedding_gain, model->embedding_offset),
-        model->config.dropout);
+    return pare_dropout(tape, normalise(pass, sum, model->embedding_gain, model->embedding_offset),
+                        model->config.dropout);
 }
 
 static pare_status check_sequences(const pri_bert *model, const pare_encoder_batch *batch,
@@ -138,6 +164,7 @@ static pare_status begin_pass(forward_pass *pass)
     PRI_TRY(check_segments(model, batch));
     PRI_TRY(pri_model_plans(&model->base, longest, 0, 0, &pass->plans));
     PRI_TRY(pri_model_observers(&model->base, pass->tape, &pass->observers));
+    PRI_TRY(pri_model_ends_first(&model->base, &pass->ends_first));
     size_t head_size = config->size / config->heads;
     pare_ragged sequences = {.offsets = batch->offsets, .count = batch->sequences};
     pass->tokens = batch->offsets[batch->sequences];
@@ -158,81 +185,130 @@ static pare_status check_encoder(const pare_model *model)
                     model->family->name, pri_bert_family.name);
 }
 
-pare_tensor *pare_encoder_hidden(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch)
+/* Hidden states in the order of the layers' rows. */
+static pare_tensor *run_layers(const forward_pass *pass)
 {
-    if (pare_tape_status(tape) != PARE_OK)
-        return NULL;
-    pare_status status = check_encoder(base);
-    forward_pass pass = {.model = pri_bert_of(base), .tape = tape, .batch = batch};
-    if (status == PARE_OK)
-        status = begin_pass(&pass);
-    if (status != PARE_OK)
-        return pri_tape_fail(tape, status);
-    pare_tensor *h = embed(&pass);
-    for (size_t layer = 0; layer < base->layers; layer++) {
-        h = attention_block(&pass, layer, h);
-        h = feed_forward_block(&pass, layer, h);
+    pare_tensor *h = embed(pass);
+    for (size_t layer = 0; layer < pass->model->base.layers; layer++) {
+        h = attention_block(pass, layer, h);
+        h = feed_forward_block(pass, layer, h);
     }
     return h;
 }
 
+/* The number of the row that holds each token of the batch; NULL: no memory. */
+static uint32_t *rows_of_tokens(const forward_pass *pass)
+{
+    const size_t *offsets = pass->batch->offsets;
+    uint32_t *rows = pri_tape_allocate(pass->tape, pass->tokens, sizeof *rows);
+    for (size_t n = 0; rows && n < pass->batch->sequences; n++)
+        for (size_t begin = offsets[n], length = offsets[n + 1] - begin, i = 0; i < length; i++)
+            rows[begin + i] = (uint32_t)(begin + row_of(pass, i, length));
+    return rows;
+}
+
+/* Rows of layers in the order of the sentences. */
+static pare_tensor *in_sentence_order(const forward_pass *pass, pare_tensor *rows)
+{
+    if (!pass->ends_first || !rows)
+        return rows;
+    uint32_t *numbers = rows_of_tokens(pass);
+    return numbers ? pare_select_rows(pass->tape, rows, numbers, pass->tokens) : NULL;
+}
+
 /* ---- Heads ---- */
 
-/* The model when it has this head; otherwise the tape fails. */
-static pri_bert *with_head(pare_model *base, pare_tape *tape, pare_head head)
+static pare_status check_head(const pri_bert *model, pare_head head)
+{
+    if (model->config.head == head)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT, "the model is a %s but a %s is needed",
+                    pri_bert_architecture(model->config.head), pri_bert_architecture(head));
+}
+
+/* The last hidden states of a model that must have `head` (NONE: any), in the layers' order. */
+static pare_tensor *run_encoder(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch,
+                                pare_head head, forward_pass *pass)
 {
     if (pare_tape_status(tape) != PARE_OK)
         return NULL;
+    *pass = (forward_pass){.model = pri_bert_of(base), .tape = tape, .batch = batch};
     pare_status status = check_encoder(base);
-    if (status == PARE_OK && pri_bert_of(base)->config.head != head)
-        status = pri_fail(PARE_ERROR_ARGUMENT, "the model is a %s but a %s is needed",
-                          pri_bert_architecture(pri_bert_of(base)->config.head),
-                          pri_bert_architecture(head));
-    return status == PARE_OK ? pri_bert_of(base) : pri_tape_fail(tape, status);
+    if (status == PARE_OK && head != PARE_HEAD_NONE)
+        status = check_head(pass->model, head);
+    if (status == PARE_OK)
+        status = begin_pass(pass);
+    return status == PARE_OK ? run_layers(pass) : pri_tape_fail(tape, status);
+}
+
+pare_tensor *pare_encoder_hidden(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch)
+{
+    forward_pass pass;
+    pare_tensor *h = run_encoder(base, tape, batch, PARE_HEAD_NONE, &pass);
+    return h ? in_sentence_order(&pass, h) : NULL;
 }
 
 pare_tensor *pare_encoder_classify(pare_model *base, pare_tape *tape,
                                    const pare_encoder_batch *batch)
 {
-    pri_bert *model = with_head(base, tape, PARE_HEAD_CLASSIFICATION);
-    if (!model)
-        return NULL;
-    pare_tensor *h = pare_encoder_hidden(base, tape, batch);
+    forward_pass pass;
+    pare_tensor *h = run_encoder(base, tape, batch, PARE_HEAD_CLASSIFICATION, &pass);
     uint32_t *first = h ? pri_tape_allocate(tape, batch->sequences, sizeof *first) : NULL;
     if (!first)
         return NULL;
     for (size_t n = 0; n < batch->sequences; n++)
-        first[n] = (uint32_t)batch->offsets[n];
+        first[n] = (uint32_t)batch->offsets[n]; /* in either order */
+    const pri_bert *model = pass.model;
     const pare_bert_config *config = &model->config;
     float dropout = config->head_dropout < 0.0f ? config->dropout : config->head_dropout;
-    pare_tensor *pooled =
-        pare_linear_dropped(tape, pare_select_rows(tape, h, first, batch->sequences),
-                            model->pooler_weight, model->pooler_bias, PARE_ACTIVATION_TANH, dropout);
+    pare_tensor *pooled = pare_linear_dropped(
+        tape, pare_select_rows(tape, h, first, batch->sequences), model->pooler_weight,
+        model->pooler_bias, PARE_ACTIVATION_TANH, dropout);
     return pare_linear(tape, pooled, model->head_weight, model->head_bias, PARE_ACTIVATION_NONE);
 }
 
 pare_tensor *pare_encoder_spans(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch)
 {
-    pri_bert *model = with_head(base, tape, PARE_HEAD_QUESTION_ANSWERING);
-    if (!model)
+    forward_pass pass;
+    pare_tensor *h = run_encoder(base, tape, batch, PARE_HEAD_QUESTION_ANSWERING, &pass);
+    if (!h)
         return NULL;
-    return pare_linear(tape, pare_encoder_hidden(base, tape, batch), model->head_weight,
-                       model->head_bias, PARE_ACTIVATION_NONE);
+    return in_sentence_order(&pass,
+                             linear(&pass, h, pass.model->head_weight, pass.model->head_bias));
+}
+
+/* `h` at chosen tokens of the batch. */
+static pare_tensor *select_tokens(const forward_pass *pass, pare_tensor *h, const uint32_t *tokens,
+                                  size_t count)
+{
+    uint32_t *rows = rows_of_tokens(pass);
+    uint32_t *chosen = pri_tape_allocate(pass->tape, count, sizeof *chosen);
+    if (!rows || !chosen)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i] >= pass->tokens)
+            return pri_tape_fail(pass->tape,
+                                 pri_fail(PARE_ERROR_ARGUMENT,
+                                          "word %zu is token %lu of a batch of %zu tokens", i,
+                                          (unsigned long)tokens[i], pass->tokens));
+        chosen[i] = rows[tokens[i]];
+    }
+    return pare_select_rows(pass->tape, h, chosen, count);
 }
 
 pare_tensor *pare_encoder_words(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch,
                                 const uint32_t *rows, size_t count)
 {
-    pri_bert *model = with_head(base, tape, PARE_HEAD_MASKED_WORDS);
-    if (!model)
+    forward_pass pass;
+    pare_tensor *h = run_encoder(base, tape, batch, PARE_HEAD_MASKED_WORDS, &pass);
+    pare_tensor *chosen = h ? select_tokens(&pass, h, rows, count) : NULL;
+    if (!chosen)
         return NULL;
-    pare_tensor *chosen =
-        pare_select_rows(tape, pare_encoder_hidden(base, tape, batch), rows, count);
+    const pri_bert *model = pass.model;
     pare_tensor *transformed = pare_linear(tape, chosen, model->transform_weight,
                                            model->transform_bias, PARE_ACTIVATION_GELU);
-    transformed = pare_layer_norm(tape, transformed, model->transform_gain, model->transform_offset,
-                                  model->config.layer_norm_epsilon);
-    return pare_linear(tape, transformed, model->words, model->head_bias, PARE_ACTIVATION_NONE);
+    transformed = normalise(&pass, transformed, model->transform_gain, model->transform_offset);
+    return linear(&pass, transformed, model->words, model->head_bias);
 }
 
 /* ---- Parameters ---- */

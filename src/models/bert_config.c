@@ -146,8 +146,7 @@ static pare_status read_labels(const json_t *object, const char *path, pare_bert
     if (named)
         config->labels = json_object_size(names);
     else
-        PRI_TRY(
-            pri_json_get_size_or(object, path, "num_labels", config->labels, &config->labels));
+        PRI_TRY(pri_json_get_size_or(object, path, "num_labels", config->labels, &config->labels));
     if (config->head != PARE_HEAD_CLASSIFICATION)
         return PARE_OK;
     PRI_TRY(pri_config_range("the number of labels", config->labels, 1, LABELS_MAX));
@@ -161,8 +160,7 @@ static pare_status check_problem(const json_t *object, const char *path,
                                  const pare_bert_config *config)
 {
     char problem[64];
-    const char *offered =
-        config->labels == 1 ? "regression" : "single_label_classification";
+    const char *offered = config->labels == 1 ? "regression" : "single_label_classification";
     PRI_TRY(pri_json_get_string_or(object, path, "problem_type", offered, problem, sizeof problem));
     if (config->head == PARE_HEAD_CLASSIFICATION && strcmp(problem, offered))
         return pri_fail(PARE_ERROR_UNSUPPORTED,
@@ -180,8 +178,7 @@ static pare_status read_sizes(const json_t *object, const char *path, pare_bert_
     PRI_TRY(pri_json_get_size_or(object, path, "num_attention_heads", 12, &config->heads));
     PRI_TRY(pri_json_get_size_or(object, path, "hidden_size", 768, &config->size));
     PRI_TRY(pri_json_get_size_or(object, path, "intermediate_size", 3072, &config->feed_forward));
-    PRI_TRY(
-        pri_json_get_size_or(object, path, "max_position_embeddings", 512, &config->positions));
+    PRI_TRY(pri_json_get_size_or(object, path, "max_position_embeddings", 512, &config->positions));
     return pri_json_get_size_or(object, path, "type_vocab_size", 2, &config->segments);
 }
 
@@ -193,8 +190,7 @@ static pare_status read_numbers(const json_t *object, const char *path, pare_ber
     PRI_TRY(pri_config_float_or(object, path, "classifier_dropout", -1.0f, &config->head_dropout));
     PRI_TRY(
         pri_config_float_or(object, path, "initializer_range", 0.02f, &config->initial_deviation));
-    return pri_config_float_or(object, path, "layer_norm_eps", 1e-12f,
-                               &config->layer_norm_epsilon);
+    return pri_config_float_or(object, path, "layer_norm_eps", 1e-12f, &config->layer_norm_epsilon);
 }
 
 static pare_status check_string(const json_t *object, const char *path, const char *key,

@@ -123,13 +123,18 @@ static pare_status fail_shape(const pare_geometry *geometry, size_t queries, siz
                     geometry->queries, geometry->keys - geometry->queries, queries, memory);
 }
 
-/* The shape to compile for a call, a function of the call alone. */
-static pare_status choose_shape(const pare_mask *mask, size_t *queries, size_t memory,
+/* The shape to compile for a call, a function of the call alone. Of encoders not even that: one
+ * shape serves all, so that the result of a sequence does not depend on the others of its batch. */
+static pare_status choose_shape(const pare_model *model, size_t *queries, size_t memory,
                                 size_t *capacity)
 {
-    const pare_geometry *geometry = pare_mask_geometry(mask);
+    const pare_geometry *geometry = pare_mask_geometry(model->mask);
     if (geometry->kind == PARE_GEOMETRY_DISTANCE)
         return PARE_OK;
+    if (geometry->kind == PARE_GEOMETRY_RELATIVE) {
+        *queries = pare_encoder_positions(model);
+        return PARE_OK;
+    }
     size_t mask_memory = geometry->keys - geometry->queries;
     if (*queries > geometry->queries || memory > mask_memory)
         return fail_shape(geometry, *queries, memory);
@@ -144,7 +149,7 @@ pare_status pri_model_plans(pare_model *model, size_t queries, size_t memory,
     *plans = NULL;
     if (!model->mask)
         return PARE_OK;
-    PRI_TRY(choose_shape(model->mask, &queries, memory, &memory_capacity));
+    PRI_TRY(choose_shape(model, &queries, memory, &memory_capacity));
     size_t i = 0;
     while (i < model->plan_set_count && (model->plan_sets[i].queries != queries ||
                                          model->plan_sets[i].memory != memory_capacity))
@@ -156,6 +161,20 @@ pare_status pri_model_plans(pare_model *model, size_t queries, size_t memory,
 }
 
 /* ---- Observation ---- */
+
+pare_status pri_model_ends_first(const pare_model *model, bool *ends_first)
+{
+    const pare_geometry *mask = model->mask ? pare_mask_geometry(model->mask) : NULL;
+    const pare_geometry *average = model->average ? pare_average_geometry(model->average) : NULL;
+    *ends_first = (mask && mask->ends_first) || (average && average->ends_first);
+    if (!mask || !average || mask->ends_first == average->ends_first)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the mask has a sequence's tokens %s but the average %s; observe in the order "
+                    "of the mask",
+                    mask->ends_first ? "ends first" : "in the order of the sentence",
+                    average->ends_first ? "ends first" : "in the order of the sentence");
+}
 
 void pare_model_observe(pare_model *model, pare_average *average)
 {

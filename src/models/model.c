@@ -153,10 +153,9 @@ void pri_model_initialise_parameter(pare_model *model, size_t index, uint64_t se
     size_t count = tensor->rows * tensor->columns;
 #pragma omp parallel for num_threads(pare_context_threads(model->context)) schedule(static)
     for (size_t i = 0; i < count; i++)
-        tensor->value[i] =
-            notes->deviation > 0.0f
-                ? notes->mean + notes->deviation * (float)pri_random_normal(key, i)
-                : notes->mean;
+        tensor->value[i] = notes->deviation > 0.0f
+                               ? notes->mean + notes->deviation * (float)pri_random_normal(key, i)
+                               : notes->mean;
 }
 
 void pri_model_initialise(pare_model *model, uint64_t seed)

@@ -14,7 +14,7 @@ typedef struct pri_family {
     /* A model as `config` (from file `path`) describes it, its parameters declared. */
     pare_status (*from_config)(pare_context *context, const json_t *config, const char *path,
                                pare_model **model);
-    json_t *(*to_config)(const pare_model *model); /* NULL: no memory */
+    json_t *(*to_config)(const pare_model *model);        /* NULL: no memory */
     const char *(*architecture)(const pare_model *model); /* its class in Hugging Face's library */
     /* NULL: tensors in files are named like parameters. Otherwise the parameter's name for a
      * tensor's, which may be written to `spelling` (PRI_NAME_MAX); NULL: nothing of this model's,
@@ -121,6 +121,8 @@ pare_status pri_model_plans(pare_model *model, size_t queries, size_t memory,
 /* One observer per layer on the tape; *observers is NULL when nobody observes. */
 pare_status pri_model_observers(const pare_model *model, pare_tape *tape,
                                 pare_observer **observers);
+/* Whether mask and average, which must agree, have the ends of a sequence first. */
+pare_status pri_model_ends_first(const pare_model *model, bool *ends_first);
 void pri_model_drop_plans(pare_model *model);
 
 /* ---- Memory ---- */

@@ -160,9 +160,10 @@ pare_status pri_transformer_xl_read_config(const json_t *object, const char *pat
     PRI_TRY(pri_config_float_or(object, path, "dropout", 0.1f, &config->dropout));
     PRI_TRY(pri_config_float_or(object, path, "dropatt", 0.0f, &config->attention_dropout));
     PRI_TRY(pri_config_float_or(object, path, "init_std", 0.02f, &config->initial_deviation));
-    PRI_TRY(
-        pri_config_float_or(object, path, "proj_init_std", 0.01f, &config->initial_projection_deviation));
-    PRI_TRY(pri_config_float_or(object, path, "layer_norm_epsilon", 1e-5f, &config->layer_norm_epsilon));
+    PRI_TRY(pri_config_float_or(object, path, "proj_init_std", 0.01f,
+                                &config->initial_projection_deviation));
+    PRI_TRY(pri_config_float_or(object, path, "layer_norm_epsilon", 1e-5f,
+                                &config->layer_norm_epsilon));
     PRI_TRY(check_fixed_choices(object, path, config));
     pare_status status = pri_transformer_xl_check_config(config);
     if (status == PARE_OK)
@@ -188,7 +189,8 @@ json_t *pri_transformer_xl_write_config(const pare_transformer_xl_config *config
         "div_val", (json_int_t)config->division, "pre_lnorm", config->pre_norm, "n_layer",
         (json_int_t)config->layers, "mem_len", (json_int_t)config->memory, "clamp_len", clamp,
         "same_length", config->same_length, "untie_r", config->untie_biases, "dropout",
-        pri_config_json_float(config->dropout), "dropatt", pri_config_json_float(config->attention_dropout), "init_std",
+        pri_config_json_float(config->dropout), "dropatt",
+        pri_config_json_float(config->attention_dropout), "init_std",
         pri_config_json_float(config->initial_deviation), "proj_init_std",
         pri_config_json_float(config->initial_projection_deviation), "layer_norm_epsilon",
         pri_config_json_float(config->layer_norm_epsilon), "attn_type", 0, "adaptive", 1,

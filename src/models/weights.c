@@ -17,8 +17,8 @@ static const char *const foreign =
 
 static pare_status add_file(pri_weights *weights, const char *path)
 {
-    pri_safetensors **files = pri_reallocate(weights->files, weights->count, weights->count + 1,
-                                             sizeof *weights->files);
+    pri_safetensors **files =
+        pri_reallocate(weights->files, weights->count, weights->count + 1, sizeof *weights->files);
     if (!files)
         return PARE_ERROR_MEMORY;
     weights->files = files;
@@ -192,25 +192,25 @@ static pare_status check_values(const pri_safetensors *file, const pri_stored_te
 /* ---- Matching ---- */
 
 /* What a tensor of a file is in the model. */
-typedef struct place {
+typedef struct weight_place {
     const pri_stored_tensor **source;
     size_t dimensions, shape[2];
     bool replaceable; /* a fresh one may stand in for it */
-} place;
+} weight_place;
 
 static void parameter_place(const pare_model *model, size_t index, pri_weight_sources *sources,
-                            place *found)
+                            weight_place *found)
 {
     const pare_tensor *tensor = &model->parameters[index].tensor;
-    *found = (place){.source = &sources->parameters[index],
-                     .dimensions = model->notes[index].dimensions,
-                     .replaceable = model->notes[index].head};
+    *found = (weight_place){.source = &sources->parameters[index],
+                            .dimensions = model->notes[index].dimensions,
+                            .replaceable = model->notes[index].head};
     found->shape[0] = found->dimensions == 1 ? tensor->columns : tensor->rows;
     found->shape[1] = tensor->columns;
 }
 
 static bool find_place(const pare_model *model, const char *name, pri_weight_sources *sources,
-                       place *found)
+                       weight_place *found)
 {
     size_t index = 0;
     while (index < model->parameter_count && strcmp(model->parameters[index].name, name))
@@ -224,22 +224,22 @@ static bool find_place(const pare_model *model, const char *name, pri_weight_sou
     }
     for (size_t i = 0; i < model->constant_count; i++)
         if (!strcmp(model->constants[i].name, name)) {
-            *found = (place){.source = &sources->constants[i],
-                             .dimensions = 1,
-                             .shape = {model->constants[i].count}};
+            *found = (weight_place){.source = &sources->constants[i],
+                                    .dimensions = 1,
+                                    .shape = {model->constants[i].count}};
             return true;
         }
     return false;
 }
 
-static bool same_shape(const pri_stored_tensor *stored, const place *place)
+static bool same_shape(const pri_stored_tensor *stored, const weight_place *place)
 {
     return stored->dimensions == place->dimensions &&
            !memcmp(stored->shape, place->shape, place->dimensions * sizeof *place->shape);
 }
 
 static pare_status check_form(const pri_safetensors *file, const pri_stored_tensor *stored,
-                              const place *place)
+                              const weight_place *place)
 {
     bool half = stored->type == PRI_DATA_F16 || stored->type == PRI_DATA_BF16;
     pri_data_type type = half ? stored->type : PRI_DATA_F32;
@@ -268,7 +268,7 @@ static pare_status match_tensor(const pare_model *model, const pri_safetensors *
         name = model->family->own_name(model, name, spelling);
     if (!name)
         return PARE_OK;
-    place place;
+    weight_place place;
     if (!find_place(model, name, sources, &place))
         return pri_fail(PARE_ERROR_FORMAT, "%s: unexpected tensor \"%s\"; %s",
                         pri_safetensors_name(file), stored->name, foreign);
@@ -298,8 +298,7 @@ static pare_status match_all(const pare_model *model, const pri_weights *weights
     for (size_t f = 0; f < weights->count; f++) {
         const pri_safetensors *file = weights->files[f];
         for (size_t i = 0; i < pri_safetensors_count(file); i++)
-            PRI_TRY(
-                match_tensor(model, file, pri_safetensors_at(file, i), fresh_head, sources));
+            PRI_TRY(match_tensor(model, file, pri_safetensors_at(file, i), fresh_head, sources));
     }
     return check_complete(model, weights->name, fresh_head, sources);
 }

@@ -25,7 +25,8 @@ typedef struct pri_weight_sources {
     const pri_stored_tensor **constants;
 } pri_weight_sources;
 /* Checks names, types, shapes and values of all tensors, before anything is copied. With
- * `fresh_head`, parameters of the head may be missing or of another shape, and then have no source. */
+ * `fresh_head`, parameters of the head may be missing or of another shape, and then have no source.
+ */
 pare_status pri_weights_match(const pare_model *model, const pri_weights *weights, bool fresh_head,
                               pri_weight_sources *sources);
 void pri_weights_copy(pare_model *model, const pri_weight_sources *sources);

@@ -294,7 +294,8 @@ static void refuse_key(const char *key, json_t *value, pare_status expected, con
 static void test_configurations_that_do_not_fit(void **state)
 {
     (void)state;
-    refuse_key("model_type", json_string("bert"), PARE_ERROR_UNSUPPORTED, "bert");
+    refuse_key("model_type", json_string("roberta"), PARE_ERROR_UNSUPPORTED,
+               "\"roberta\" are not offered");
     refuse_key("model_type", NULL, PARE_ERROR_FORMAT, "model_type");
     refuse_key("attn_type", json_integer(2), PARE_ERROR_UNSUPPORTED, "attn_type");
     refuse_key("tie_word_embeddings", json_false(), PARE_ERROR_UNSUPPORTED, "tie_word_embeddings");

@@ -1,0 +1,112 @@
+/* What the tests against golden files share: a directory written from a file, with the names and
+ * the configuration that the library itself chose, and comparisons. */
+#ifndef PARE_TESTS_GOLDEN_CHECK_H
+#define PARE_TESTS_GOLDEN_CHECK_H
+
+#include "models/model_check.h"
+
+#include "base/safetensors.h"
+
+/* Of the largest magnitude of the compared tensor. */
+#define TOLERANCE 2e-5
+
+static inline const pri_stored_tensor *stored_tensor(const pri_safetensors *file, const char *name)
+{
+    const pri_stored_tensor *stored = pri_safetensors_find(file, name);
+    if (!stored)
+        fail_msg("golden file lacks %s", name);
+    return stored;
+}
+
+static inline double largest_magnitude(const pri_stored_tensor *stored)
+{
+    const float *value = stored->data;
+    double largest = 0.0;
+    for (size_t i = 0; i < stored->elements; i++)
+        largest = fmax(largest, fabs((double)value[i]));
+    return largest;
+}
+
+static inline void expect_close_of(const char *what, const float *got,
+                                   const pri_stored_tensor *expected, double scale)
+{
+    double difference = largest_difference(got, expected->data, expected->elements);
+    if (!(difference <= TOLERANCE * scale))
+        fail_msg("%s: %s differs by %g of %g (%g relative)", what, expected->name, difference,
+                 scale, difference / scale);
+}
+
+static inline void expect_close(const char *what, const float *got,
+                                const pri_stored_tensor *expected)
+{
+    expect_close_of(what, got, expected, largest_magnitude(expected));
+}
+
+static inline void write_directory(const pri_safetensors *file, const char *directory)
+{
+    char path[256];
+    check_ok(pri_make_directories(directory));
+    const char *config = pri_safetensors_metadata(file, "config");
+    snprintf(path, sizeof path, "%s/config.json", directory);
+    check_ok(pri_file_replace(path, config, strlen(config)));
+    pri_safetensors_writer *writer = pri_safetensors_writer_create();
+    for (size_t i = 0; i < pri_safetensors_count(file); i++) {
+        const pri_stored_tensor *stored = pri_safetensors_at(file, i);
+        if (!strncmp(stored->name, "weight/", 7))
+            pri_safetensors_writer_add(writer, stored->name + 7, stored->type, stored->dimensions,
+                                       stored->shape, stored->data);
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", directory);
+    check_ok(pri_safetensors_writer_save(writer, path));
+    pri_safetensors_writer_destroy(writer);
+}
+
+static inline uint32_t *read_tokens(const pri_safetensors *file, const char *name)
+{
+    const pri_stored_tensor *stored = stored_tensor(file, name);
+    uint32_t *tokens = malloc(stored->bytes);
+    assert_non_null(tokens);
+    memcpy(tokens, stored->data, stored->bytes);
+    return tokens;
+}
+
+/* Some gradients are zero but for rounding (those of key biases, which shift all scores of a row),
+ * so the largest of all sets a scale too. */
+static inline void expect_gradients(const pri_safetensors *file, pare_model *model)
+{
+    size_t count;
+    const pare_parameter *parameters = pare_model_parameters(model, &count);
+    double largest = 0.0;
+    for (size_t i = 0; i < pri_safetensors_count(file); i++)
+        if (!strncmp(pri_safetensors_at(file, i)->name, "gradient/", 9))
+            largest = fmax(largest, largest_magnitude(pri_safetensors_at(file, i)));
+    for (size_t i = 0; i < count; i++) {
+        char name[160];
+        snprintf(name, sizeof name, "gradient/%s", parameters[i].name);
+        const pri_stored_tensor *expected = stored_tensor(file, name);
+        expect_close_of("backward", parameters[i].tensor.gradient, expected,
+                        fmax(largest_magnitude(expected), 1e-2 * largest));
+    }
+}
+
+static inline void expect_trained_weights(const pri_safetensors *file, pare_model *model)
+{
+    size_t count;
+    const pare_parameter *parameters = pare_model_parameters(model, &count);
+    for (size_t i = 0; i < count; i++) {
+        char name[160];
+        snprintf(name, sizeof name, "trained/%s", parameters[i].name);
+        const float *expected = stored_tensor(file, name)->data;
+        const pare_tensor *tensor = &parameters[i].tensor;
+        double sum = 0.0, squares = 0.0;
+        for (size_t j = 0; j < tensor->rows * tensor->columns; j++) {
+            sum += (double)tensor->value[j];
+            squares += (double)tensor->value[j] * (double)tensor->value[j];
+        }
+        double norm = sqrt((double)expected[1] * (double)(tensor->rows * tensor->columns));
+        assert_true(fabs(squares - (double)expected[1]) <= TOLERANCE * (double)expected[1]);
+        assert_true(fabs(sum - (double)expected[0]) <= TOLERANCE * norm);
+    }
+}
+
+#endif
