@@ -382,6 +382,108 @@ static void test_bad_tables(void **state)
     assert_refused(options, PARE_ERROR_FORMAT, "many-labels.tsv:1001: more than 1000");
 }
 
+static void test_a_model_directory_gets_the_tokenizer(void **state)
+{
+    (void)state;
+    const char *table = write_file("sst.tsv", "sentence\tlabel\nthe cats\t1\n");
+    pare_task *task =
+        create((pare_classification_options){.task = "sst-2", .train = table, .valid = table});
+    const char *saved = path_of("saved");
+    check_ok(pri_make_directories(saved));
+    check_ok(pare_task_save_files(task, saved));
+    pare_wordpiece *loaded;
+    check_ok(pare_wordpiece_load(saved, &loaded));
+    assert_true(pare_wordpiece_hash(loaded) == pare_wordpiece_hash(tokenizer));
+    pare_wordpiece_destroy(loaded);
+    pare_task_destroy(task);
+}
+
+/* ---- GLUE itself ---- */
+
+typedef struct glue_case {
+    const char *task, *train, *valid, *test; /* NULL: not among the data */
+    size_t counts[PARE_SPLIT_COUNT];
+    size_t of_class_1; /* of the first split there is */
+} glue_case;
+
+static const char *glue_path(const char *name)
+{
+    static char paths[3][512];
+    static unsigned next;
+    if (!name)
+        return NULL;
+    char *path = paths[next++ % 3];
+    snprintf(path, sizeof paths[0], "%s/glue/%s", getenv("PARE_DATA"), name);
+    return path;
+}
+
+static size_t count_class_1(const pri_examples *examples)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < examples->sequences.count; i++)
+        count += examples->classes[i] == 1;
+    return count;
+}
+
+/* Numbers of examples as in the README of the data; those of class 1 were counted with cut, sort
+ * and uniq. */
+static void test_the_published_files(void **state)
+{
+    (void)state;
+    static const glue_case cases[] = {
+        {"cola", "CoLA/train.tsv.gz", "CoLA/dev.tsv.gz", NULL, {8551, 1043, 1043}, 6023},
+        {"sst-2", "SST-2/train.tsv.gz", "SST-2/dev.tsv.gz", NULL, {67349, 872, 872}, 37569},
+        {"mrpc",
+         "MRPC/train.tsv.gz",
+         "MRPC/dev.tsv.gz",
+         "MRPC/msr_paraphrase_test.tsv.gz",
+         {3668, 408, 1725},
+         2474},
+        {"sts-b", "STS-B/train.tsv.gz", "STS-B/dev.tsv.gz", NULL, {5749, 1500, 1500}, 0},
+        {"rte", "RTE/train.tsv.gz", "RTE/dev.tsv.gz", NULL, {2490, 277, 277}, 1241},
+        {"qnli", "QNLI/dev.tsv.gz", "QNLI/dev.tsv.gz", NULL, {5463, 5463, 5463}, 2761},
+        {"qqp",
+         "QQP-sample/qqp_train_1k.tsv.gz",
+         "QQP-sample/qqp_train_1k.tsv.gz",
+         NULL,
+         {1000, 1000, 1000},
+         374},
+    };
+    if (!getenv("PARE_DATA")) {
+        print_message("PARE_DATA is not set: the GLUE files are not read\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pare_task *task = create((pare_classification_options){.task = cases[i].task,
+                                                               .train = glue_path(cases[i].train),
+                                                               .valid = glue_path(cases[i].valid),
+                                                               .test = glue_path(cases[i].test)});
+        for (pare_split split = PARE_SPLIT_TRAIN; split < PARE_SPLIT_COUNT; split++)
+            assert_int_equal(pare_task_examples(task, split), cases[i].counts[split]);
+        assert_int_equal(count_class_1(split_of(task, PARE_SPLIT_TRAIN)), cases[i].of_class_1);
+        pare_task_destroy(task);
+    }
+}
+
+static void test_the_mnli_sample_is_a_table_like_any_other(void **state)
+{
+    (void)state;
+    if (!getenv("PARE_DATA")) {
+        print_message("PARE_DATA is not set: the MNLI sample is not read\n");
+        skip();
+    }
+    const char *matched = glue_path("MNLI-sample/mnli_matched_1k.tsv.gz"),
+               *mismatched = glue_path("MNLI-sample/mnli_mismatched_1k.tsv.gz");
+    pare_task *task = create((pare_classification_options){
+        .train = matched, .valid = mismatched, .text_columns = {"2", "3"}, .label_column = "1"});
+    assert_int_equal(pare_task_examples(task, PARE_SPLIT_TRAIN), 1000);
+    assert_int_equal(pare_task_examples(task, PARE_SPLIT_VALID), 1000);
+    assert_string_equal(pare_classification_label(task, 0), "contradiction");
+    assert_string_equal(pare_classification_label(task, 2), "neutral");
+    assert_int_equal(count_class_1(split_of(task, PARE_SPLIT_TRAIN)), 373);
+    pare_task_destroy(task);
+}
+
 /* ---- Running models ---- */
 
 /* A task whose label tells whether "good" or "bad" comes first, among noise of many lengths. */
@@ -891,6 +993,9 @@ int main(void)
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_bad_tables),
+        cmocka_unit_test(test_a_model_directory_gets_the_tokenizer),
+        cmocka_unit_test(test_the_published_files),
+        cmocka_unit_test(test_the_mnli_sample_is_a_table_like_any_other),
         cmocka_unit_test(test_evaluation_is_that_of_every_sequence_alone),
         cmocka_unit_test(test_measures_beside_the_metric),
         cmocka_unit_test(test_regression),
