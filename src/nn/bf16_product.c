@@ -21,7 +21,7 @@
 extern const pri_bf16_kernels pri_bf16_kernels_x86_64_v4;
 #endif
 
-static const pri_bf16_kernels *kernels_for(const pare_context *context)
+const pri_bf16_kernels *pri_bf16_kernels_for(const pare_context *context)
 {
 #ifdef PARE_WITH_x86_64_v4
     if (context->has_bf16)
@@ -34,7 +34,7 @@ static const pri_bf16_kernels *kernels_for(const pare_context *context)
 
 pare_status pare_context_check_precision(const pare_context *context, pare_precision precision)
 {
-    if (precision == PARE_PRECISION_FP32 || kernels_for(context))
+    if (precision == PARE_PRECISION_FP32 || pri_bf16_kernels_for(context))
         return PARE_OK;
     return pri_fail(PARE_ERROR_UNSUPPORTED,
                     "precision bf16 needs a CPU with AVX512-BF16 and the instruction-set level "
@@ -45,7 +45,7 @@ pare_status pare_context_check_precision(const pare_context *context, pare_preci
 pare_status pare_context_set_precision(pare_context *context, pare_precision precision)
 {
     PRI_TRY(pare_context_check_precision(context, precision));
-    context->bf16 = precision == PARE_PRECISION_BF16 ? kernels_for(context) : NULL;
+    context->bf16 = precision == PARE_PRECISION_BF16 ? pri_bf16_kernels_for(context) : NULL;
     return PARE_OK;
 }
 

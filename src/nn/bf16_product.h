@@ -57,4 +57,7 @@ struct pri_bf16_kernels {
     void (*multiply)(const pri_bf16_tile *tile);
 };
 
+/* NULL where the CPU has no bf16, or the context's level does not use it. */
+const pri_bf16_kernels *pri_bf16_kernels_for(const pare_context *context);
+
 #endif

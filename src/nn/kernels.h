@@ -18,6 +18,9 @@ typedef struct pri_nn_kernels {
     void (*layer_norm)(size_t rows, size_t columns, const float *x, const float *gain,
                        const float *bias, float epsilon, float *y, float *mean,
                        float *inverse_deviation);
+    /* value = layer_norm(value + a + b), one row. */
+    void (*add_layer_norm)(size_t columns, const float *a, const float *b, const float *gain,
+                           const float *bias, float epsilon, float *value);
     /* dx = gradient + beta * dx when dx is not NULL; gain_sums and bias_sums (columns) are added
      * to.
      */

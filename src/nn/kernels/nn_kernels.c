@@ -150,6 +150,24 @@ static void activation_gradient(size_t count, pare_activation activation,
 
 /* ---- Layer normalisation ---- */
 
+static float mean_of(size_t columns, const float *x)
+{
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (size_t j = 0; j < columns; j++)
+        sum += x[j];
+    return sum / (float)columns;
+}
+
+static float inverse_deviation_of(size_t columns, const float *x, float mean, float epsilon)
+{
+    float squares = 0.0f;
+#pragma omp simd reduction(+ : squares)
+    for (size_t j = 0; j < columns; j++)
+        squares += (x[j] - mean) * (x[j] - mean);
+    return 1.0f / sqrtf(squares / (float)columns + epsilon);
+}
+
 static void layer_norm(size_t rows, size_t columns, const float *x, const float *restrict gain,
                        const float *restrict bias, float epsilon, float *y, float *mean,
                        float *inverse_deviation)
@@ -157,21 +175,28 @@ static void layer_norm(size_t rows, size_t columns, const float *x, const float 
     for (size_t i = 0; i < rows; i++) {
         const float *restrict in = x + i * columns;
         float *restrict out = y + i * columns;
-        float sum = 0.0f, squares = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (size_t j = 0; j < columns; j++)
-            sum += in[j];
-        float middle = sum / (float)columns;
-#pragma omp simd reduction(+ : squares)
-        for (size_t j = 0; j < columns; j++)
-            squares += (in[j] - middle) * (in[j] - middle);
-        float inverse = 1.0f / sqrtf(squares / (float)columns + epsilon);
+        float middle = mean_of(columns, in);
+        float inverse = inverse_deviation_of(columns, in, middle, epsilon);
 #pragma omp simd
         for (size_t j = 0; j < columns; j++)
             out[j] = multiply_add((in[j] - middle) * inverse, gain[j], bias[j]);
         mean[i] = middle;
         inverse_deviation[i] = inverse;
     }
+}
+
+static void add_layer_norm(size_t columns, const float *restrict a, const float *restrict b,
+                           const float *restrict gain, const float *restrict bias, float epsilon,
+                           float *restrict value)
+{
+#pragma omp simd
+    for (size_t j = 0; j < columns; j++)
+        value[j] += a[j] + b[j];
+    float middle = mean_of(columns, value);
+    float inverse = inverse_deviation_of(columns, value, middle, epsilon);
+#pragma omp simd
+    for (size_t j = 0; j < columns; j++)
+        value[j] = multiply_add((value[j] - middle) * inverse, gain[j], bias[j]);
 }
 
 /* With n = (x - mean) / deviation and h = gain dy:
@@ -402,6 +427,7 @@ const pri_nn_kernels TABLE_NAME(PARE_LEVEL) = {
     .bias_activation = bias_activation,
     .activation_gradient = activation_gradient,
     .layer_norm = layer_norm,
+    .add_layer_norm = add_layer_norm,
     .layer_norm_gradient = layer_norm_gradient,
     .dropout = dropout,
     .add = add,
