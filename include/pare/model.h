@@ -167,6 +167,36 @@ PARE_API pare_tensor *pare_encoder_words(pare_model *model, pare_tape *tape,
                                          const pare_encoder_batch *batch, const uint32_t *rows,
                                          size_t count);
 
+/* ---- Inference ---------------------------------------------------------------------------------
+ * Encoders without a tape, faster than an evaluation pass and equal to it but for rounding: weights
+ * are packed once for the processor, memory is kept from run to run. The model must outlive the
+ * inference and its weights must not change (after training make a new one); its mask is the one
+ * set at the time of a run. With PARE_PRECISION_BF16 products and attention multiply numbers of 8
+ * significant bits, in half the memory; it needs AVX512-BF16 (pare_context_check_precision). */
+typedef struct pare_inference pare_inference;
+PARE_API PARE_MUST_CHECK pare_status pare_inference_create(pare_model *model,
+                                                           pare_precision precision,
+                                                           pare_inference **inference);
+PARE_API void pare_inference_destroy(pare_inference *inference);
+
+/* Results, in arrays of the caller; what is NULL is not wanted, and not computed. */
+typedef struct pare_inference_output {
+    float *hidden;        /* (tokens, size) */
+    float *labels;        /* (sequences, labels), as pare_encoder_classify */
+    float *spans;         /* (tokens, 2), as pare_encoder_spans */
+    float *words;         /* (row_count, vocabulary), as pare_encoder_words */
+    const uint32_t *rows; /* (row_count): tokens of the batch for `words` */
+    size_t row_count;
+} pare_inference_output;
+/* The same bits for any number of threads. */
+PARE_API PARE_MUST_CHECK pare_status pare_inference_run(pare_inference *inference,
+                                                        const pare_encoder_batch *batch,
+                                                        const pare_inference_output *output);
+/* Seconds inside attention calls since it was created. */
+PARE_API double pare_inference_attention_seconds(const pare_inference *inference);
+/* Packed weights, and what runs needed so far. */
+PARE_API size_t pare_inference_bytes(const pare_inference *inference);
+
 /* ---- Language models --------------------------------------------------------------------------*/
 /* Hidden states of earlier segments, one lane per stream; grows to `length` tokens, which may
  * differ from the model's own memory length (in evaluation). A segment's backward pass must come

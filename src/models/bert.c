@@ -74,15 +74,6 @@ static pare_tensor *feed_forward_block(const forward_pass *pass, size_t index, p
     return normalise(pass, sum, layer->feed_forward_gain, layer->feed_forward_offset);
 }
 
-/* The row, within its sequence, of token i of a sequence of `length`. Attention does not see the
- * order of rows, positions are in the embeddings; only masks and averages do. */
-static size_t row_of(const forward_pass *pass, size_t i, size_t length)
-{
-    if (!pass->ends_first || i == 0)
-        return i;
-    return i == length - 1 ? 1 : i + 1;
-}
-
 /* What the three embeddings of each row are looked up by. */
 typedef struct row_ids {
     uint32_t *words, *positions, *segments;
@@ -99,7 +90,7 @@ static bool fill_ids(const forward_pass *pass, row_ids *ids)
     for (size_t n = 0; n < batch->sequences; n++) {
         size_t begin = batch->offsets[n], length = batch->offsets[n + 1] - begin;
         for (size_t i = 0; i < length; i++) {
-            size_t row = begin + row_of(pass, i, length);
+            size_t row = begin + pri_bert_row(pass->ends_first, i, length);
             ids->words[row] = batch->tokens[begin + i];
             ids->positions[row] = (uint32_t)i;
             ids->segments[row] = batch->segments ? batch->segments[begin + i] : 0;
@@ -142,6 +133,17 @@ static pare_status check_sequences(const pri_bert *model, const pare_encoder_bat
     return PARE_OK;
 }
 
+static pare_status check_words(const pri_bert *model, const pare_encoder_batch *batch)
+{
+    size_t tokens = batch->offsets[batch->sequences];
+    for (size_t i = 0; i < tokens; i++)
+        if (batch->tokens[i] >= model->config.vocabulary)
+            return pri_fail(PARE_ERROR_ARGUMENT,
+                            "token %zu of a batch is word %lu but the model has %zu (vocab_size)",
+                            i, (unsigned long)batch->tokens[i], model->config.vocabulary);
+    return PARE_OK;
+}
+
 static pare_status check_segments(const pri_bert *model, const pare_encoder_batch *batch)
 {
     size_t tokens = batch->offsets[batch->sequences];
@@ -154,14 +156,21 @@ static pare_status check_segments(const pri_bert *model, const pare_encoder_batc
     return PARE_OK;
 }
 
+pare_status pri_bert_check_batch(const pri_bert *model, const pare_encoder_batch *batch,
+                                 size_t *longest)
+{
+    PRI_TRY(check_sequences(model, batch, longest));
+    PRI_TRY(check_words(model, batch));
+    return check_segments(model, batch);
+}
+
 static pare_status begin_pass(forward_pass *pass)
 {
     pri_bert *model = pass->model;
     const pare_bert_config *config = &model->config;
     const pare_encoder_batch *batch = pass->batch;
     size_t longest;
-    PRI_TRY(check_sequences(model, batch, &longest));
-    PRI_TRY(check_segments(model, batch));
+    PRI_TRY(pri_bert_check_batch(model, batch, &longest));
     PRI_TRY(pri_model_plans(&model->base, longest, 0, 0, &pass->plans));
     PRI_TRY(pri_model_observers(&model->base, pass->tape, &pass->observers));
     PRI_TRY(pri_model_ends_first(&model->base, &pass->ends_first));
@@ -203,7 +212,7 @@ static uint32_t *rows_of_tokens(const forward_pass *pass)
     uint32_t *rows = pri_tape_allocate(pass->tape, pass->tokens, sizeof *rows);
     for (size_t n = 0; rows && n < pass->batch->sequences; n++)
         for (size_t begin = offsets[n], length = offsets[n + 1] - begin, i = 0; i < length; i++)
-            rows[begin + i] = (uint32_t)(begin + row_of(pass, i, length));
+            rows[begin + i] = (uint32_t)(begin + pri_bert_row(pass->ends_first, i, length));
     return rows;
 }
 
