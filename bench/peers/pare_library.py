@@ -1,4 +1,5 @@
-"""Attention of libpare through ctypes, on numpy arrays, as include/pare/attention.h describes it."""
+"""Attention and encoders of libpare through ctypes, on numpy arrays, as include/pare/attention.h and
+model.h describe them."""
 
 import ctypes
 from ctypes import POINTER, Structure, byref, c_bool, c_char_p, c_float, c_int, c_size_t, c_void_p
@@ -38,6 +39,19 @@ class ContextOptions(Structure):
     _fields_ = [("threads", c_int), ("level", c_char_p)]
 
 
+class EncoderBatch(Structure):
+    _fields_ = [("sequences", c_size_t), ("offsets", c_void_p), ("tokens", c_void_p),
+                ("segments", c_void_p)]
+
+
+class InferenceOutput(Structure):
+    _fields_ = [("hidden", c_void_p), ("labels", c_void_p), ("spans", c_void_p),
+                ("words", c_void_p), ("rows", c_void_p), ("row_count", c_size_t)]
+
+
+FP32, BF16 = 0, 1
+
+
 class Library:
     """libpare with one context."""
 
@@ -55,6 +69,16 @@ class Library:
         f.pare_attention_backward.argtypes = [c_void_p, POINTER(Call), POINTER(Gradient), c_void_p]
         f.pare_plan_create.argtypes = [POINTER(Geometry), ROW_FUNCTION, c_void_p, POINTER(c_void_p)]
         f.pare_plan_destroy.argtypes = [c_void_p]
+        f.pare_model_load.argtypes = [c_void_p, c_char_p, POINTER(c_void_p)]
+        f.pare_model_destroy.argtypes = [c_void_p]
+        f.pare_mask_destroy.argtypes = [c_void_p]
+        f.pare_model_set_mask.argtypes = [c_void_p, c_void_p]
+        f.pare_inference_create.argtypes = [c_void_p, c_int, POINTER(c_void_p)]
+        f.pare_inference_destroy.argtypes = [c_void_p]
+        f.pare_inference_run.argtypes = [c_void_p, POINTER(EncoderBatch),
+                                         POINTER(InferenceOutput)]
+        f.pare_inference_attention_seconds.argtypes = [c_void_p]
+        f.pare_inference_attention_seconds.restype = ctypes.c_double
         self.context = c_void_p()
         options = ContextOptions(threads, None)
         self.check(f.pare_context_create(byref(options), byref(self.context)))
@@ -126,3 +150,43 @@ class Attention:
         self.library.check(self.library.functions.pare_attention_backward(
             self.library.context, byref(self.call), byref(self.gradient), self.workspace))
         return self.gradients
+
+
+class Mask:
+    """Owns what `pointer` points to."""
+
+    def __init__(self, library, pointer):
+        self.library = library
+        self.pointer = pointer
+
+    def __del__(self):
+        self.library.functions.pare_mask_destroy(self.pointer)
+
+
+class Encoder:
+    """The encoder of a model directory, for inference; `mask` or None for dense."""
+
+    def __init__(self, library, directory, precision=FP32, mask=None):
+        f = library.functions
+        self.library = library
+        self.mask = mask
+        self.model, self.inference = c_void_p(), c_void_p()
+        library.check(f.pare_model_load(library.context, directory.encode(), byref(self.model)))
+        library.check(f.pare_model_set_mask(self.model, mask.pointer if mask else None))
+        library.check(f.pare_inference_create(self.model, precision, byref(self.inference)))
+
+    def __del__(self):
+        self.library.functions.pare_inference_destroy(self.inference)
+        self.library.functions.pare_model_destroy(self.model)
+
+    def attention_seconds(self):
+        return self.library.functions.pare_inference_attention_seconds(self.inference)
+
+    def hidden(self, batch, output):
+        """Fills output (tokens, size); batch: (offsets uint64, tokens uint32, segments uint32)."""
+        offsets, tokens, segments = batch
+        call = EncoderBatch(len(offsets) - 1, offsets.ctypes.data, tokens.ctypes.data,
+                            segments.ctypes.data)
+        wanted = InferenceOutput(hidden=output.ctypes.data)
+        self.library.check(self.library.functions.pare_inference_run(
+            self.inference, byref(call), byref(wanted)))
