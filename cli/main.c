@@ -112,7 +112,7 @@ static int run_verb(int argument_count, char **argument_values)
 int main(int argument_count, char **argument_values)
 {
     int exit_code = run_verb(argument_count, argument_values);
-    if (fflush(stdout) && !exit_code) {
+    if ((fflush(stdout) || ferror(stdout)) && !exit_code) {
         fprintf(stderr, "pare: cannot write to standard output: %s\n", strerror(errno));
         return PARE_ERROR_FILE;
     }

@@ -1,5 +1,4 @@
 /* pare tokenize: a text as pieces, line by line. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -66,26 +65,42 @@ static void print_pieces_json(const pare_wordpiece *tokenizer, const pare_pieces
     fputs("]}\n", stdout);
 }
 
-static pare_status tokenize_lines(const pare_wordpiece *tokenizer, pare_lines *lines, bool json,
-                                  pare_pieces *pieces)
+typedef struct line_output {
+    bool json;
+    bool at_once; /* standard input may come from a program that waits for the answer */
+} line_output;
+
+static pare_status tokenize_line(const pare_wordpiece *tokenizer, const char *line, size_t length,
+                                 line_output output, pare_pieces *pieces)
 {
+    pieces->count = 0;
+    pare_status status = pare_wordpiece_encode(tokenizer, line, length, pieces);
+    if (status != PARE_OK)
+        return status;
+    if (output.json) {
+        pare_pieces_count_characters(pieces, line, length);
+        print_pieces_json(tokenizer, pieces);
+    } else {
+        print_pieces(tokenizer, pieces);
+    }
+    if (output.at_once)
+        fflush(stdout);
+    return PARE_OK;
+}
+
+/* Ends early, without a word, when standard output cannot be written: `main` sees to that. */
+static pare_status tokenize_lines(const pare_wordpiece *tokenizer, pare_lines *lines,
+                                  line_output output)
+{
+    pare_pieces pieces = {0};
+    pare_status status;
     const char *line;
     size_t length;
-    for (;;) {
-        pare_status status = pare_lines_next(lines, &line, &length);
-        if (status != PARE_OK || !line)
-            return status;
-        pieces->count = 0;
-        status = pare_wordpiece_encode(tokenizer, line, length, pieces);
-        if (status != PARE_OK)
-            return status;
-        if (json) {
-            pare_pieces_count_characters(pieces, line, length);
-            print_pieces_json(tokenizer, pieces);
-        } else {
-            print_pieces(tokenizer, pieces);
-        }
-    }
+    while ((status = pare_lines_next(lines, &line, &length)) == PARE_OK && line && !ferror(stdout))
+        if ((status = tokenize_line(tokenizer, line, length, output, &pieces)) != PARE_OK)
+            break;
+    pare_pieces_free(&pieces);
+    return status;
 }
 
 static pare_status tokenize_file(const pare_wordpiece *tokenizer, const char *path, bool json)
@@ -94,9 +109,8 @@ static pare_status tokenize_file(const pare_wordpiece *tokenizer, const char *pa
     pare_status status = pare_lines_open(path, &lines);
     if (status != PARE_OK)
         return status;
-    pare_pieces pieces = {0};
-    status = tokenize_lines(tokenizer, lines, json, &pieces);
-    pare_pieces_free(&pieces);
+    line_output output = {.json = json, .at_once = !strcmp(path, "-")};
+    status = tokenize_lines(tokenizer, lines, output);
     pare_lines_close(lines);
     return status;
 }

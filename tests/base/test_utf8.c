@@ -69,6 +69,31 @@ static void test_written_characters_are_read_back(void **state)
         assert_memory_equal(bytes, cases[i].bytes, length);
         assert_int_equal(pri_utf8_length(bytes, length), length);
         assert_int_equal(pri_utf8_length(bytes, length - 1), 0);
+        uint32_t character;
+        assert_int_equal(pri_utf8_read(bytes, length, &character), length);
+        assert_int_equal(character, cases[i].character);
+    }
+}
+
+/* The lengths are those of Python's bytes.decode(errors="replace"). */
+static void test_each_ill_formed_sequence_is_one_replacement(void **state)
+{
+    (void)state;
+    const struct {
+        const char *bytes;
+        size_t length;
+    } cases[] = {
+        {"\x80", 1},         {"\xff", 1},      {"\xc2z", 1},
+        {"\xc0\xaf", 1},     {"\xe2\x82", 2},  {"\xe2\x82z", 2},
+        {"\xe0\x80\x80", 1}, /* overlong: E0 may not be followed by 80 */
+        {"\xed\xa0\x80", 1}, /* surrogate */
+        {"\xf0\x9f\x98", 3}, {"\xf0\x9fz", 2}, {"\xf4\x90\x80\x80", 1}, /* above U+10FFFF */
+        {"\xf8\x88\x80", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t character;
+        assert_int_equal(pri_utf8_read(cases[i].bytes, strlen(cases[i].bytes), &character),
+                         cases[i].length);
+        assert_int_equal(character, 0xfffd);
     }
 }
 
@@ -78,6 +103,7 @@ int main(void)
         cmocka_unit_test(test_well_formed),
         cmocka_unit_test(test_ill_formed),
         cmocka_unit_test(test_written_characters_are_read_back),
+        cmocka_unit_test(test_each_ill_formed_sequence_is_one_replacement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

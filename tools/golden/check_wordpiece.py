@@ -166,4 +166,5 @@ def main():
     print(f"{len(lines)} lines, {pieces} pieces: equal")
 
 
-main()
+if __name__ == "__main__":
+    main()

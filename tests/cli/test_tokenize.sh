@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# pare tokenize: pieces and offsets of lines, streams, vocabularies, and files that are no tokenizers.
+set -u
+pare=$(realpath "$1")
+# shellcheck source=tests/cli/library.sh
+. "$(dirname "$(realpath "$0")")/library.sh"
+
+mkdir bert
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' un '##aff' '##able' é e '"' , >bert/vocab.txt
+printf 'Unaffable, [MASK]\n\nÉ"\xff é zzz' >text
+
+expect 0 "$pare" tokenize bert text
+stdout_is $'un ##aff ##able , [MASK]\n\ne " e [UNK]'
+stderr_is_empty
+
+# Offsets count characters, the byte that is none among them; tokens are JSON strings.
+expect 0 "$pare" tokenize bert text --json
+stdout_is '{"ids": [5, 6, 7, 11, 4], "tokens": ["un", "##aff", "##able", ",", "[MASK]"], "offsets": [[0, 2], [2, 5], [5, 9], [9, 10], [11, 17]]}
+{"ids": [], "tokens": [], "offsets": []}
+{"ids": [9, 10, 9, 1], "tokens": ["e", "\"", "e", "[UNK]"], "offsets": [[0, 1], [1, 2], [4, 5], [6, 9]]}'
+
+# gzip, and standard input.
+gzip -k text
+"$pare" tokenize bert text --json >plain.out
+"$pare" tokenize bert text.gz --json >gzip.out
+"$pare" tokenize bert - --json <text.gz >stream.out
+check "gzip gives the same" cmp plain.out gzip.out
+check "a gzip stream gives the same" cmp plain.out stream.out
+
+# A line is answered before the next one is written.
+mkfifo questions answers
+"$pare" tokenize bert - <questions >answers &
+exec 3>questions 4<answers
+echo 'é' >&3
+answer=
+read -r -t 20 answer <&4
+check "a pipe is answered line by line" [ "$answer" = e ]
+exec 3>&- 4<&-
+wait
+
+# Settings beside vocab.txt.
+mkdir cased
+cp bert/vocab.txt cased
+echo '{"do_lower_case": false}' >cased/tokenizer_config.json
+expect 0 "$pare" tokenize cased text
+stdout_has '^\[UNK\] , \[MASK\]$'
+stdout_has '^\[UNK\] " é \[UNK\]$'
+
+# A vocabulary of one's own.
+write_text corpus 200
+expect 0 "$pare" tokenize mine corpus --train --size 60
+stdout_is 'mine: a vocabulary of 60 pieces'
+check "there are 60 lines" [ "$(wc -l <mine/vocab.txt)" -eq 60 ]
+expect 0 "$pare" tokenize mine corpus --json
+stdout_has '"the"'
+expect 2 "$pare" tokenize mine corpus --train
+stderr_is "pare tokenize: mine has a tokenizer already; name another directory; see 'pare tokenize --help'"
+expect 2 "$pare" tokenize small corpus --train --size 10
+stderr_is_one_line
+check "nothing is written" [ ! -e small ]
+expect 2 "$pare" tokenize bert text --size 10
+stderr_has 'for --train'
+printf 'a\0b\n' >binary
+expect 3 "$pare" tokenize small binary --train
+stderr_is_one_line
+
+# What is no tokenizer.
+expect 4 "$pare" tokenize absent text
+stderr_is 'pare tokenize: absent: there is neither a tokenizer.json nor a vocab.txt in it'
+expect 4 "$pare" tokenize bert absent
+stderr_is_one_line
+mkdir bad
+head -n 4 bert/vocab.txt >bad/vocab.txt
+expect 3 "$pare" tokenize bad text
+stderr_has 'bad/vocab.txt: the special token "\[MASK\]" is not among its 4 tokens'
+cat bert/vocab.txt bert/vocab.txt >bad/vocab.txt
+expect 3 "$pare" tokenize bad text
+stderr_has 'bad/vocab.txt: line 13: token "\[PAD\]" has the id 0 already'
+head -c 500 mine/tokenizer.json >bad/tokenizer.json
+expect 3 "$pare" tokenize bad text
+stderr_has 'bad/tokenizer.json: not valid JSON \(line [0-9]+'
+sed 's/"BertNormalizer"/"NFKC"/' mine/tokenizer.json >bad/tokenizer.json
+expect 7 "$pare" tokenize bad text
+stderr_has 'bad/tokenizer.json: normalizer "NFKC" is not supported'
+stderr_is_one_line
+if [ -w /dev/full ]; then
+    "$pare" tokenize bert text >/dev/full 2>.stderr
+    check "a full disk is an error" [ $? -eq 4 ]
+fi
+finish
