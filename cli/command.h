@@ -59,6 +59,12 @@ int fail_usage(const char *verb, const char *format, ...) __attribute__((format(
 /* Prints and releases a JSON object as the verb's only standard output. */
 int print_json(json_t *object);
 
+/* Kept shares per layer and head, in percent, and with the average (or NULL) what each layer keeps
+ * of its attention. */
+void print_kept_shares(const pare_mask *mask, const pare_average *average);
+/* An array of layers of heads, 0 .. 1. */
+json_t *kept_shares_to_json(const pare_mask *mask);
+
 /* "1,234,567", "1.2 GB", "1:02:03", in one of a few static buffers. */
 const char *format_count(uint64_t count);
 const char *format_bytes(double bytes);

@@ -59,7 +59,9 @@ static void print_geometry(const pare_geometry *g)
 {
     printf("geometry  %s, %zu layers x %zu heads, %zu queries x %zu keys%s\n",
            pare_geometry_names[g->kind], g->layers, g->heads, g->queries, g->keys,
-           g->causal ? ", causal" : "");
+           g->causal       ? ", causal"
+           : g->ends_first ? ", first and last token first"
+                           : "");
 }
 
 static json_t *describe_mask(const pare_mask *mask, bool json)
@@ -67,26 +69,52 @@ static json_t *describe_mask(const pare_mask *mask, bool json)
     const pare_geometry *g = pare_mask_geometry(mask);
     pare_mask_report r = pare_mask_describe(mask);
     if (json)
-        return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:o}", "type", "mask", "method",
-                         pare_method_names[r.method], "p_nom", r.p_nominal, "p_adm", r.p_admissible,
-                         "p_eff", r.p_effective, "kept_mass", r.kept_mass, "corpus", r.corpus,
-                         "geometry", geometry_to_json(g));
+        return json_pack(
+            "{s:s, s:s, s:f, s:f, s:f, s:f, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o}", "type",
+            "mask", "method", pare_method_names[r.method], "p_nom", r.p_nominal, "p_adm",
+            r.p_admissible, "p_eff", r.p_effective, "kept_mass", r.kept_mass, "average",
+            pare_average_names[r.options.average], "scope", pare_scope_names[r.options.scope],
+            "empty_row", pare_empty_row_names[r.options.empty_row], "block",
+            (json_int_t)r.options.block, "rescued_rows", (json_int_t)r.rescued_rows, "corpus",
+            r.corpus, "geometry", geometry_to_json(g), "kept_shares", kept_shares_to_json(mask));
     printf("mask      %s, p_nom %.2f  p_adm %.2f  p_eff %.2f, keeps %.2f%% of the attention\n",
            pare_method_names[r.method], r.p_nominal, r.p_admissible, r.p_effective, r.kept_mass);
     print_geometry(g);
-    printf("corpus    %s (hash %016llx)\n", r.corpus, (unsigned long long)r.corpus_hash);
+    printf("pruned    by the %s average, scope %s, empty rows %s",
+           pare_average_names[r.options.average], pare_scope_names[r.options.scope],
+           pare_empty_row_names[r.options.empty_row]);
+    if (r.options.block)
+        printf(", in blocks of %zu x %zu", r.options.block, r.options.block);
+    printf("\ncorpus    %s (hash %016llx)\n", r.corpus, (unsigned long long)r.corpus_hash);
+    print_kept_shares(mask, NULL);
     return NULL;
+}
+
+/* Query positions that some sequence had. */
+static size_t observed_rows(const pare_average *average)
+{
+    const pare_geometry *g = pare_average_geometry(average);
+    size_t rows = 0;
+    for (size_t row = 0; row < g->queries; row++) {
+        size_t column = 0;
+        while (column < g->keys && !pare_average_count(average, row, column))
+            column++;
+        rows += column < g->keys;
+    }
+    return rows;
 }
 
 static json_t *describe_average(const pare_average *average, bool json)
 {
     const pare_geometry *g = pare_average_geometry(average);
     if (json)
-        return json_pack("{s:s, s:I, s:o}", "type", "average", "examples",
-                         (json_int_t)pare_average_examples(average), "geometry",
-                         geometry_to_json(g));
-    printf("average   over %s segments\n", format_count(pare_average_examples(average)));
+        return json_pack("{s:s, s:I, s:I, s:o}", "type", "average", "examples",
+                         (json_int_t)pare_average_examples(average), "observed_queries",
+                         (json_int_t)observed_rows(average), "geometry", geometry_to_json(g));
+    printf("average   over %s %s\n", format_count(pare_average_examples(average)),
+           g->causal ? "segments" : "sequences");
     print_geometry(g);
+    printf("observed  %zu of %zu query positions\n", observed_rows(average), g->queries);
     return NULL;
 }
 

@@ -50,21 +50,6 @@ static pare_status load_average(const char *path, bool causal, pare_average **av
     return pare_average_load(access(inside, F_OK) ? path : inside, average);
 }
 
-/* Kept shares per layer and head, in percent. */
-static void print_shares(const pare_mask *mask)
-{
-    const pare_geometry *g = pare_mask_geometry(mask);
-    printf("\nkept %%   ");
-    for (size_t h = 0; h < g->heads; h++)
-        printf("  head %-2zu", h + 1);
-    for (size_t l = 0; l < g->layers; l++) {
-        printf("\nlayer %-3zu", l + 1);
-        for (size_t h = 0; h < g->heads; h++)
-            printf("%9.1f", 100 * pare_mask_kept_share(mask, l, h));
-    }
-    printf("\n");
-}
-
 static pare_status print_heat_map(const pare_average *average, const pare_mask *mask,
                                   const char *show)
 {
@@ -84,41 +69,45 @@ static pare_status print_heat_map(const pare_average *average, const pare_mask *
         fail("prune", status);
         return status;
     }
-    printf("\nlayer %zu, head %zu: average attention, bright is strong, pruned cells dark\n%s",
-           layer, head, text);
+    printf("\nlayer %zu, head %zu: average attention, bright is strong, pruned cells dark\n"
+           "(rows: queries, columns: keys%s)\n%s",
+           layer, head,
+           g->ends_first ? "; the first token, the last, then the others in order" : "", text);
     free(text);
     return PARE_OK;
 }
 
-static json_t *mask_to_json(const pare_mask *mask, const char *output)
+static json_t *layer_masses(const pare_average *average, const pare_mask *mask)
 {
-    const pare_geometry *g = pare_mask_geometry(mask);
+    json_t *masses = json_array();
+    for (size_t l = 0; l < pare_mask_geometry(mask)->layers; l++)
+        json_array_append_new(masses, json_real(pare_mask_kept_mass(mask, average, l)));
+    return masses;
+}
+
+static json_t *mask_to_json(const pare_average *average, const pare_mask *mask, const char *output)
+{
     pare_mask_report report = pare_mask_describe(mask);
-    json_t *shares = json_array();
-    for (size_t l = 0; l < g->layers; l++) {
-        json_t *row = json_array();
-        for (size_t h = 0; h < g->heads; h++)
-            json_array_append_new(row, json_real(pare_mask_kept_share(mask, l, h)));
-        json_array_append_new(shares, row);
-    }
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o}", "output", output, "p_nom",
-                     report.p_nominal, "p_adm", report.p_admissible, "p_eff", report.p_effective,
-                     "kept_mass", report.kept_mass, "pruned_cells", (json_int_t)report.pruned_cells,
-                     "admissible_cells", (json_int_t)report.admissible_cells, "rescued_rows",
-                     (json_int_t)report.rescued_rows, "kept_shares", shares);
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o, s:o}", "output", output,
+                     "p_nom", report.p_nominal, "p_adm", report.p_admissible, "p_eff",
+                     report.p_effective, "kept_mass", report.kept_mass, "pruned_cells",
+                     (json_int_t)report.pruned_cells, "admissible_cells",
+                     (json_int_t)report.admissible_cells, "rescued_rows",
+                     (json_int_t)report.rescued_rows, "kept_mass_of_layers",
+                     layer_masses(average, mask), "kept_shares", kept_shares_to_json(mask));
 }
 
 static int show_mask(const pare_average *average, const pare_mask *mask,
                      const prune_request *request)
 {
     if (request->json)
-        return print_json(mask_to_json(mask, request->output));
+        return print_json(mask_to_json(average, mask, request->output));
     pare_mask_report report = pare_mask_describe(mask);
     printf(
         "%s: p_nom %.2f  p_adm %.2f  p_eff %.2f; keeps %.2f%% of the attention; %s rows rescued\n",
         request->output, report.p_nominal, report.p_admissible, report.p_effective,
         report.kept_mass, format_count(report.rescued_rows));
-    print_shares(mask);
+    print_kept_shares(mask, average);
     return (int)print_heat_map(average, mask, request->show);
 }
 

@@ -189,6 +189,10 @@ typedef struct pare_mask_report {
     uint64_t corpus_hash;
 } pare_mask_report;
 PARE_API pare_mask_report pare_mask_describe(const pare_mask *mask);
+/* Of the attention of one layer in the average, the share on kept cells, in percent. They need the
+ * same layers, heads, rows and columns. */
+PARE_API double pare_mask_kept_mass(const pare_mask *mask, const pare_average *average,
+                                    size_t layer);
 /* Share of admissible cells kept by one head, 0 .. 1. */
 PARE_API double pare_mask_kept_share(const pare_mask *mask, size_t layer, size_t head);
 

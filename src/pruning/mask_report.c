@@ -5,6 +5,7 @@
  * kept, so all shares speak of the whole model. */
 #include "pruning/mask.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Kept admissible cells of one head. */
@@ -84,6 +85,16 @@ static double total_count(const pare_average *average)
     return total * (double)(g->layers * g->heads);
 }
 
+static double layer_total(const pare_average *average, size_t layer)
+{
+    const pare_geometry *g = &average->geometry;
+    const double *sums = average->sums + pri_average_index(average, layer, 0, 0);
+    double total = 0;
+    for (size_t cell = 0; cell < g->heads * g->queries * g->keys; cell++)
+        total += sums[cell];
+    return total;
+}
+
 static double percentage(double part, double whole)
 {
     double share = whole > 0 ? 100 * (part / whole) : 100;
@@ -101,6 +112,18 @@ void pri_mask_weigh(pare_mask *mask, const pare_average *average)
     mask->report.kept_mass = percentage(kept_sum, pri_average_total(average));
     memcpy(mask->report.corpus, average->corpus, sizeof mask->report.corpus);
     mask->report.corpus_hash = average->corpus_hash;
+}
+
+double pare_mask_kept_mass(const pare_mask *mask, const pare_average *average, size_t layer)
+{
+    const pare_geometry *g = &mask->geometry, *observed = &average->geometry;
+    if (layer >= g->layers || layer >= observed->layers || g->heads != observed->heads ||
+        g->queries != observed->queries || g->keys != observed->keys)
+        return (double)NAN;
+    double kept_count = 0, kept_sum = 0;
+    for (size_t head = 0; head < g->heads; head++)
+        weigh_head(mask, average, layer, head, &kept_count, &kept_sum);
+    return percentage(kept_sum, layer_total(average, layer));
 }
 
 double pare_mask_kept_share(const pare_mask *mask, size_t layer, size_t head)

@@ -43,7 +43,7 @@ static pare_status read_average(pri_collection *collection, const char *director
 static bool same_shape(const pare_geometry *a, const pare_geometry *b)
 {
     return a->layers == b->layers && a->heads == b->heads && a->queries == b->queries &&
-           a->keys == b->keys && a->causal == b->causal;
+           a->keys == b->keys && a->causal == b->causal && a->ends_first == b->ends_first;
 }
 
 static void name_run(pri_mask_run *run)
@@ -80,9 +80,9 @@ static void add_mask(pri_collection *collection, const pri_group *group, const c
     if (collection->geometry && !same_shape(geometry, collection->geometry)) {
         pri_text_append(&collection->notes,
                         "The mask of \"%s\" is not shown: its %zu layers x %zu heads x %zu "
-                        "queries x %zu keys are not the shape of the others.\n",
+                        "queries x %zu keys%s are not the shape of the others.\n",
                         run.label, geometry->layers, geometry->heads, geometry->queries,
-                        geometry->keys);
+                        geometry->keys, geometry->ends_first ? ", ends first," : "");
         pare_mask_destroy(run.mask);
         return;
     }

@@ -8,13 +8,19 @@
 
 #include "base/memory.h"
 
+static size_t reduced(size_t count, size_t factor)
+{
+    return (count + factor - 1) / factor;
+}
+
 pare_status pri_head_map_create(const pare_geometry *geometry, size_t maximum_columns,
                                 pri_head_map *map)
 {
-    size_t factor = (geometry->keys + maximum_columns - 1) / maximum_columns;
-    factor = factor ? factor : 1;
-    map->rows = (geometry->queries + factor - 1) / factor;
-    map->columns = (geometry->keys + factor - 1) / factor;
+    size_t leading = geometry->ends_first && geometry->keys > 2 && maximum_columns > 2 ? 2 : 0;
+    map->leading = leading;
+    map->factor = reduced(geometry->keys - leading, maximum_columns - leading);
+    map->rows = leading + reduced(geometry->queries - leading, map->factor);
+    map->columns = leading + reduced(geometry->keys - leading, map->factor);
     size_t cells;
     if (pri_multiply_overflows(map->rows, map->columns, &cells))
         return pri_fail(PARE_ERROR_MEMORY, "a map of %zu x %zu cells does not fit memory",
@@ -49,13 +55,26 @@ static double mask_cell(const void *source, size_t layer, size_t head, size_t ro
     return pare_mask_kept(source, layer, head, row, column) ? 1 : 0;
 }
 
-static double box_mean(const void *source, cell_value value, const pare_geometry *geometry,
-                       size_t factor, size_t layer, size_t head, size_t row, size_t column)
+typedef struct cell_range {
+    size_t begin, end;
+} cell_range;
+
+/* The rows or columns, of `count`, under number `index` of the map. */
+static cell_range range_under(const pri_head_map *map, size_t index, size_t count)
+{
+    if (index < map->leading)
+        return (cell_range){index, index + 1};
+    size_t begin = map->leading + (index - map->leading) * map->factor;
+    return (cell_range){begin, count - begin < map->factor ? count : begin + map->factor};
+}
+
+static double box_mean(const void *source, cell_value value, size_t layer, size_t head,
+                       cell_range rows, cell_range columns)
 {
     double sum = 0;
     size_t known = 0;
-    for (size_t i = row * factor; i < (row + 1) * factor && i < geometry->queries; i++)
-        for (size_t j = column * factor; j < (column + 1) * factor && j < geometry->keys; j++) {
+    for (size_t i = rows.begin; i < rows.end; i++)
+        for (size_t j = columns.begin; j < columns.end; j++) {
             double cell = value(source, layer, head, i, j);
             if (isnan(cell))
                 continue;
@@ -68,11 +87,11 @@ static double box_mean(const void *source, cell_value value, const pare_geometry
 static void fill(pri_head_map *map, const void *source, cell_value value,
                  const pare_geometry *geometry, size_t layer, size_t head)
 {
-    size_t factor = (geometry->keys + map->columns - 1) / map->columns;
     for (size_t row = 0; row < map->rows; row++)
         for (size_t column = 0; column < map->columns; column++)
             map->values[row * map->columns + column] =
-                box_mean(source, value, geometry, factor, layer, head, row, column);
+                box_mean(source, value, layer, head, range_under(map, row, geometry->queries),
+                         range_under(map, column, geometry->keys));
 }
 
 void pri_head_map_fill_average(pri_head_map *map, const pare_average *average, size_t layer,

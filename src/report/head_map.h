@@ -9,11 +9,14 @@
 /* One value per picture cell; NaN where no cell under it is known or admissible. */
 typedef struct pri_head_map {
     size_t rows, columns;
+    size_t factor;  /* rows and columns under each picture cell */
+    size_t leading; /* except under the first so many rows and columns: one */
     double *values;
 } pri_head_map;
 
 /* Allocates a map of geometry's queries x keys, reduced by whole factors until it has at most
- * `maximum_columns` columns. */
+ * `maximum_columns` columns. The rows and columns of a sequence's ends are not reduced when they
+ * come first. */
 pare_status pri_head_map_create(const pare_geometry *geometry, size_t maximum_columns,
                                 pri_head_map *map);
 void pri_head_map_free(pri_head_map *map);

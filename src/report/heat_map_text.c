@@ -108,12 +108,15 @@ static pare_status check_request(const pare_average *average, const pare_mask *m
         return PARE_OK;
     const pare_geometry *other = pare_mask_geometry(mask);
     if (other->layers != geometry->layers || other->heads != geometry->heads ||
-        other->queries != geometry->queries || other->keys != geometry->keys)
+        other->queries != geometry->queries || other->keys != geometry->keys ||
+        other->ends_first != geometry->ends_first)
         return pri_fail(PARE_ERROR_ARGUMENT,
-                        "the mask is %zu x %zu x %zu x %zu (layers, heads, queries, keys), the "
-                        "average %zu x %zu x %zu x %zu: use the mask made from it",
-                        other->layers, other->heads, other->queries, other->keys, geometry->layers,
-                        geometry->heads, geometry->queries, geometry->keys);
+                        "the mask is %zu x %zu x %zu x %zu (layers, heads, queries, keys%s), the "
+                        "average %zu x %zu x %zu x %zu%s: use the mask made from it",
+                        other->layers, other->heads, other->queries, other->keys,
+                        other->ends_first ? "; ends first" : "", geometry->layers, geometry->heads,
+                        geometry->queries, geometry->keys,
+                        geometry->ends_first ? " ends first" : "");
     return PARE_OK;
 }
 

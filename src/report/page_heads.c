@@ -169,6 +169,16 @@ static void append_tabs(pri_text *text, const pri_collection *collection)
     pri_text_append(text, "</div>\n");
 }
 
+static bool has_unknown_cells(const pare_average *average)
+{
+    const pare_geometry *geometry = pare_average_geometry(average);
+    for (size_t row = 0; row < geometry->queries; row++)
+        for (size_t column = 0; column < geometry->keys; column++)
+            if (!pare_average_count(average, row, column))
+                return true;
+    return false;
+}
+
 static pare_status append_legend(pri_text *text, const head_drawing *drawing)
 {
     pri_text_append(text, "<div class=\"swatches\">");
@@ -188,29 +198,66 @@ static pare_status append_legend(pri_text *text, const head_drawing *drawing)
     if (drawing->collection->run_count)
         pri_text_append(text, "<span><span class=\"swatch kept\"></span>kept</span>"
                               "<span><span class=\"swatch gone\"></span>pruned</span>");
+    const pare_average *average = drawing->collection->average;
     if (drawing->collection->geometry->causal)
         pri_text_append(text, "<span><span class=\"swatch none\"></span>future, not "
                               "admissible</span>");
+    else if (average && has_unknown_cells(average))
+        pri_text_append(text, "<span><span class=\"swatch none\"></span>never observed</span>");
     pri_text_append(text, "</div>\n");
     return PARE_OK;
+}
+
+/* What rows and columns are. */
+static void append_positions(pri_text *text, const pare_geometry *geometry)
+{
+    size_t memory = geometry->keys - geometry->queries;
+    if (!geometry->causal && !memory) {
+        pri_text_append(text,
+                        "Rows (queries) and columns (keys) are the positions of sequences of up to "
+                        "%zu tokens%s.",
+                        geometry->keys,
+                        geometry->ends_first
+                            ? ": number 1 is the first token (of BERT [CLS]), number 2 the last "
+                              "([SEP]), then follow the others in the order of the sentence"
+                            : ", in the order of the sentence");
+        return;
+    }
+    pri_text_append(text, "Rows are %zu query positions, columns %zu key positions",
+                    geometry->queries, geometry->keys);
+    if (geometry->causal && memory)
+        pri_text_append(text, " (%zu of memory, then the segment itself)", memory);
+    pri_text_append(text, ".");
+}
+
+/* What one bit of the masks stands for, when it is more than a cell. */
+static void append_unit(pri_text *text, const pri_collection *collection)
+{
+    if (!collection->run_count)
+        return;
+    const pare_mask *mask = collection->runs[0].mask;
+    size_t block = pare_mask_describe(mask).options.block;
+    if (block)
+        pri_text_append(text, " Masks prune whole blocks of %zu rows and %zu columns.", block,
+                        block);
+    else if (pare_mask_geometry(mask)->kind == PARE_GEOMETRY_DISTANCE)
+        pri_text_append(text, " Masks prune all cells at one distance of a head together.");
+    else if (pare_mask_geometry(mask)->kind == PARE_GEOMETRY_RELATIVE)
+        pri_text_append(text, " Masks prune classes of cells of a head: those at one distance, and "
+                              "the rows and columns of the first and the last token.");
 }
 
 static void append_introduction(pri_text *text, const pri_collection *collection)
 {
     const pare_geometry *geometry = collection->geometry;
-    size_t memory = geometry->keys - geometry->queries;
-    pri_text_append(text,
-                    "<h2>Every head</h2>\n<p class=\"note\">Rows are %zu query positions, "
-                    "columns %zu key positions",
-                    geometry->queries, geometry->keys);
-    if (geometry->causal && memory)
-        pri_text_append(text, " (%zu of memory, then the segment itself)", memory);
-    pri_text_append(text, ".");
+    pri_text_append(text, "<h2>Every head</h2>\n<p class=\"note\">");
+    append_positions(text, geometry);
     if (collection->average)
         pri_text_append(text,
                         " The upper picture is the average attention over the training set, "
                         "on a logarithmic scale shared by all heads%s.",
                         collection->run_count ? "; the lower one is the mask made from it" : "");
+    append_unit(text, collection);
     if (collection->average && geometry->causal)
         pri_text_append(text, " The curve is the average attention against distance, counted from "
                               "1 for the position itself, on logarithmic axes.");

@@ -27,7 +27,7 @@ stdout_has '"type": "average"'
 
 expect 0 "$pare" prune average.safetensors --percent 80 --output mask.safetensors
 stdout_has '^mask.safetensors: p_nom [0-9.]+  p_adm [0-9.]+  p_eff [0-9.]+; keeps [0-9.]+%'
-stdout_has '^layer 2 +[0-9.]+ +[0-9.]+$'
+stdout_has '^layer 2 +[0-9.]+ +[0-9.]+ +[0-9.]+$' # two heads, and the layer's attention
 expect 0 "$pare" prune average.safetensors --percent 80 --output again.safetensors
 check "the same average gives the same mask" cmp -s mask.safetensors again.safetensors
 expect 0 "$pare" prune average.safetensors --percent 0 --output all.safetensors --json

@@ -244,6 +244,24 @@ static void test_kept_mass_is_the_largest(void **state)
 
 /* ---- The report, counted again from the mask ---- */
 
+/* pare_mask_kept_mass, counted again. */
+static void assert_layers_keep(const pare_mask *mask, const pare_average *average)
+{
+    const pare_geometry *g = pare_mask_geometry(mask);
+    double kept[2] = {0}, all[2] = {0};
+    FOR_CELLS(g)
+    {
+        double count = (double)pare_average_count(average, i, j);
+        double sum =
+            count > 0 ? pare_average_value(average, PARE_AVERAGE_VALID, l, h, i, j) * count : 0;
+        all[l] += sum;
+        kept[l] += pare_mask_kept(mask, l, h, i, j) ? sum : 0;
+    }
+    for (size_t l = 0; l < g->layers; l++)
+        assert_true(fabs(pare_mask_kept_mass(mask, average, l) - 100 * kept[l] / all[l]) < 1e-10);
+    assert_true(isnan(pare_mask_kept_mass(mask, average, g->layers)));
+}
+
 static void test_report_is_what_the_mask_does(void **state)
 {
     (void)state;
@@ -276,6 +294,7 @@ static void test_report_is_what_the_mask_does(void **state)
         assert_true(fabs(report.p_admissible - 100 * (1 - kept / admissible)) < 1e-10);
         assert_true(fabs(report.p_effective - 100 * (1 - kept_seen / seen)) < 1e-10);
         assert_true(fabs(report.kept_mass - 100 * kept_mass / mass) < 1e-10);
+        assert_layers_keep(mask, average);
         assert_string_equal(report.corpus, "synthetic");
         double shares = 0;
         for (size_t l = 0; l < g->layers; l++)
