@@ -67,15 +67,9 @@ static void sample_fill_head(const pare_geometry *geometry, pare_observer *obser
     }
 }
 
-static pare_average *sample_average(size_t layers, size_t heads, size_t queries, size_t keys,
-                                    bool causal)
+static pare_average *sample_average_of(pare_geometry geometry)
 {
-    pare_geometry geometry = {.kind = PARE_GEOMETRY_CELL,
-                              .layers = layers,
-                              .heads = heads,
-                              .queries = queries,
-                              .keys = keys,
-                              .causal = causal};
+    size_t layers = geometry.layers, heads = geometry.heads;
     pare_average *average;
     SAMPLE_CHECK(pare_average_create(&geometry, &average) == PARE_OK);
     for (size_t layer = 0; layer < layers; layer++) {
@@ -88,13 +82,29 @@ static pare_average *sample_average(size_t layers, size_t heads, size_t queries,
     return average;
 }
 
-static pare_mask *sample_mask(const pare_average *average, pare_method method, double percent,
-                              uint64_t seed)
+static inline pare_average *sample_average(size_t layers, size_t heads, size_t queries, size_t keys,
+                                           bool causal)
 {
-    pare_prune_options options = {.method = method, .percent = percent, .seed = seed};
+    return sample_average_of((pare_geometry){.kind = PARE_GEOMETRY_CELL,
+                                             .layers = layers,
+                                             .heads = heads,
+                                             .queries = queries,
+                                             .keys = keys,
+                                             .causal = causal});
+}
+
+static pare_mask *sample_mask_of(const pare_average *average, pare_prune_options options)
+{
     pare_mask *mask;
     SAMPLE_CHECK(pare_mask_create(average, &options, &mask) == PARE_OK);
     return mask;
+}
+
+static inline pare_mask *sample_mask(const pare_average *average, pare_method method,
+                                     double percent, uint64_t seed)
+{
+    return sample_mask_of(average,
+                          (pare_prune_options){.method = method, .percent = percent, .seed = seed});
 }
 
 static pare_result_row sample_row(const char *method, double percent, uint64_t seed)
@@ -158,13 +168,15 @@ static pare_results sample_results(pare_result_row *rows)
     return results;
 }
 
-static void sample_save_mask(const pare_average *average, const pare_result_row *row,
-                             const char *directory)
+/* `options` but for what the row says. */
+static void sample_save_mask_of(const pare_average *average, pare_prune_options options,
+                                const pare_result_row *row, const char *directory)
 {
     bool random = !strcmp(row->method, "random");
-    pare_mask *mask =
-        sample_mask(average, random ? PARE_METHOD_RANDOM : PARE_METHOD_ATTENTION_PRUNING,
-                    row->p_admissible, row->seed);
+    options.method = random ? PARE_METHOD_RANDOM : PARE_METHOD_ATTENTION_PRUNING;
+    options.percent = row->p_admissible;
+    options.seed = row->seed;
+    pare_mask *mask = sample_mask_of(average, options);
     char *run = pri_path_join(directory, row->directory);
     char *path = pri_path_join(run, "mask.safetensors");
     SAMPLE_CHECK(pri_make_directories(run) == PARE_OK);
@@ -174,13 +186,18 @@ static void sample_save_mask(const pare_average *average, const pare_result_row 
     pare_mask_destroy(mask);
 }
 
-/* results.json, average and masks as pare_sweep leaves them. */
-static inline void sample_sweep(const char *directory, size_t layers, size_t heads, size_t queries,
-                                size_t keys)
+static inline void sample_save_mask(const pare_average *average, const pare_result_row *row,
+                                    const char *directory)
+{
+    sample_save_mask_of(average, (pare_prune_options){0}, row, directory);
+}
+
+/* results.json, average and masks as pare_sweep leaves them; the average goes. */
+static void sample_sweep_of(const char *directory, pare_average *average,
+                            pare_prune_options options)
 {
     pare_result_row rows[12];
     pare_results results = sample_results(rows);
-    pare_average *average = sample_average(layers, heads, queries, keys, true);
     char *dense = pri_path_join(directory, "dense");
     char *path = pri_path_join(dense, "average.safetensors");
     SAMPLE_CHECK(pri_make_directories(dense) == PARE_OK);
@@ -189,11 +206,18 @@ static inline void sample_sweep(const char *directory, size_t layers, size_t hea
     pri_free(dense);
     for (size_t i = 0; i < results.count; i++)
         if (strcmp(rows[i].method, "dense"))
-            sample_save_mask(average, &rows[i], directory);
+            sample_save_mask_of(average, options, &rows[i], directory);
     pare_average_destroy(average);
     path = pri_path_join(directory, "results.json");
     SAMPLE_CHECK(pare_results_save(&results, path) == PARE_OK);
     pri_free(path);
+}
+
+static inline void sample_sweep(const char *directory, size_t layers, size_t heads, size_t queries,
+                                size_t keys)
+{
+    sample_sweep_of(directory, sample_average(layers, heads, queries, keys, true),
+                    (pare_prune_options){0});
 }
 
 #endif

@@ -213,6 +213,85 @@ static void attention_without_order_has_no_profile(void **state)
     pri_free(directory);
 }
 
+/* An encoder's page says what rows, columns and masks are. Its longest sequence has 6 of 8 tokens.
+ */
+static void encoders_are_explained(void **state)
+{
+    (void)state;
+    static const struct {
+        pare_prune_options options;
+        bool ends_first;
+        const char *says;
+    } cases[] = {
+        {{0}, false, "up to 8 tokens, in the order of the sentence."},
+        {{0}, true, "number 1 is the first token (of BERT [CLS]), number 2 the last ([SEP])"},
+        {{.geometry = PARE_GEOMETRY_RELATIVE}, true, "Masks prune classes of cells"},
+        {{.block = 4}, true, "Masks prune whole blocks of 4 rows and 4 columns."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *directory = pri_path_join(root, "explained");
+        sample_sweep_of(directory,
+                        sample_average_of((pare_geometry){.layers = 2,
+                                                          .heads = 3,
+                                                          .queries = 8,
+                                                          .keys = 8,
+                                                          .ends_first = cases[i].ends_first}),
+                        cases[i].options);
+        char *page = make_page(directory);
+        assert_well_formed(page);
+        assert_int_equal(count_of(page, "<figure class=\"head\">"), 6);
+        assert_int_equal(count_of(page, "alt=\"Mask of layer 2, head 3, "), 7);
+        assert_int_equal(count_of(page, "class=\"profile\""), 0);
+        assert_non_null(strstr(page, cases[i].says));
+        assert_null(strstr(page, "future"));
+        assert_null(strstr(page, "never observed"));
+        free(page);
+        assert_int_equal(pri_remove_tree(directory), PARE_OK);
+        pri_free(directory);
+    }
+}
+
+static void cells_never_observed_are_in_the_legend(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "unobserved");
+    const pare_geometry geometry = {
+        .layers = 1, .heads = 1, .queries = 3, .keys = 3, .ends_first = true};
+    pare_average *average;
+    assert_int_equal(pare_average_create(&geometry, &average), PARE_OK);
+    pare_observer observer = pare_average_observer(average, 0);
+    for (size_t row = 0; row < 2; row++)
+        for (size_t column = 0; column < 2; column++) {
+            observer.sums[row * 3 + column] = 0.5;
+            observer.counts[row * 3 + column] = 1;
+        }
+    pare_average_add_examples(average, 1);
+    sample_sweep_of(directory, average, (pare_prune_options){0});
+    char *page = make_page(directory);
+    assert_non_null(strstr(page, "never observed"));
+    free(page);
+    pri_free(directory);
+}
+
+/* Coordinates that differ are another shape. */
+static void masks_in_other_coordinates_are_left_out(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "coordinates");
+    pare_geometry geometry = {.layers = 1, .heads = 2, .queries = 6, .keys = 6};
+    sample_sweep_of(directory, sample_average_of(geometry), (pare_prune_options){0});
+    geometry.ends_first = true;
+    pare_average *other = sample_average_of(geometry);
+    pare_result_row row = sample_row("attention-pruning", 90, 0);
+    sample_save_mask(other, &row, directory);
+    pare_average_destroy(other);
+    char *page = make_page(directory);
+    assert_int_equal(count_of(page, "type=\"radio\""), 6);
+    assert_non_null(strstr(page, "6 queries x 6 keys, ends first, are not the shape"));
+    free(page);
+    pri_free(directory);
+}
+
 static void no_results_is_an_error(void **state)
 {
     (void)state;
@@ -227,6 +306,9 @@ int main(void)
         cmocka_unit_test(missing_pictures_are_noted),
         cmocka_unit_test(masks_of_another_shape_are_left_out),
         cmocka_unit_test(attention_without_order_has_no_profile),
+        cmocka_unit_test(encoders_are_explained),
+        cmocka_unit_test(cells_never_observed_are_in_the_legend),
+        cmocka_unit_test(masks_in_other_coordinates_are_left_out),
         cmocka_unit_test(no_results_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);

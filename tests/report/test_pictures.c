@@ -126,6 +126,36 @@ static void maps_show_what_the_average_holds(void **state)
     pare_average_destroy(average);
 }
 
+/* The ends of sequences, where encoders look, are not averaged with their neighbours. */
+static void ends_of_sequences_are_not_reduced(void **state)
+{
+    (void)state;
+    const pare_geometry geometry = {
+        .layers = 1, .heads = 1, .queries = 9, .keys = 9, .ends_first = true};
+    pare_average *average = sample_average_of(geometry);
+    pri_head_map map;
+    assert_int_equal(pri_head_map_create(&geometry, 5, &map), PARE_OK);
+    assert_true(map.rows == 5 && map.columns == 5); /* 1, 1, then 3 + 3 + 1 */
+    pri_head_map_fill_average(&map, average, 0, 0);
+    static const size_t begins[] = {0, 1, 2, 5, 8, 9};
+    for (size_t row = 0; row < 5; row++)
+        for (size_t column = 0; column < 5; column++) {
+            double sum = 0, cells = 0;
+            for (size_t i = begins[row]; i < begins[row + 1]; i++)
+                for (size_t j = begins[column]; j < begins[column + 1]; j++) {
+                    sum += pare_average_value(average, PARE_AVERAGE_VALID, 0, 0, i, j);
+                    cells++;
+                }
+            assert_true(fabs(map.values[row * 5 + column] - sum / cells) < 1e-12);
+        }
+    pri_head_map_free(&map);
+    /* Too narrow for that. */
+    assert_int_equal(pri_head_map_create(&geometry, 2, &map), PARE_OK);
+    assert_true(map.rows == 2 && map.columns == 2);
+    pri_head_map_free(&map);
+    pare_average_destroy(average);
+}
+
 static void masks_are_shares_of_kept_cells(void **state)
 {
     (void)state;
@@ -317,6 +347,7 @@ static void impossible_maps_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ends_of_sequences_are_not_reduced),
         cmocka_unit_test(indexed_png_decodes_to_its_palette),
         cmocka_unit_test(heat_colours_rise_in_lightness),
         cmocka_unit_test(maps_show_what_the_average_holds),
