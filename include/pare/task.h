@@ -114,6 +114,58 @@ PARE_API PARE_MUST_CHECK pare_status pare_generate(pare_model *model, pare_tape 
                                                    const char *prompt,
                                                    const pare_generate_options *options);
 
+/* ---- Classification ----------------------------------------------------------------------------
+ * Single texts or pairs, "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]", into classes or to a number,
+ * from tab-separated files, plain or gzip. Quotes are literal characters. All is tokenized once, at
+ * creation; nothing is ever padded.
+ *
+ * The GLUE tasks, in the files as GLUE publishes them, and what they are measured by. The first is
+ * the metric; of those for which the GLUE table gives two, it is the one the AP paper's columns
+ * fit.
+ *
+ *     "cola"   Matthews, accuracy     "qqp"    F1, accuracy       "rte"    accuracy
+ *     "sst-2"  accuracy               "mnli"   accuracy           "wnli"   accuracy
+ *     "mrpc"   F1, accuracy           "qnli"   accuracy           "sts-b"  Pearson, Spearman
+ *
+ * F1 is that of class 1. Class 0 is the label that comes first in the order of the files' strings
+ * ("contradiction", "entailment", "neutral"). MNLI's mismatched set is given as `test`. Any other
+ * file has columns by name or number; with two classes it is measured by accuracy, F1 and Matthews,
+ * with more by accuracy, as a regression by Pearson and Spearman. */
+typedef struct pare_classification_options {
+    const char *task;            /* of the list above, or NULL: the columns below */
+    const char *train, *valid;   /* files */
+    const char *test;            /* NULL: as `valid` (published test sets have no labels) */
+    const char *text_columns[2]; /* name in the header, or number from 1; [1] NULL: single texts */
+    const char *label_column;    /* likewise; classes are what the training file has, in order of
+                                    their names, or of their values when all are numbers */
+    bool header;                 /* the first row names the columns */
+    bool regression;             /* labels are numbers to be predicted, by mean squared error */
+    size_t length;               /* tokens of a sequence at most; 0: 128 */
+    size_t batch;                /* training examples per batch; 0: no limit but `tokens` */
+    size_t tokens;               /* of a batch at most, in evaluation too; 0: no limit */
+    uint64_t seed;               /* of the order of examples */
+} pare_classification_options;
+/* The tokenizer is borrowed. */
+PARE_API PARE_MUST_CHECK pare_status pare_classification_create(
+    const pare_classification_options *options, const pare_wordpiece *tokenizer, pare_task **task);
+/* Outputs the model's head must have: classes, or 1 for a regression. */
+PARE_API size_t pare_classification_labels(const pare_task *task);
+/* What a class means: "not_equivalent"; NULL for a regression. */
+PARE_API const char *pare_classification_label(const pare_task *task, size_t label);
+
+/* One text, or a pair. */
+typedef struct pare_text_pair {
+    const char *first, *second;         /* second NULL: one text */
+    size_t first_length, second_length; /* bytes */
+} pare_text_pair;
+/* Probabilities of the model's labels, or with a single label its prediction, into `scores` (count,
+ * labels). Texts that are longer than the model's positions, or than the shape of its mask, are cut
+ * as in training. */
+PARE_API PARE_MUST_CHECK pare_status pare_classify(pare_model *model, pare_tape *tape,
+                                                   const pare_wordpiece *tokenizer,
+                                                   const pare_text_pair *texts, size_t count,
+                                                   float *scores);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,105 @@
+/* A classifier at work: texts in, probabilities out. */
+#include <math.h>
+
+#include "base/arithmetic.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "pare/task.h"
+#include "tasks/encoder_pass.h"
+
+typedef struct classification_run {
+    pare_model *model;
+    pare_tape *tape;
+    size_t labels;
+    float *scores; /* (texts, labels) */
+} classification_run;
+
+static void softmax(const float *logits, size_t count, float *probabilities)
+{
+    float largest = logits[0], sum = 0;
+    for (size_t i = 1; i < count; i++)
+        largest = fmaxf(largest, logits[i]);
+    for (size_t i = 0; i < count; i++)
+        sum += probabilities[i] = expf(logits[i] - largest);
+    for (size_t i = 0; i < count; i++)
+        probabilities[i] /= sum;
+}
+
+static pare_status classify_batch(void *user, const pare_encoder_batch *batch,
+                                  const size_t *indices)
+{
+    classification_run *run = user;
+    pare_tape_begin(run->tape, false, 0);
+    pare_tensor *outputs = pare_encoder_classify(run->model, run->tape, batch);
+    PRI_TRY(pare_tape_status(run->tape));
+    for (size_t i = 0; i < batch->sequences; i++) {
+        const float *row = outputs->value + i * run->labels;
+        float *scores = run->scores + indices[i] * run->labels;
+        if (run->labels == 1)
+            scores[0] = row[0];
+        else
+            softmax(row, run->labels, scores);
+    }
+    return PARE_OK;
+}
+
+/* What model and mask serve. */
+static size_t longest_sequence(const pare_model *model)
+{
+    size_t length = pare_encoder_positions(model);
+    const pare_mask *mask = pare_model_mask(model);
+    const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
+    return geometry && geometry->kind == PARE_GEOMETRY_CELL ? pri_smaller(length, geometry->queries)
+                                                            : length;
+}
+
+static pare_status append_text(const pare_wordpiece *tokenizer, const pare_text_pair *text,
+                               size_t length, pare_pieces pieces[2], pri_sequences *sequences)
+{
+    const pare_special_tokens special = pare_wordpiece_special_tokens(tokenizer);
+    pieces[0].count = pieces[1].count = 0;
+    PRI_TRY(pare_wordpiece_encode(tokenizer, text->first, text->first_length, &pieces[0]));
+    if (text->second)
+        PRI_TRY(pare_wordpiece_encode(tokenizer, text->second, text->second_length, &pieces[1]));
+    const pri_token_span first = {pieces[0].ids, pieces[0].count},
+                         second = {pieces[1].ids, pieces[1].count};
+    return pri_sequences_append(sequences, &special, first, text->second ? &second : NULL, length);
+}
+
+static pare_status append_texts(const pare_wordpiece *tokenizer, const pare_text_pair *texts,
+                                size_t count, size_t length, pri_sequences *sequences)
+{
+    pare_pieces pieces[2] = {{0}};
+    pare_status status = PARE_OK;
+    for (size_t i = 0; i < count && status == PARE_OK; i++)
+        status = append_text(tokenizer, &texts[i], length, pieces, sequences);
+    pare_pieces_free(&pieces[0]);
+    pare_pieces_free(&pieces[1]);
+    return status;
+}
+
+static pare_status check_head(const pare_model *model)
+{
+    if (pare_bert_config_of(model)->head == PARE_HEAD_CLASSIFICATION)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the model has no classification head; name one that was trained to classify");
+}
+
+pare_status pare_classify(pare_model *model, pare_tape *tape, const pare_wordpiece *tokenizer,
+                          const pare_text_pair *texts, size_t count, float *scores)
+{
+    PRI_TRY(pri_check_encoder(model, tokenizer, 0));
+    PRI_TRY(check_head(model));
+    classification_run run = {.model = model,
+                              .tape = tape,
+                              .labels = pare_bert_config_of(model)->labels,
+                              .scores = scores};
+    pri_sequences sequences = {0};
+    const pri_encoder_pass pass = {.sequences = &sequences, .label = "classify"};
+    pare_status status = append_texts(tokenizer, texts, count, longest_sequence(model), &sequences);
+    if (status == PARE_OK)
+        status = pri_encoder_pass_run(&pass, classify_batch, &run);
+    pri_sequences_free(&sequences);
+    return status;
+}
