@@ -166,6 +166,60 @@ PARE_API PARE_MUST_CHECK pare_status pare_classify(pare_model *model, pare_tape 
                                                    const pare_text_pair *texts, size_t count,
                                                    float *scores);
 
+/* ---- Question answering ------------------------------------------------------------------------
+ * Finds answers in texts, trained and measured on files in the JSON layout of SQuAD 1.1 (plain or
+ * gzip, any language): {"data": [{"paragraphs": [{"context": ..., "qas": [{"id": ..., "question":
+ * ..., "answers": [{"text": ..., "answer_start": ...}]}]}]}]}, answer_start in characters.
+ *
+ * A question is cut to its first `question_length` word pieces; the context to windows, as many as
+ * it takes, so that "[CLS] question [SEP] window [SEP]" has `length` tokens at most; windows
+ * advance by `stride` pieces. In training a window without the whole answer points at [CLS]; the
+ * loss is the mean of both cross-entropies, of the answer's first and of its last token. An answer
+ * is the best pair of tokens of all windows, at most `answer_length` pieces apart.
+ *
+ * Training files: each question has an answer that is in its context; one that is not where
+ * answer_start says is taken where it occurs nearest to it (pare_question_answering_moved counts
+ * them). Evaluation files: questions without answers get a prediction and do not count. The metric
+ * is the F1 of the official script, in percent, with its exact match as further measure;
+ * evaluation's `tokens` are questions that counted. An example is a question; to an average it is a
+ * window. */
+typedef struct pare_question_answering_options {
+    const char *train, *valid, *test; /* train NULL: evaluation only; test NULL: that of valid */
+    size_t length;                    /* 0: 384 */
+    size_t stride;                    /* 0: 128 */
+    size_t question_length;           /* 0: 64 */
+    size_t answer_length;             /* 0: 30 */
+    size_t batch;  /* windows of a training batch at most; 0: 12, or with `tokens` no limit */
+    size_t tokens; /* of a training batch at most, windows of like lengths together; 0: no limit */
+    size_t evaluation_tokens; /* of a batch in evaluation: speed and memory only; 0: 4096 */
+    uint64_t seed;            /* of the order of training windows */
+} pare_question_answering_options;
+/* Borrows the tokenizer. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_question_answering_create(const pare_question_answering_options *options,
+                               const pare_wordpiece *tokenizer, pare_task **task);
+/* Training answers that stood elsewhere in their context than the file says. */
+PARE_API size_t pare_question_answering_moved(const pare_task *task);
+/* Writes what the newest pare_task_evaluate answered in the official format, {"id": "answer", ...}.
+ * No answer at all is "". */
+PARE_API PARE_MUST_CHECK pare_status pare_question_answering_save_predictions(const pare_task *task,
+                                                                              const char *path);
+
+/* An answer in a context. */
+typedef struct pare_answer {
+    size_t begin, end; /* bytes begin .. end - 1 of the context */
+    double score;      /* the sum of the logits of its first and last token */
+} pare_answer;
+#define PARE_ANSWERS_MAX 20
+/* The best answers to one question, with different texts, best first; at most `capacity`, which is
+ * PARE_ANSWERS_MAX or less; 0 only checks that the model can answer. None is possible. Of
+ * `options`, which may be NULL, the numbers that describe windows, answers and evaluation batches
+ * are read; length 0 is 384 or what the model or its cell mask allows. */
+PARE_API PARE_MUST_CHECK pare_status pare_answer_question(
+    pare_model *model, pare_tape *tape, const pare_wordpiece *tokenizer, const char *question,
+    const char *context, const pare_question_answering_options *options, size_t capacity,
+    pare_answer *answers, size_t *count);
+
 #ifdef __cplusplus
 }
 #endif

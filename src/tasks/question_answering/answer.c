@@ -1,0 +1,102 @@
+/* One question on one context, without a data set: the same windows and decoding. */
+#include <math.h>
+#include <string.h>
+
+#include "tasks/question_answering/question_answering.h"
+
+#define USUAL_LENGTH 384
+
+typedef struct answering {
+    pare_model *model;
+    pare_tape *tape;
+    const char *context;
+    pri_decoder decoder;
+    pri_found_answers *found;
+} answering;
+
+static pare_status check_finite(const float *logits, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(logits[i]))
+            return pri_fail(PARE_ERROR_NUMERIC,
+                            "the model's logits are not finite numbers; its weights are damaged");
+    return PARE_OK;
+}
+
+static pare_status answer_batch(void *user, const pare_encoder_batch *batch, const size_t *windows)
+{
+    answering *asked = user;
+    pare_tape_begin(asked->tape, false, 0);
+    pare_tensor *logits = pare_encoder_spans(asked->model, asked->tape, batch);
+    PRI_TRY(pare_tape_status(asked->tape));
+    PRI_TRY(check_finite(logits->value, 2 * batch->offsets[batch->sequences]));
+    for (size_t i = 0; i < batch->sequences; i++)
+        pri_decode_window(&asked->decoder, windows[i], logits->value + 2 * batch->offsets[i],
+                          asked->context, asked->found);
+    return PARE_OK;
+}
+
+/* A cell mask knows one length. */
+static size_t longest_sequence(const pare_model *model)
+{
+    size_t length = pri_smaller(USUAL_LENGTH, pare_encoder_positions(model));
+    const pare_mask *mask = pare_model_mask(model);
+    const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
+    return geometry && geometry->kind == PARE_GEOMETRY_CELL ? pri_smaller(length, geometry->queries)
+                                                            : length;
+}
+
+static pare_status run_windows(answering *asked, const pri_features *features,
+                               const pri_answering_settings *settings)
+{
+    if (!features->window_count)
+        return pri_fail(PARE_ERROR_ARGUMENT, "the context is empty, so it answers nothing");
+    asked->decoder.features = features;
+    const pri_encoder_pass pass = {.sequences = &features->sequences,
+                                   .tokens = settings->evaluation_tokens,
+                                   .label = "answer"};
+    return pri_encoder_pass_run(&pass, answer_batch, asked);
+}
+
+static pare_status find_answers(answering *asked, const char *question,
+                                const pri_answering_settings *settings)
+{
+    pri_question only = {.text = question};
+    const pri_squad file = {
+        .contexts = &asked->context, .context_count = 1, .questions = &only, .question_count = 1};
+    pri_features features = {0};
+    pare_status status =
+        pri_features_make(&features, &file, &settings->shape, asked->decoder.tokenizer);
+    if (status == PARE_OK)
+        status = run_windows(asked, &features, settings);
+    pri_features_free(&features);
+    return status;
+}
+
+pare_status pare_answer_question(pare_model *model, pare_tape *tape,
+                                 const pare_wordpiece *tokenizer, const char *question,
+                                 const char *context,
+                                 const pare_question_answering_options *options, size_t capacity,
+                                 pare_answer *answers, size_t *count)
+{
+    *count = 0;
+    if (capacity > PARE_ANSWERS_MAX)
+        return pri_fail(PARE_ERROR_ARGUMENT, "%zu answers; ask for %d at most", capacity,
+                        PARE_ANSWERS_MAX);
+    pri_answering_settings settings = pri_answering_settings_of(options, longest_sequence(model));
+    PRI_TRY(pri_check_answering(model, tokenizer, settings.shape.length));
+    if (!capacity)
+        return PARE_OK;
+    pri_found_answer best[PARE_ANSWERS_MAX];
+    pri_found_answers found = {.best = best, .wanted = capacity};
+    answering asked = {.model = model,
+                       .tape = tape,
+                       .context = context,
+                       .decoder = {.tokenizer = tokenizer, .answer_length = settings.answer_length},
+                       .found = &found};
+    PRI_TRY(find_answers(&asked, question, &settings));
+    for (size_t i = 0; i < found.count; i++)
+        answers[i] = (pare_answer){best[i].begin, best[i].end, best[i].score};
+    *count = found.count;
+    return PARE_OK;
+}
