@@ -13,14 +13,15 @@
 typedef struct measurement {
     const pri_classification *classification;
     const pri_examples *examples;
-    pare_model *model;
-    pare_tape *tape;
+    size_t labels;
+    pare_inference *inference;
+    pare_tape *tape;     /* for the loss */
     uint32_t *predicted; /* class of each example */
     float *predictions;  /* number of each example */
     float *losses;
     /* Of a batch. */
     uint32_t *classes;
-    float *targets, *batch_losses;
+    float *targets, *batch_losses, *outputs;
 } measurement;
 
 static pare_status allocate_buffers(measurement *measured)
@@ -32,8 +33,10 @@ static pare_status allocate_buffers(measurement *measured)
     measured->classes = pri_allocate(count, sizeof *measured->classes);
     measured->targets = pri_allocate(count, sizeof *measured->targets);
     measured->batch_losses = pri_allocate(count, sizeof *measured->batch_losses);
+    measured->outputs = pri_allocate(count, measured->labels * sizeof *measured->outputs);
     bool all = measured->predicted && measured->predictions && measured->losses &&
-               measured->classes && measured->targets && measured->batch_losses;
+               measured->classes && measured->targets && measured->batch_losses &&
+               measured->outputs;
     return all ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
@@ -45,6 +48,7 @@ static void free_buffers(measurement *measured)
     pri_free(measured->classes);
     pri_free(measured->targets);
     pri_free(measured->batch_losses);
+    pri_free(measured->outputs);
 }
 
 static uint32_t largest_of(const float *logits, size_t count)
@@ -65,14 +69,17 @@ static pare_status evaluate_batch(void *user, const pare_encoder_batch *batch,
         measured->classes[i] = examples->classes[indices[i]];
         measured->targets[i] = examples->targets[indices[i]];
     }
+    const pare_inference_output wanted = {.labels = measured->outputs};
+    PRI_TRY(pare_inference_run(measured->inference, batch, &wanted));
     pare_tape_begin(measured->tape, false, 0);
-    pare_tensor *outputs = pare_encoder_classify(measured->model, measured->tape, batch);
+    pare_tensor *outputs =
+        pare_tape_constant(measured->tape, measured->outputs, batch->sequences, measured->labels);
     pri_classification_loss(measured->classification, measured->tape, outputs, measured->classes,
                             measured->targets, measured->batch_losses);
     PRI_TRY(pare_tape_status(measured->tape));
     for (size_t i = 0; i < batch->sequences; i++) {
-        const float *row = outputs->value + i * outputs->columns;
-        measured->predicted[indices[i]] = largest_of(row, outputs->columns);
+        const float *row = measured->outputs + i * measured->labels;
+        measured->predicted[indices[i]] = largest_of(row, measured->labels);
         measured->predictions[indices[i]] = row[0];
         measured->losses[indices[i]] = measured->batch_losses[i];
     }
@@ -142,20 +149,25 @@ pare_status pri_classification_evaluate(pare_task *task, pare_model *model, pare
     snprintf(label, sizeof label, "evaluate %s", pri_split_name(split));
     measurement measured = {.classification = classification,
                             .examples = pri_classification_split(classification, split),
-                            .model = model,
+                            .labels = pare_bert_config_of(model)->labels,
                             .tape = tape};
     const pri_encoder_pass pass = {.sequences = &measured.examples->sequences,
                                    .tokens = classification->tokens,
                                    .label = label,
                                    .progress = progress};
-    double begin = pri_clock_seconds(), attention = pare_tape_attention_seconds(tape);
-    pare_status status = allocate_buffers(&measured);
+    double begin = pri_clock_seconds();
+    pare_status status = pare_inference_create(
+        model, pare_context_precision(pare_tape_context(tape)), &measured.inference);
+    if (status == PARE_OK)
+        status = allocate_buffers(&measured);
     if (status == PARE_OK)
         status = pri_encoder_pass_run(&pass, evaluate_batch, &measured);
     evaluation->seconds = pri_clock_seconds() - begin;
-    evaluation->attention_seconds = pare_tape_attention_seconds(tape) - attention;
-    if (status == PARE_OK)
+    if (status == PARE_OK) {
+        evaluation->attention_seconds = pare_inference_attention_seconds(measured.inference);
         status = finish_evaluation(&measured, label, evaluation);
+    }
+    pare_inference_destroy(measured.inference);
     free_buffers(&measured);
     return status;
 }
