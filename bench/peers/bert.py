@@ -52,7 +52,11 @@ def parse_arguments():
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--busy", action="store_true",
+                        help="for a machine that others use: one thread, and processor time counts")
     options = parser.parse_args()
+    if options.busy:
+        options.threads = 1
     for path, remedy in ((options.library, "run 'make build' first"),
                          (options.model, "run tools/fetch-minilm.sh first"),
                          (options.data or "", "name a directory with glue/ and squad-v1.1/ by "
@@ -207,12 +211,11 @@ class Contestant:
         self.prepared = side.prepare(workload.batches(in_order_of_length))
         self.samples = []
 
-    def take_turn(self, counts):
+    def take_turn(self, clock):
         time.sleep(PAUSE_SECONDS)
-        begin = time.perf_counter()
+        begin = clock()
         self.side.run(self.prepared)
-        if counts:
-            self.samples.append(time.perf_counter() - begin)
+        return clock() - begin
 
     def seconds(self):
         return statistics.median(self.samples)
@@ -231,9 +234,12 @@ def measure(workload, sides, options):
     """Medians and ratios to the first side, of the better order of each."""
     contestants = [Contestant(side, workload, order) for side in sides
                    for order in ((False, True) if side.pads and workload.mixed else (False,))]
+    clock = time.process_time if options.busy else time.perf_counter
     for round_ in range(options.rounds + 1):
         for contestant in contestants:
-            contestant.take_turn(round_ > 0)
+            seconds = contestant.take_turn(clock)
+            if round_ > 0:  # caches, and what libraries compile for a shape
+                contestant.samples.append(seconds)
     reference = contestants[0].samples
     rows = {}
     for contestant in contestants:
