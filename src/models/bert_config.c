@@ -149,7 +149,8 @@ static pare_status read_labels(const json_t *object, const char *path, pare_bert
         PRI_TRY(pri_json_get_size_or(object, path, "num_labels", config->labels, &config->labels));
     if (config->head != PARE_HEAD_CLASSIFICATION)
         return PARE_OK;
-    PRI_TRY(pri_config_range("the number of labels", config->labels, 1, LABELS_MAX));
+    if (pri_config_range("the number of labels", config->labels, 1, LABELS_MAX) != PARE_OK)
+        return pri_fail_in(PARE_ERROR_FORMAT, "%s", path);
     *labels = pri_bert_default_labels(config->labels);
     if (!*labels)
         return PARE_ERROR_MEMORY;
