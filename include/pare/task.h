@@ -220,6 +220,36 @@ PARE_API PARE_MUST_CHECK pare_status pare_answer_question(
     const char *context, const pare_question_answering_options *options, size_t capacity,
     pare_answer *answers, size_t *count);
 
+/* ---- Masked language modelling -----------------------------------------------------------------
+ * The recipe of BERT (arXiv 1810.04805): words of a text are hidden, an encoder with the head
+ * PARE_HEAD_MASKED_WORDS says what they were.
+ *
+ * A text becomes sequences "[CLS] pieces [SEP]". The pieces of an article are one stream, across
+ * its lines, that is cut where a sequence is full; a sequence never holds pieces of two articles,
+ * which begin at WikiText's titles (lines " = Title = "); a text without titles is one article.
+ * There is no padding, so that a short last sequence costs nothing. WikiText's <unk> becomes [UNK].
+ *
+ * Of a sequence's n pieces round(share * n) are chosen, at least one; special tokens, [UNK] among
+ * them, never are. 80% of the chosen are replaced by [MASK], 10% by a random piece, 10% stay. The
+ * loss is over chosen pieces only. In training the choice is a function of seed, epoch and
+ * sequence. Evaluation and observation choose by the sequence alone, so that perplexities of
+ * different runs are of the same pieces; they compare for one tokenizer only. Beside it:
+ * "accuracy", the share of chosen pieces that the model thinks likeliest. */
+typedef struct pare_masked_language_modelling_options {
+    const char *train, *valid, *test; /* as for language modelling */
+    pare_wordpiece_options tokenizer; /* when none is given: built from the training text */
+    size_t length; /* of the longest sequence, [CLS] and [SEP] included; 0: 128 */
+    size_t batch;  /* sequences of a training batch at most; 0: no limit */
+    size_t tokens; /* tokens of a training batch at most; 0: no limit; 4096 when batch is 0 too */
+    double share;  /* of pieces to choose; 0: .15 */
+    uint64_t seed;
+} pare_masked_language_modelling_options;
+/* `tokenizer` is borrowed; NULL: one is built. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_masked_language_modelling_create(const pare_masked_language_modelling_options *options,
+                                      const pare_wordpiece *tokenizer, pare_task **task);
+PARE_API const pare_wordpiece *pare_masked_language_modelling_tokenizer(const pare_task *task);
+
 #ifdef __cplusplus
 }
 #endif
