@@ -454,7 +454,7 @@ static void test_batches_that_do_not_fit(void **state)
     refuse(model, &small.batch, "token 17 belongs to segment 2");
     small.segments[17] = 0;
     small.tokens[3] = 29;
-    refuse(model, &small.batch, "is 29 but the table has 29 rows");
+    refuse(model, &small.batch, "token 3 of a batch is word 29");
     pare_model_destroy(model);
 }
 

@@ -11,8 +11,7 @@ static const char *weights_directory(void)
 {
     static char path[512];
     const char *named = getenv("PARE_MINILM");
-    snprintf(path, sizeof path, "%s",
-             named ? named : PARE_TEST_DIRECTORY "/../models/minilm-l6");
+    snprintf(path, sizeof path, "%s", named ? named : PARE_TEST_DIRECTORY "/../models/minilm-l6");
     if (!pri_path_is_directory(path)) {
         print_message("skipped: %s does not exist; run tools/fetch-minilm.sh, or name MiniLM's "
                       "directory in PARE_MINILM\n",
