@@ -76,6 +76,9 @@ PARE_API PARE_MUST_CHECK pare_status pare_lines_open(const char *path, pare_line
  * there are no more. */
 PARE_API PARE_MUST_CHECK pare_status pare_lines_next(pare_lines *lines, const char **line,
                                                      size_t *length);
+/* Whether the next line has arrived already, so that pare_lines_next need not wait for it: a
+ * program that answers lines takes as many at once as there are. */
+PARE_API bool pare_lines_ready(const pare_lines *lines);
 PARE_API void pare_lines_close(pare_lines *lines);
 
 /* ---- WordPiece --------------------------------------------------------------------------------

@@ -67,6 +67,12 @@ static pare_status read_more(pare_lines *lines)
     return PARE_OK;
 }
 
+bool pare_lines_ready(const pare_lines *lines)
+{
+    size_t unread = lines->end - lines->begin;
+    return unread && (lines->finished || memchr(lines->buffer + lines->begin, '\n', unread));
+}
+
 pare_status pare_lines_next(pare_lines *lines, const char **line, size_t *length)
 {
     *line = NULL;
