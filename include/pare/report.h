@@ -55,6 +55,26 @@ PARE_API PARE_MUST_CHECK pare_status pare_heat_map_text(const pare_average *aver
                                                         size_t head, size_t width, bool colour,
                                                         char **text);
 
+/* One sequence's attention: an average of that sequence alone, with the tokens it has. */
+typedef struct pare_attention_view {
+    const char *title;           /* "a film to remember: positive, 98.2%" */
+    const pare_average *average; /* queries = keys = number of pieces */
+    const pare_mask *mask;       /* what was pruned, of the same coordinates; NULL: nothing */
+    const char *const *pieces;   /* in the order of the sentence */
+} pare_attention_view;
+/* Writes a page with a map of every layer and head, rows and columns named by the pieces; a click
+ * enlarges one. It needs no network and no script. */
+PARE_API PARE_MUST_CHECK pare_status pare_attention_html(const pare_attention_view *view,
+                                                         const char *path);
+/* One head of it for a terminal, as pare_heat_map_text. */
+PARE_API PARE_MUST_CHECK pare_status pare_attention_text(const pare_attention_view *view,
+                                                         size_t layer, size_t head, size_t width,
+                                                         bool colour, char **text);
+/* How much query `row` looks at key `column`, both counted in the order of the sentence; NaN where
+ * the mask prunes. */
+PARE_API double pare_attention_value(const pare_attention_view *view, size_t layer, size_t head,
+                                     size_t row, size_t column);
+
 #ifdef __cplusplus
 }
 #endif

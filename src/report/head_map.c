@@ -105,6 +105,57 @@ void pri_head_map_fill_mask(pri_head_map *map, const pare_mask *mask, size_t lay
     fill(map, mask, mask_cell, pare_mask_geometry(mask), layer, head);
 }
 
+/* ---- One sequence ---- */
+
+/* Where token `index` of the sentence lies in the average. */
+static size_t place_of(const pare_geometry *geometry, size_t index)
+{
+    if (!geometry->ends_first || index == 0)
+        return index;
+    return index + 1 == geometry->keys ? 1 : index + 1;
+}
+
+double pare_attention_value(const pare_attention_view *view, size_t layer, size_t head, size_t row,
+                            size_t column)
+{
+    const pare_geometry *geometry = pare_average_geometry(view->average);
+    size_t query = place_of(geometry, row), key = place_of(geometry, column);
+    if (view->mask && !pare_mask_kept(view->mask, layer, head, query, key))
+        return (double)NAN;
+    return pare_average_value(view->average, PARE_AVERAGE_VALID, layer, head, query, key);
+}
+
+pare_geometry pri_attention_geometry(const pare_attention_view *view)
+{
+    pare_geometry geometry = *pare_average_geometry(view->average);
+    geometry.ends_first = false;
+    return geometry;
+}
+
+static double attention_cell(const void *source, size_t layer, size_t head, size_t row,
+                             size_t column)
+{
+    return pare_attention_value(source, layer, head, row, column);
+}
+
+static double attention_kept_cell(const void *source, size_t layer, size_t head, size_t row,
+                                  size_t column)
+{
+    return isnan(pare_attention_value(source, layer, head, row, column)) ? 0 : 1;
+}
+
+void pri_head_map_fill_attention(pri_head_map *map, const pare_attention_view *view, size_t layer,
+                                 size_t head)
+{
+    fill(map, view, attention_cell, pare_average_geometry(view->average), layer, head);
+}
+
+void pri_head_map_fill_attention_kept(pri_head_map *map, const pare_attention_view *view,
+                                      size_t layer, size_t head)
+{
+    fill(map, view, attention_kept_cell, pare_average_geometry(view->average), layer, head);
+}
+
 /* ---- Scale ---- */
 
 static int compare_values(const void *a, const void *b)

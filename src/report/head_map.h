@@ -3,7 +3,7 @@
 #ifndef PARE_SRC_REPORT_HEAD_MAP_H
 #define PARE_SRC_REPORT_HEAD_MAP_H
 
-#include "pare/pruning.h"
+#include "pare/report.h"
 #include "report/png.h"
 
 /* One value per picture cell; NaN where no cell under it is known or admissible. */
@@ -25,6 +25,14 @@ void pri_head_map_fill_average(pri_head_map *map, const pare_average *average, s
                                size_t head);
 /* Share of the admissible cells under each picture cell that are kept, 0 .. 1. */
 void pri_head_map_fill_mask(pri_head_map *map, const pare_mask *mask, size_t layer, size_t head);
+
+/* The same of one sequence's attention, in the order of the sentence: of a map of
+ * pri_attention_geometry. Pruned cells are NaN in the first and 0 in the second. */
+pare_geometry pri_attention_geometry(const pare_attention_view *view);
+void pri_head_map_fill_attention(pri_head_map *map, const pare_attention_view *view, size_t layer,
+                                 size_t head);
+void pri_head_map_fill_attention_kept(pri_head_map *map, const pare_attention_view *view,
+                                      size_t layer, size_t head);
 
 /* The logarithmic scale shared by all heads of a report. */
 typedef struct pri_heat_scale {

@@ -134,26 +134,59 @@ static pare_status fill_picture(text_picture *picture, const pare_average *avera
     return PARE_OK;
 }
 
+/* Frees the picture, whatever happened before. */
+static pare_status draw_picture(text_picture *picture, pare_status status, bool colour, char **text)
+{
+    pri_text buffer = {0};
+    for (size_t row = 0; status == PARE_OK && row < picture->average.rows; row += 2) {
+        if (colour) {
+            append_colour_line(&buffer, picture, row);
+            continue;
+        }
+        for (size_t column = 0; column < picture->average.columns; column++)
+            pri_text_append(&buffer, "%s", cell_shade(picture, row, column));
+        pri_text_append(&buffer, "\n");
+    }
+    pri_head_map_free(&picture->average);
+    pri_head_map_free(&picture->kept);
+    if (status == PARE_OK)
+        return pri_text_take(&buffer, text);
+    pri_text_free(&buffer);
+    return status;
+}
+
 pare_status pare_heat_map_text(const pare_average *average, const pare_mask *mask, size_t layer,
                                size_t head, size_t width, bool colour, char **text)
 {
     PRI_TRY(check_request(average, mask, layer, head, width));
     text_picture picture = {0};
-    pri_text buffer = {0};
     pare_status status = fill_picture(&picture, average, mask, layer, head, width);
-    for (size_t row = 0; status == PARE_OK && row < picture.average.rows; row += 2) {
-        if (colour) {
-            append_colour_line(&buffer, &picture, row);
-            continue;
-        }
-        for (size_t column = 0; column < picture.average.columns; column++)
-            pri_text_append(&buffer, "%s", cell_shade(&picture, row, column));
-        pri_text_append(&buffer, "\n");
-    }
-    pri_head_map_free(&picture.average);
-    pri_head_map_free(&picture.kept);
-    if (status == PARE_OK)
-        return pri_text_take(&buffer, text);
-    pri_text_free(&buffer);
-    return status;
+    return draw_picture(&picture, status, colour, text);
+}
+
+static pare_status fill_attention(text_picture *picture, const pare_attention_view *view,
+                                  size_t layer, size_t head, size_t width)
+{
+    const pare_geometry geometry = pri_attention_geometry(view);
+    picture->scale = pri_heat_scale_of(view->average);
+    PRI_TRY(pri_head_map_create(&geometry, width, &picture->average));
+    pri_head_map_fill_attention(&picture->average, view, layer, head);
+    if (!view->mask)
+        return PARE_OK;
+    PRI_TRY(pri_head_map_create(&geometry, width, &picture->kept));
+    pri_head_map_fill_attention_kept(&picture->kept, view, layer, head);
+    /* Pruned cells are drawn as such, not left out. */
+    for (size_t i = 0; i < picture->average.rows * picture->average.columns; i++)
+        if (isnan(picture->average.values[i]))
+            picture->average.values[i] = 0;
+    return PARE_OK;
+}
+
+pare_status pare_attention_text(const pare_attention_view *view, size_t layer, size_t head,
+                                size_t width, bool colour, char **text)
+{
+    PRI_TRY(check_request(view->average, NULL, layer, head, width));
+    text_picture picture = {0};
+    pare_status status = fill_attention(&picture, view, layer, head, width);
+    return draw_picture(&picture, status, colour, text);
 }

@@ -328,15 +328,20 @@ static void append_facts(pri_text *text, const pri_collection *collection)
 
 /* ---- The page ---- */
 
-static pare_status append_page(pri_text *text, const pri_collection *collection)
+void pri_page_append_beginning(pri_text *text, const char *title, const char *suffix)
 {
     pri_text_append(text, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
                           "<meta name=\"viewport\" content=\"width=device-width, "
                           "initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light "
                           "dark\"/>\n<title>");
-    pri_html_append_escaped(text, collection->results.name);
-    pri_text_append(text, " - Attention Pruning</title>\n<style>\n");
+    pri_html_append_escaped(text, title);
+    pri_text_append(text, "%s</title>\n<style>\n", suffix);
     pri_text_append_bytes(text, pri_page_style, strlen(pri_page_style));
+}
+
+static pare_status append_page(pri_text *text, const pri_collection *collection)
+{
+    pri_page_append_beginning(text, collection->results.name, " - Attention Pruning");
     pri_page_append_run_style(text, collection->run_count);
     pri_text_append(text, "</style>\n</head>\n<body>\n<main>\n");
     append_header(text, collection);

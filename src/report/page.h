@@ -7,6 +7,9 @@
 
 /* The style sheet (style.c), without <style>. */
 extern const char *const pri_page_style;
+/* The beginning of a page, up to the end of the common style sheet; rules of one's own may follow,
+ * then </style></head>. The window is called "TITLE SUFFIX". */
+void pri_page_append_beginning(pri_text *text, const char *title, const char *suffix);
 /* The rules that show the pictures of the chosen mask run. */
 void pri_page_append_run_style(pri_text *text, size_t run_count);
 /* The section with every head's average, mask and distance profile (page_heads.c). */

@@ -1,0 +1,163 @@
+/* One sequence's attention: in the order of the sentence whatever the average's, pruned cells told
+ * apart, as text and as a page. */
+#include "report/sample.h"
+
+#define TOKENS 4
+
+static char root[] = "/tmp/pare-attention-XXXXXX";
+static const char *const pieces[TOKENS] = {"[CLS]", "<b>", "\"&", "[SEP]"};
+
+static int make_root(void **state)
+{
+    (void)state;
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+    (void)state;
+    return pri_remove_tree(root) == PARE_OK ? 0 : -1;
+}
+
+/* Token i looks at token j with this, in the order of the sentence; rows sum to 1. */
+static const double attention[TOKENS][TOKENS] = {
+    {.1, .2, .3, .4}, {.7, .1, .1, .1}, {.05, .05, .8, .1}, {.25, .25, .25, .25}};
+
+/* Two layers and heads, all alike. */
+static pare_average *sentence_average(bool ends_first)
+{
+    static const size_t ends[TOKENS] = {0, 2, 3, 1}, plain[TOKENS] = {0, 1, 2, 3};
+    const size_t *places = ends_first ? ends : plain;
+    const pare_geometry geometry = {
+        .layers = 2, .heads = 2, .queries = TOKENS, .keys = TOKENS, .ends_first = ends_first};
+    pare_average *average;
+    SAMPLE_CHECK(pare_average_create(&geometry, &average) == PARE_OK);
+    for (size_t layer = 0; layer < 2; layer++) {
+        pare_observer observer = pare_average_observer(average, layer);
+        for (size_t row = 0; row < TOKENS; row++)
+            for (size_t column = 0; column < TOKENS; column++) {
+                size_t cell = TOKENS * places[row] + places[column];
+                for (size_t head = 0; head < 2; head++)
+                    observer.sums[head * TOKENS * TOKENS + cell] = attention[row][column];
+                if (layer == 0)
+                    observer.counts[cell] = 1;
+            }
+    }
+    pare_average_add_examples(average, 1);
+    return average;
+}
+
+static void values_are_in_the_order_of_the_sentence(void **state)
+{
+    (void)state;
+    for (int ends_first = 0; ends_first < 2; ends_first++) {
+        pare_average *average = sentence_average(ends_first);
+        const pare_attention_view view = {.title = "", .average = average, .pieces = pieces};
+        for (size_t row = 0; row < TOKENS; row++)
+            for (size_t column = 0; column < TOKENS; column++)
+                assert_true(pare_attention_value(&view, 1, 0, row, column) ==
+                            attention[row][column]);
+        pare_average_destroy(average);
+    }
+}
+
+/* The two smallest cells of each head: .05 twice, in row 2. */
+static pare_mask *mask_of_two(const pare_average *average)
+{
+    pare_mask *mask;
+    const pare_prune_options options = {.percent = 12.5, .scope = PARE_SCOPE_HEAD};
+    SAMPLE_CHECK(pare_mask_create(average, &options, &mask) == PARE_OK);
+    return mask;
+}
+
+static void pruned_cells_are_told_apart(void **state)
+{
+    (void)state;
+    for (int ends_first = 0; ends_first < 2; ends_first++) {
+        pare_average *average = sentence_average(ends_first);
+        pare_mask *mask = mask_of_two(average);
+        const pare_attention_view view = {
+            .title = "", .average = average, .mask = mask, .pieces = pieces};
+        for (size_t row = 0; row < TOKENS; row++)
+            for (size_t column = 0; column < TOKENS; column++)
+                assert_int_equal(isnan(pare_attention_value(&view, 0, 1, row, column)),
+                                 row == 2 && column < 2);
+        pare_mask_destroy(mask);
+        pare_average_destroy(average);
+    }
+}
+
+static void text_draws_two_rows_per_line(void **state)
+{
+    (void)state;
+    pare_average *average = sentence_average(true);
+    pare_mask *mask = mask_of_two(average);
+    const pare_attention_view view = {
+        .title = "", .average = average, .mask = mask, .pieces = pieces};
+    char *text;
+    assert_int_equal(pare_attention_text(&view, 0, 0, 80, false, &text), PARE_OK);
+    /* Scale .05 to .8: shares of rows 2 and 3 are 0 and .58, 0 and .58, 1 and .58, .25 and .58;
+     * half of each column's second row is pruned, none wholly. */
+    const char *second = strchr(text, '\n') + 1;
+    assert_string_equal(second, "░░▓▒\n");
+    free(text);
+    assert_int_equal(pare_attention_text(&view, 0, 0, 2, false, &text), PARE_OK);
+    assert_int_equal(strchr(text, '\n')[1], 0); /* 2 x 2 cells are one line */
+    free(text);
+    assert_int_equal(pare_attention_text(&view, 2, 0, 80, false, &text), PARE_ERROR_ARGUMENT);
+    assert_int_equal(pare_attention_text(&view, 0, 0, 0, false, &text), PARE_ERROR_ARGUMENT);
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+}
+
+static size_t occurrences(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        count++;
+    return count;
+}
+
+static void the_page_has_every_head_and_escapes_its_texts(void **state)
+{
+    (void)state;
+    pare_average *average = sentence_average(false);
+    pare_mask *mask = mask_of_two(average);
+    const pare_attention_view view = {
+        .title = "a < b & c", .average = average, .mask = mask, .pieces = pieces};
+    char *path = pri_path_join(root, "attention.html");
+    assert_int_equal(pare_attention_html(&view, path), PARE_OK);
+    uint8_t *data;
+    size_t size;
+    assert_int_equal(pri_file_read(path, 0, &data, &size), PARE_OK);
+    char *page = calloc(size + 1, 1);
+    memcpy(page, data, size);
+    assert_int_equal(occurrences(page, "<figure id=\"layer-"), 4);
+    assert_int_equal(occurrences(page, "id=\"layer-2-head-1\""), 1);
+    assert_int_equal(occurrences(page, "href=\"data:image/png;base64,"), 4);
+    assert_int_equal(occurrences(page, "<title>a &lt; b &amp; c</title>"), 1);
+    assert_int_equal(occurrences(page, ">&lt;b&gt;</text>"), 2); /* beside and above */
+    assert_int_equal(occurrences(page, "<b>"), 0);
+    assert_int_equal(occurrences(page, "Grey cells are pruned."), 1);
+    assert_int_equal(occurrences(page, "</span>pruned</span>"), 1);
+    assert_int_equal(occurrences(page, "<script"), 0);
+    free(page);
+    pri_free(data);
+    pri_free(path);
+    path = pri_path_join(root, "no/such/attention.html");
+    assert_int_equal(pare_attention_html(&view, path), PARE_ERROR_FILE);
+    pri_free(path);
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_in_the_order_of_the_sentence),
+        cmocka_unit_test(pruned_cells_are_told_apart),
+        cmocka_unit_test(text_draws_two_rows_per_line),
+        cmocka_unit_test(the_page_has_every_head_and_escapes_its_texts),
+    };
+    return cmocka_run_group_tests_name("attention of one text", tests, make_root, remove_root);
+}
