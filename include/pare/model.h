@@ -177,6 +177,7 @@ typedef struct pare_inference pare_inference;
 PARE_API PARE_MUST_CHECK pare_status pare_inference_create(pare_model *model,
                                                            pare_precision precision,
                                                            pare_inference **inference);
+PARE_API const pare_model *pare_inference_model(const pare_inference *inference);
 PARE_API void pare_inference_destroy(pare_inference *inference);
 
 /* Results, in arrays of the caller; what is NULL is not wanted, and not computed. */

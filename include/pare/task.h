@@ -161,10 +161,21 @@ typedef struct pare_text_pair {
 /* Probabilities of the model's labels, or with a single label its prediction, into `scores` (count,
  * labels). Texts that are longer than the model's positions, or than the shape of its mask, are cut
  * as in training. */
-PARE_API PARE_MUST_CHECK pare_status pare_classify(pare_model *model, pare_tape *tape,
+PARE_API PARE_MUST_CHECK pare_status pare_classify(pare_inference *inference,
                                                    const pare_wordpiece *tokenizer,
                                                    const pare_text_pair *texts, size_t count,
                                                    float *scores);
+/* What a classifier looked at in one text. */
+typedef struct pare_explanation {
+    size_t count;          /* tokens of the sequence, special ones included */
+    const char **pieces;   /* (count), strings of the tokenizer */
+    pare_average *average; /* attention of this sequence alone, under the model's mask */
+} pare_explanation;
+PARE_API PARE_MUST_CHECK pare_status pare_classify_explain(pare_model *model, pare_tape *tape,
+                                                           const pare_wordpiece *tokenizer,
+                                                           const pare_text_pair *text,
+                                                           pare_explanation *explanation);
+PARE_API void pare_explanation_free(pare_explanation *explanation);
 
 /* ---- Question answering ------------------------------------------------------------------------
  * Finds answers in texts, trained and measured on files in the JSON layout of SQuAD 1.1 (plain or

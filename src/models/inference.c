@@ -143,6 +143,11 @@ pare_status pare_inference_create(pare_model *model, pare_precision precision,
     return status;
 }
 
+const pare_model *pare_inference_model(const pare_inference *inference)
+{
+    return inference->model;
+}
+
 void pare_inference_destroy(pare_inference *inference)
 {
     if (!inference)

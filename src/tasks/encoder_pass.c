@@ -73,8 +73,8 @@ static pare_status observe_batch(void *user, const pare_encoder_batch *batch, co
     return pare_tape_status(observed->tape);
 }
 
-static pare_status observe_dense(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
-                                 observation *observed)
+static pare_status observe_corpus(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
+                                  observation *observed)
 {
     pare_geometry geometry = pare_model_attention_geometry(observed->model, corpus->length);
     geometry.ends_first = corpus->ends_first;
@@ -86,22 +86,32 @@ static pare_status observe_dense(const pri_encoder_pass *pass, const pri_encoder
     return status;
 }
 
-pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
-                                pare_model *model, pare_tape *tape, pare_average **average)
+pare_status pri_encoder_observe_as_is(const pri_encoder_pass *pass,
+                                      const pri_encoder_corpus *corpus, pare_model *model,
+                                      pare_tape *tape, pare_average **average)
 {
     observation observed = {.model = model, .tape = tape};
-    const pare_mask *mask = pare_model_mask(model);
-    PRI_TRY(pare_model_set_mask(model, NULL));
-    pare_status status = observe_dense(pass, corpus, &observed);
-    pare_status restored = pare_model_set_mask(model, mask);
-    if (status == PARE_OK)
-        status = restored;
+    pare_status status = observe_corpus(pass, corpus, &observed);
     if (status != PARE_OK) {
         pare_average_destroy(observed.average);
         return status;
     }
     *average = observed.average;
     return PARE_OK;
+}
+
+pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
+                                pare_model *model, pare_tape *tape, pare_average **average)
+{
+    const pare_mask *mask = pare_model_mask(model);
+    PRI_TRY(pare_model_set_mask(model, NULL));
+    pare_status status = pri_encoder_observe_as_is(pass, corpus, model, tape, average);
+    pare_status restored = pare_model_set_mask(model, mask);
+    if (status == PARE_OK && restored != PARE_OK) {
+        pare_average_destroy(*average);
+        *average = NULL;
+    }
+    return status == PARE_OK ? restored : status;
 }
 
 pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tokenizer,

@@ -27,6 +27,10 @@ typedef struct pri_encoder_corpus {
 } pri_encoder_corpus;
 pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
                                 pare_model *model, pare_tape *tape, pare_average **average);
+/* The same under the model's mask. */
+pare_status pri_encoder_observe_as_is(const pri_encoder_pass *pass,
+                                      const pri_encoder_corpus *corpus, pare_model *model,
+                                      pare_tape *tape, pare_average **average);
 
 /* Whether the model is an encoder that knows the tokenizer's pieces and reads `length` of them. */
 pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tokenizer,

@@ -907,6 +907,16 @@ static pare_text_pair text_of(const char *first, const char *second)
     return (pare_text_pair){first, second, strlen(first), second ? strlen(second) : 0};
 }
 
+static pare_status classify(pare_model *model, const pare_text_pair *texts, size_t count,
+                            float *scores)
+{
+    pare_inference *inference;
+    check_ok(pare_inference_create(model, PARE_PRECISION_FP32, &inference));
+    pare_status status = pare_classify(inference, tokenizer, texts, count, scores);
+    pare_inference_destroy(inference);
+    return status;
+}
+
 static void test_classify(void **state)
 {
     (void)state;
@@ -917,10 +927,10 @@ static void test_classify(void **state)
         {CLS, THE, CAT, IS, GOOD, SEP}, {CLS, BAD, SEP, DOG, S, IS, NOT}, {CLS, SEP}};
     const size_t counts[] = {6, 7, 2};
     float scores[9], alone[3];
-    check_ok(pare_classify(model, tape, tokenizer, texts, 3, scores));
+    check_ok(classify(model, texts, 3, scores));
     for (size_t i = 0; i < 3; i++) {
         double sum = 0;
-        check_ok(pare_classify(model, tape, tokenizer, &texts[i], 1, alone));
+        check_ok(classify(model, &texts[i], 1, alone));
         for (size_t j = 0; j < 3; j++) {
             assert_near(scores[3 * i + j], alone[j], 1e-6);
             sum += alone[j];
@@ -952,8 +962,8 @@ static void test_classify_cuts_what_is_too_long(void **state)
     strncat(cut, text, 38 * 4);
     float whole_score, cut_score;
     const pare_text_pair whole = text_of(text, NULL), short_text = text_of(cut, NULL);
-    check_ok(pare_classify(model, tape, tokenizer, &whole, 1, &whole_score));
-    check_ok(pare_classify(model, tape, tokenizer, &short_text, 1, &cut_score));
+    check_ok(classify(model, &whole, 1, &whole_score));
+    check_ok(classify(model, &short_text, 1, &cut_score));
     assert_memory_equal(&whole_score, &cut_score, sizeof cut_score);
     pare_model_destroy(model);
 }
@@ -973,11 +983,78 @@ static void test_a_pruned_model_reads_texts_longer_than_its_mask(void **state)
         strcat(text, "cat ");
     const pare_text_pair whole = text_of(text, NULL);
     float scores[2];
-    check_ok(pare_classify(model, tape, tokenizer, &whole, 1, scores));
+    check_ok(classify(model, &whole, 1, scores));
     pare_average_destroy(average);
     pare_model_destroy(model);
     pare_mask_destroy(mask);
     pare_task_destroy(task);
+}
+
+static void test_classify_refuses_damaged_weights(void **state)
+{
+    (void)state;
+    pare_model *model = create_model(2, 0);
+    size_t count;
+    pare_model_parameters(model, &count)[0].tensor.value[CLS * 16] = NAN;
+    const pare_text_pair text = text_of("cat", NULL);
+    float scores[2];
+    assert_fails(classify(model, &text, 1, scores), PARE_ERROR_NUMERIC, "damaged");
+    pare_model_destroy(model);
+}
+
+/* An explanation is the attention of the text itself; with ends first in other coordinates. */
+static void check_explanation(bool ends_first)
+{
+    pare_task *task = create(toy_options());
+    pare_model *model = create_model(2, 0.1f);
+    const pare_text_pair text = text_of("cats", "good dog");
+    const char *const pieces[] = {"[CLS]", "cat", "##s", "[SEP]", "good", "dog", "[SEP]"};
+    pare_explanation dense, masked;
+    check_ok(pare_classify_explain(model, tape, tokenizer, &text, &dense));
+    assert_int_equal(dense.count, 7);
+    for (size_t i = 0; i < 7; i++)
+        assert_string_equal(dense.pieces[i], pieces[i]);
+    pare_average *average;
+    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average));
+    pare_mask *mask;
+    check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 60}, &mask));
+    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_classify_explain(model, tape, tokenizer, &text, &masked));
+    assert_int_equal(pare_average_geometry(masked.average)->ends_first, ends_first);
+    assert_int_equal(pare_average_geometry(masked.average)->keys, 7);
+    size_t pruned = 0;
+    for (size_t row = 0; row < 7; row++)
+        for (size_t head = 0; head < 2; head++) {
+            double sum = 0, dense_sum = 0;
+            bool empty = true;
+            for (size_t column = 0; column < 7; column++) {
+                double value =
+                    pare_average_value(masked.average, PARE_AVERAGE_VALID, 0, head, row, column);
+                bool kept = pare_mask_kept(mask, 0, head, row, column);
+                assert_true(kept ? value > 0 : value == 0);
+                pruned += !kept;
+                empty = empty && !kept;
+                sum += value;
+                dense_sum +=
+                    pare_average_value(dense.average, PARE_AVERAGE_VALID, 0, head, row, column);
+            }
+            assert_near(sum, empty ? 0 : 1, 1e-6);
+            assert_near(dense_sum, 1, 1e-6);
+        }
+    assert_true(pruned > 0);
+    pare_explanation_free(&dense);
+    pare_explanation_free(&masked);
+    pare_average_destroy(average);
+    pare_model_destroy(model);
+    pare_mask_destroy(mask);
+    pare_task_destroy(task);
+}
+
+static void test_explanations(void **state)
+{
+    (void)state;
+    check_explanation(false);
+    check_explanation(true);
 }
 
 int main(void)
@@ -1008,6 +1085,8 @@ int main(void)
         cmocka_unit_test(test_progress_and_interruption),
         cmocka_unit_test(test_classify),
         cmocka_unit_test(test_classify_cuts_what_is_too_long),
+        cmocka_unit_test(test_classify_refuses_damaged_weights),
+        cmocka_unit_test(test_explanations),
         cmocka_unit_test(test_a_pruned_model_reads_texts_longer_than_its_mask),
     };
     return cmocka_run_group_tests_name("classification", tests, set_up, tear_down);

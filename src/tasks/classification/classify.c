@@ -1,4 +1,4 @@
-/* A classifier at work: texts in, probabilities out. */
+/* A classifier at work: texts in, probabilities out; and what it looked at. */
 #include <math.h>
 
 #include "base/arithmetic.h"
@@ -8,10 +8,10 @@
 #include "tasks/encoder_pass.h"
 
 typedef struct classification_run {
-    pare_model *model;
-    pare_tape *tape;
+    pare_inference *inference;
     size_t labels;
     float *scores; /* (texts, labels) */
+    float *logits; /* of a batch, which has no more texts */
 } classification_run;
 
 static void softmax(const float *logits, size_t count, float *probabilities)
@@ -25,20 +25,29 @@ static void softmax(const float *logits, size_t count, float *probabilities)
         probabilities[i] /= sum;
 }
 
+static pare_status check_scores(const float *scores, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(scores[i]))
+            return pri_fail(PARE_ERROR_NUMERIC,
+                            "the model's answer is not a finite number; its weights are damaged");
+    return PARE_OK;
+}
+
 static pare_status classify_batch(void *user, const pare_encoder_batch *batch,
                                   const size_t *indices)
 {
     classification_run *run = user;
-    pare_tape_begin(run->tape, false, 0);
-    pare_tensor *outputs = pare_encoder_classify(run->model, run->tape, batch);
-    PRI_TRY(pare_tape_status(run->tape));
+    const pare_inference_output output = {.labels = run->logits};
+    PRI_TRY(pare_inference_run(run->inference, batch, &output));
     for (size_t i = 0; i < batch->sequences; i++) {
-        const float *row = outputs->value + i * run->labels;
+        const float *row = run->logits + i * run->labels;
         float *scores = run->scores + indices[i] * run->labels;
         if (run->labels == 1)
             scores[0] = row[0];
         else
             softmax(row, run->labels, scores);
+        PRI_TRY(check_scores(scores, run->labels));
     }
     return PARE_OK;
 }
@@ -86,20 +95,80 @@ static pare_status check_head(const pare_model *model)
                     "the model has no classification head; name one that was trained to classify");
 }
 
-pare_status pare_classify(pare_model *model, pare_tape *tape, const pare_wordpiece *tokenizer,
+static pare_status run_inference(pare_inference *inference, const pri_sequences *sequences,
+                                 size_t labels, float *scores)
+{
+    classification_run run = {.inference = inference, .labels = labels, .scores = scores};
+    run.logits = pri_allocate(sequences->count, labels * sizeof *run.logits);
+    if (!run.logits)
+        return PARE_ERROR_MEMORY;
+    const pri_encoder_pass pass = {.sequences = sequences, .label = "classify"};
+    pare_status status = pri_encoder_pass_run(&pass, classify_batch, &run);
+    pri_free(run.logits);
+    return status;
+}
+
+pare_status pare_classify(pare_inference *inference, const pare_wordpiece *tokenizer,
                           const pare_text_pair *texts, size_t count, float *scores)
 {
+    const pare_model *model = pare_inference_model(inference);
     PRI_TRY(pri_check_encoder(model, tokenizer, 0));
     PRI_TRY(check_head(model));
-    classification_run run = {.model = model,
-                              .tape = tape,
-                              .labels = pare_bert_config_of(model)->labels,
-                              .scores = scores};
     pri_sequences sequences = {0};
-    const pri_encoder_pass pass = {.sequences = &sequences, .label = "classify"};
     pare_status status = append_texts(tokenizer, texts, count, longest_sequence(model), &sequences);
     if (status == PARE_OK)
-        status = pri_encoder_pass_run(&pass, classify_batch, &run);
+        status = run_inference(inference, &sequences, pare_bert_config_of(model)->labels, scores);
     pri_sequences_free(&sequences);
+    return status;
+}
+
+/* ---- Explanations ---- */
+
+void pare_explanation_free(pare_explanation *explanation)
+{
+    pri_free(explanation->pieces);
+    pare_average_destroy(explanation->average);
+    *explanation = (pare_explanation){0};
+}
+
+static pare_status name_pieces(const pare_wordpiece *tokenizer, pri_token_span sequence,
+                               pare_explanation *explanation)
+{
+    explanation->pieces = pri_allocate(sequence.count, sizeof *explanation->pieces);
+    if (!explanation->pieces)
+        return PARE_ERROR_MEMORY;
+    explanation->count = sequence.count;
+    for (size_t i = 0; i < sequence.count; i++)
+        explanation->pieces[i] = pare_wordpiece_token(tokenizer, sequence.ids[i]);
+    return PARE_OK;
+}
+
+static pare_status explain_sequence(pare_model *model, pare_tape *tape,
+                                    const pri_sequences *sequences, pare_explanation *explanation)
+{
+    const pri_encoder_pass pass = {.sequences = sequences, .label = "explain"};
+    const pare_mask *mask = pare_model_mask(model);
+    const pri_encoder_corpus corpus = {.name = "one text",
+                                       .hash = pri_sequences_hash(sequences),
+                                       .length = explanation->count,
+                                       .ends_first = mask && pare_mask_geometry(mask)->ends_first};
+    return pri_encoder_observe_as_is(&pass, &corpus, model, tape, &explanation->average);
+}
+
+pare_status pare_classify_explain(pare_model *model, pare_tape *tape,
+                                  const pare_wordpiece *tokenizer, const pare_text_pair *text,
+                                  pare_explanation *explanation)
+{
+    *explanation = (pare_explanation){0};
+    PRI_TRY(pri_check_encoder(model, tokenizer, 0));
+    pri_sequences sequences = {0};
+    pare_status status = append_texts(tokenizer, text, 1, longest_sequence(model), &sequences);
+    if (status == PARE_OK)
+        status = name_pieces(tokenizer, pri_sequences_at(&sequences, 0), explanation);
+    if (status == PARE_OK)
+        status = explain_sequence(model, tape, &sequences, explanation);
+    pri_sequences_free(&sequences);
+    if (status != PARE_OK)
+        pare_explanation_free(explanation);
     return status;
 }
