@@ -72,6 +72,7 @@ const char *format_duration(double seconds);
 
 /* The verbs, one file each. */
 int command_bench(int argument_count, char **argument_values);
+int command_classify(int argument_count, char **argument_values);
 int command_eval(int argument_count, char **argument_values);
 int command_generate(int argument_count, char **argument_values);
 int command_info(int argument_count, char **argument_values);
@@ -82,7 +83,8 @@ int command_sweep(int argument_count, char **argument_values);
 int command_tokenize(int argument_count, char **argument_values);
 int command_train(int argument_count, char **argument_values);
 
-extern const cli_command bench_command, eval_command, generate_command, info_command,
-    observe_command, prune_command, report_command, sweep_command, tokenize_command, train_command;
+extern const cli_command bench_command, classify_command, eval_command, generate_command,
+    info_command, observe_command, prune_command, report_command, sweep_command, tokenize_command,
+    train_command;
 
 #endif

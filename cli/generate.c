@@ -69,6 +69,8 @@ int command_generate(int argument_count, char **argument_values)
     cli_session session = {0};
     pare_status status = open_session(&session, parsed.positionals[0], mask, dense, threads);
     if (status == PARE_OK)
+        status = open_vocabulary(&session, parsed.positionals[0]);
+    if (status == PARE_OK)
         status = pare_generate(session.model, session.tape, session.vocabulary, prompt, &request);
     if (!json && (status == PARE_OK || status == PARE_ERROR_INTERRUPTED))
         printf("\n"); /* the text ends without one */

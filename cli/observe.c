@@ -82,6 +82,8 @@ int command_observe(int argument_count, char **argument_values)
     pare_progress progress = progress_begin(json);
     pare_status status = open_session(&session, parsed.positionals[0], NULL, false, source.threads);
     if (status == PARE_OK)
+        status = open_vocabulary(&session, parsed.positionals[0]);
+    if (status == PARE_OK)
         status = open_task(&session, &source);
     if (status == PARE_OK)
         status = pare_task_observe(session.task, session.model, session.tape, (pare_split)split,

@@ -41,8 +41,6 @@ static pare_status choose_mask(cli_session *session, const char *mask_path, bool
 pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
                          bool dense, uint64_t threads)
 {
-    char vocabulary_path[PATH_MAX];
-    snprintf(vocabulary_path, sizeof vocabulary_path, "%s/vocab.json", directory);
     pare_status status = open_context(threads, &session->context);
     if (status == PARE_OK)
         status = pare_tape_create(session->context, &session->tape);
@@ -50,9 +48,14 @@ pare_status open_session(cli_session *session, const char *directory, const char
         status = pare_model_load(session->context, directory, &session->model);
     if (status == PARE_OK)
         status = choose_mask(session, mask_path, dense);
-    if (status == PARE_OK)
-        status = pare_vocabulary_load(vocabulary_path, &session->vocabulary);
     return status;
+}
+
+pare_status open_vocabulary(cli_session *session, const char *directory)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/vocab.json", directory);
+    return pare_vocabulary_load(path, &session->vocabulary);
 }
 
 /* A cell mask knows one length of segments; anything else takes the usual one. */

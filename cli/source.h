@@ -31,10 +31,12 @@ int check_source(const char *verb, const source_options *options);
 
 pare_status open_context(uint64_t threads, pare_context **context);
 
-/* Opens the model in `directory` with its vocabulary. `mask_path`: use this mask instead of the
- * model's own; `dense`: use none. */
+/* Opens the model in `directory`. `mask_path`: use this mask instead of the model's own; `dense`:
+ * use none. */
 pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
                          bool dense, uint64_t threads);
+/* Adds the vocabulary of a language model. */
+pare_status open_vocabulary(cli_session *session, const char *directory);
 /* Adds the task that `options` describe. */
 pare_status open_task(cli_session *session, const source_options *options);
 void close_session(cli_session *session);

@@ -1,0 +1,279 @@
+/* pare classify: a classifier at work, one line in, one line out. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "explain.h"
+#include "source.h"
+
+const cli_command classify_command = {
+    .name = "classify",
+    .arguments = "MODEL [FILE] [options]",
+    .summary = "label texts with a classifier",
+    .details =
+        "MODEL is a BERT directory with a classification head, as 'pare train' leaves it, and its\n"
+        "tokenizer. Every line of FILE (plain or gzip; -, or nothing: the standard input) is a\n"
+        "text, or two with a tab between them, and gives one line: the label and its probability,\n"
+        "or the number of a regression. With --json: {\"label\": ..., \"score\": ..., \"scores\":\n"
+        "{label: probability, ...}}, or {\"score\": ...} of a regression. What is longer than the\n"
+        "model's positions, or than its mask, is cut, the longer text first. Lines are answered\n"
+        "as they come, so a pipe gets its answers without waiting for the end.\n\n"
+        "--explain shows after each answer what the first token looks at in the last layer, and a\n"
+        "map of every layer and head as the mask leaves it: rows look at columns, dots are "
+        "pruned.\n"
+        "--explain-page writes the maps of the first line as an HTML page, with the pieces as\n"
+        "labels.",
+    .example = "  pare classify runs/glue-sst2/dense reviews.txt --json",
+    .positionals_min = 1,
+    .positionals_max = 2};
+
+/* Answered together, at most. */
+#define LINES_MAX 256
+
+typedef struct classifier {
+    cli_session session;
+    pare_wordpiece *tokenizer;
+    pare_inference *inference;
+    size_t labels;
+    bool json, explain;
+    const char *page; /* of the first line; NULL: no more, or not wanted */
+    /* Of the lines that are answered together. */
+    char *lines[LINES_MAX];
+    pare_text_pair texts[LINES_MAX];
+    size_t count;
+    float *scores; /* (LINES_MAX, labels) */
+    uint64_t line; /* read so far */
+} classifier;
+
+static int fail_memory(void)
+{
+    fprintf(stderr, "pare classify: out of memory\n");
+    return PARE_ERROR_MEMORY;
+}
+
+/* Returns an exit code, as those below. */
+static int open_classifier(classifier *opened, const char *directory, const char *mask, bool dense,
+                           uint64_t threads)
+{
+    pare_status status = open_session(&opened->session, directory, mask, dense, threads);
+    if (status == PARE_OK)
+        status = pare_wordpiece_load(directory, &opened->tokenizer);
+    if (status == PARE_OK)
+        status =
+            pare_inference_create(opened->session.model, PARE_PRECISION_FP32, &opened->inference);
+    if (status != PARE_OK)
+        return fail("classify", status);
+    const pare_bert_config *config = pare_bert_config_of(opened->session.model);
+    opened->labels = config && config->labels ? config->labels : 1;
+    opened->scores = calloc(LINES_MAX * opened->labels, sizeof *opened->scores);
+    if (!opened->scores)
+        return fail_memory();
+    /* A model that is no classifier is refused before the first line is waited for. */
+    status = pare_classify(opened->inference, opened->tokenizer, NULL, 0, opened->scores);
+    return status == PARE_OK ? 0 : fail("classify", status);
+}
+
+static void forget_lines(classifier *used)
+{
+    for (size_t i = 0; i < used->count; i++)
+        free(used->lines[i]);
+    used->count = 0;
+}
+
+static void close_classifier(classifier *used)
+{
+    forget_lines(used);
+    free(used->scores);
+    pare_wordpiece_destroy(used->tokenizer);
+    pare_inference_destroy(used->inference);
+    close_session(&used->session);
+}
+
+/* ---- Lines ---- */
+
+/* Splits a line of our own at its tab; false when it has more than one. */
+static bool split_line(const char *line, size_t length, pare_text_pair *text)
+{
+    if (length && line[length - 1] == '\r')
+        length--;
+    const char *tab = memchr(line, '\t', length);
+    *text = (pare_text_pair){.first = line, .first_length = tab ? (size_t)(tab - line) : length};
+    if (!tab)
+        return true;
+    text->second = tab + 1;
+    text->second_length = length - text->first_length - 1;
+    return !memchr(text->second, '\t', text->second_length);
+}
+
+/* Keeps a line to be answered. */
+static int take_line(classifier *used, const char *name, const char *line, size_t length)
+{
+    char *copy = malloc(length + 1);
+    if (!copy)
+        return fail_memory();
+    memcpy(copy, line, length);
+    used->line++;
+    used->lines[used->count] = copy;
+    if (split_line(copy, length, &used->texts[used->count])) {
+        used->count++;
+        return 0;
+    }
+    free(copy);
+    fprintf(stderr,
+            "pare classify: %s:%llu: more than one tab; a line is a text, or two with a tab "
+            "between them\n",
+            name, (unsigned long long)used->line);
+    return PARE_ERROR_FORMAT;
+}
+
+/* ---- Answers ---- */
+
+static size_t best_label(const float *scores, size_t labels)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < labels; i++)
+        if (scores[i] > scores[best])
+            best = i;
+    return best;
+}
+
+static void print_text(const classifier *used, const float *scores)
+{
+    size_t best = best_label(scores, used->labels);
+    if (used->labels == 1)
+        printf("%.4f\n", (double)scores[0]);
+    else
+        printf("%s\t%.4f\n", pare_bert_label(used->session.model, best), (double)scores[best]);
+}
+
+static void print_json_line(const classifier *used, const float *scores)
+{
+    size_t best = best_label(scores, used->labels);
+    json_t *object = json_object();
+    if (used->labels > 1) {
+        json_t *all = json_object();
+        for (size_t i = 0; i < used->labels; i++)
+            json_object_set_new(all, pare_bert_label(used->session.model, i),
+                                json_real((double)scores[i]));
+        json_object_set_new(object, "label",
+                            json_string(pare_bert_label(used->session.model, best)));
+        json_object_set_new(object, "score", json_real((double)scores[best]));
+        json_object_set_new(object, "scores", all);
+    } else {
+        json_object_set_new(object, "score", json_real((double)scores[0]));
+    }
+    json_dumpf(object, stdout, JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(object);
+}
+
+/* "a good film: positive, 85.5%" */
+static pare_status write_page(const classifier *used, const pare_text_pair *text,
+                              const float *scores)
+{
+    char title[256];
+    size_t best = best_label(scores, used->labels);
+    size_t shown = text->first_length < 100 ? text->first_length : 100;
+    while (shown && shown < text->first_length && (text->first[shown] & 0xc0) == 0x80)
+        shown--; /* no character is cut */
+    if (used->labels == 1)
+        snprintf(title, sizeof title, "%.*s: %.4f", (int)shown, text->first, (double)scores[0]);
+    else
+        snprintf(title, sizeof title, "%.*s: %s, %.1f%%", (int)shown, text->first,
+                 pare_bert_label(used->session.model, best), 100 * (double)scores[best]);
+    return write_explanation(&used->session, used->tokenizer, text, title, used->page);
+}
+
+static pare_status answer_line(classifier *used, const pare_text_pair *text, const float *scores)
+{
+    pare_status status = PARE_OK;
+    if (used->json)
+        print_json_line(used, scores);
+    else
+        print_text(used, scores);
+    if (used->explain)
+        status = print_explanation(&used->session, used->tokenizer, text);
+    if (status == PARE_OK && used->page)
+        status = write_page(used, text, scores);
+    used->page = NULL;
+    return status;
+}
+
+static pare_status answer_lines(classifier *used)
+{
+    pare_status status =
+        pare_classify(used->inference, used->tokenizer, used->texts, used->count, used->scores);
+    for (size_t i = 0; i < used->count && status == PARE_OK; i++)
+        status = answer_line(used, &used->texts[i], used->scores + i * used->labels);
+    forget_lines(used);
+    return status;
+}
+
+/* Takes the lines that are there, answers them, waits for more. */
+static int classify_lines(classifier *used, pare_lines *lines, const char *name, bool prompt)
+{
+    for (;;) {
+        const char *line;
+        size_t length;
+        int exit_code = 0;
+        if (prompt && !used->count)
+            fputs("text> ", stderr);
+        pare_status status = pare_lines_next(lines, &line, &length);
+        if (status == PARE_OK && line)
+            exit_code = take_line(used, name, line, length);
+        bool last = status != PARE_OK || exit_code || !line;
+        if (!last && used->count < LINES_MAX && pare_lines_ready(lines))
+            continue;
+        pare_status answered = answer_lines(used);
+        if (answered != PARE_OK || status != PARE_OK)
+            return fail("classify", answered != PARE_OK ? answered : status);
+        if (last || fflush(stdout)) /* main reports what cannot be written */
+            return exit_code;
+    }
+}
+
+static int classify_file(classifier *used, const char *path)
+{
+    pare_lines *lines;
+    pare_status status = pare_lines_open(path, &lines);
+    if (status != PARE_OK)
+        return fail("classify", status);
+    bool standard = !strcmp(path, "-");
+    int exit_code = classify_lines(used, lines, standard ? "standard input" : path,
+                                   standard && isatty(STDIN_FILENO));
+    pare_lines_close(lines);
+    return exit_code;
+}
+
+int command_classify(int argument_count, char **argument_values)
+{
+    const char *mask = NULL;
+    uint64_t threads = 0;
+    bool dense = false;
+    classifier opened = {0};
+    const cli_option options[] = {
+        {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
+        {"explain", NULL, OPTION_FLAG, &opened.explain, "show what the model looks at", NULL},
+        {"explain-page", "FILE", OPTION_STRING, &opened.page, "the same of one line, as HTML",
+         NULL},
+        {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
+        {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
+        {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
+        {0}};
+    cli_arguments parsed;
+    int exit_code;
+    if (!parse_arguments(&classify_command, options, argument_count, argument_values, &parsed,
+                         &exit_code))
+        return exit_code;
+    if (mask && dense)
+        return fail_usage("classify", "give either --mask or --dense");
+    if (opened.json && opened.explain)
+        return fail_usage("classify", "--explain draws for people; use --explain-page with --json");
+    exit_code = open_classifier(&opened, parsed.positionals[0], mask, dense, threads);
+    if (!exit_code)
+        exit_code = classify_file(&opened, parsed.count == 2 ? parsed.positionals[1] : "-");
+    close_classifier(&opened);
+    return exit_code;
+}

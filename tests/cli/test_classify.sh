@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# pare classify over a model whose weights are written down here: uniform attention adds up "good" and
+# "bad", and what is left of them decides.
+set -u
+pare=$(realpath "$1")
+# shellcheck source=tests/cli/library.sh
+. "$(dirname "$(realpath "$0")")/library.sh"
+
+# ---- A model directory ----
+
+# Numbers as fp32: "+", "-" and "0" for 1, -1 and 0.
+write_numbers() {
+    local i
+    for ((i = 0; i < ${#1}; i++)); do
+        case ${1:i:1} in
+        +) printf '\000\000\200\077' ;;
+        -) printf '\000\000\200\277' ;;
+        0) printf '\000\000\000\000' ;;
+        esac
+    done
+}
+
+# add_tensor NAME SHAPE NUMBERS
+add_tensor() {
+    local begin
+    begin=$(wc -c <tensors)
+    write_numbers "$3" >>tensors
+    header+="${header:+,}\"$1\":{\"dtype\":\"F32\",\"shape\":[$2],\"data_offsets\":[$begin,$(wc -c <tensors)]}"
+}
+
+zeros() {
+    head -c "$1" /dev/zero | tr '\0' 0
+}
+
+identity=+0000+0000+0000+
+
+write_weights() {
+    local labels=$1 classifier=$2 part
+    header=
+    : >tensors
+    add_tensor bert.embeddings.word_embeddings.weight 10,4 "$(zeros 20)+-00-+00$(zeros 12)"
+    add_tensor bert.embeddings.position_embeddings.weight 16,4 "$(zeros 64)"
+    add_tensor bert.embeddings.token_type_embeddings.weight 2,4 "$(zeros 8)"
+    add_tensor bert.embeddings.LayerNorm.weight 4 ++++
+    add_tensor bert.embeddings.LayerNorm.bias 4 0000
+    for part in query key; do
+        add_tensor bert.encoder.layer.0.attention.self.$part.weight 4,4 "$(zeros 16)"
+        add_tensor bert.encoder.layer.0.attention.self.$part.bias 4 0000
+    done
+    for part in attention.self.value attention.output.dense; do
+        add_tensor bert.encoder.layer.0.$part.weight 4,4 $identity
+        add_tensor bert.encoder.layer.0.$part.bias 4 0000
+    done
+    for part in intermediate.dense output.dense; do
+        add_tensor bert.encoder.layer.0.$part.weight 4,4 "$(zeros 16)"
+        add_tensor bert.encoder.layer.0.$part.bias 4 0000
+    done
+    for part in attention.output.LayerNorm output.LayerNorm; do
+        add_tensor bert.encoder.layer.0.$part.weight 4 ++++
+        add_tensor bert.encoder.layer.0.$part.bias 4 0000
+    done
+    add_tensor bert.pooler.dense.weight 4,4 $identity
+    add_tensor bert.pooler.dense.bias 4 0000
+    add_tensor classifier.weight "$labels,4" "$classifier"
+    add_tensor classifier.bias "$labels" "$(zeros "$labels")"
+    header="{$header}"
+    while [ $((${#header} % 8)) -ne 0 ]; do header+=' '; done
+    {
+        # The length of the header as 8 bytes, little-endian.
+        # shellcheck disable=SC2059
+        printf "\\$(printf %03o $((${#header} % 256)))\\$(printf %03o $((${#header} / 256)))"
+        printf '\000\000\000\000\000\000%s' "$header"
+        cat tensors
+    } >"$3/model.safetensors"
+}
+
+# write_model DIRECTORY LABELS CLASSIFIER NAMES
+write_model() {
+    mkdir "$1"
+    write_weights "$2" "$3" "$1"
+    printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' good bad film a '##s' >"$1/vocab.txt"
+    cat >"$1/config.json" <<END
+{"model_type": "bert", "architectures": ["BertForSequenceClassification"], "vocab_size": 10,
+ "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 4,
+ "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+ "max_position_embeddings": 16, "type_vocab_size": 2, "initializer_range": 0.02,
+ "layer_norm_eps": 1e-12, "id2label": {$4}}
+END
+}
+
+write_model judge 2 -000+000 '"0": "negative", "1": "positive"'
+write_model measure 1 +000 '"0": "LABEL_0"'
+
+# ---- One line in, one line out ----
+# The layer norms give +-sqrt 2; tanh of it .8884; 1 / (1 + exp(-2 * .8884)) = .8553.
+printf 'a good film\nbad films\na film\n\ngood good\tbad film\r\nGOOD' >lines
+answers='positive	0.8553
+negative	0.8553
+negative	0.5000
+negative	0.5000
+positive	0.8553
+positive	0.8553'
+expect 0 "$pare" classify judge lines
+stdout_is "$answers"
+stderr_is_empty
+expect 0 sh -c "'$pare' classify judge <lines"
+stdout_is "$answers"
+stderr_is_empty
+expect 0 sh -c "cat lines | '$pare' classify judge - --threads 1"
+stdout_is "$answers"
+gzip -c lines >lines.gz
+expect 0 "$pare" classify judge lines.gz
+stdout_is "$answers"
+expect 0 "$pare" classify judge
+stdout_is_empty
+
+expect 0 sh -c "printf 'bad film\ngood\n' | '$pare' classify judge --json"
+stdout_is '{"label": "negative", "score": 0.855298, "scores": {"negative": 0.855298, "positive": 0.144702}}
+{"label": "positive", "score": 0.855298, "scores": {"negative": 0.144702, "positive": 0.855298}}'
+expect 0 sh -c "printf 'bad film\ngood\na' | '$pare' classify measure"
+stdout_is '-0.8884
+0.8884
+0.0000'
+expect 0 sh -c "echo good | '$pare' classify measure --json"
+stdout_is '{"score": 0.888386}'
+
+# More lines than are answered together, in their order.
+for ((i = 0; i < 300; i++)); do echo "good film"; echo "a bad bad film"; done >many
+expect 0 "$pare" classify judge many
+check "every line is answered" [ "$(wc -l <.stdout)" -eq 600 ]
+check "in its order" [ "$(awk '{ print $1 }' .stdout | paste -d ' ' - - | sort -u)" = "positive negative" ]
+
+# A pipe is answered before it ends.
+mkfifo questions answers
+"$pare" classify judge <questions >answers &
+classifier=$!
+exec 3>questions 4<answers
+for word in good bad good; do
+    echo "$word" >&3
+    IFS= read -r -t 60 answer <&4
+    check "an answer to $word while the pipe is open" \
+        [ "$answer" = "$([ $word = good ] && echo positive || echo negative)	0.8553" ]
+done
+exec 3>&-
+wait "$classifier"
+check "the end of a pipe is no error" [ $? -eq 0 ]
+exec 4<&-
+
+# Longer than the 16 positions: cut.
+expect 0 sh -c "{ printf 'good'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do printf ' bad'; done; } |
+    '$pare' classify judge"
+stdout_is 'negative	0.8553'
+
+# ---- What it looks at ----
+# [CLS] looks at all five tokens alike.
+expect 0 sh -c "echo a good film | '$pare' classify judge --explain --explain-page page.html"
+stdout_is 'positive	0.8553
+[CLS] in layer 1, mean of 2 heads:
+  0.200 ████████                                 [CLS]
+  0.200 ████████                                 a
+  0.200 ████████                                 good
+  0.200 ████████                                 film
+  0.200 ████████                                 [SEP]
+layer 1, heads 1 to 2
+  █████  █████
+  █████  █████
+  █████  █████'
+stderr_is_empty
+check "a page of two heads" [ "$(grep -c '<figure id="layer-1-head-' page.html)" -eq 2 ]
+check "its title" grep -q '<title>a good film: positive, 85.5%</title>' page.html
+expect 0 sh -c "printf 'good\nbad\n' | '$pare' classify judge --json --explain-page page.html"
+check "the page is that of the first line" grep -q '<title>good: positive' page.html
+expect 4 sh -c "echo good | '$pare' classify judge --explain-page no/such/page.html"
+stderr_is_one_line
+expect 2 "$pare" classify judge lines --json --explain
+stderr_is_one_line
+
+# ---- What is wrong ----
+printf 'good\na\tb\tc\nbad\n' >tabs
+expect 3 "$pare" classify judge tabs
+stdout_is 'positive	0.8553'
+stderr_is 'pare classify: tabs:2: more than one tab; a line is a text, or two with a tab between them'
+expect 4 "$pare" classify judge absent
+stderr_is_one_line
+stderr_has 'absent'
+expect_failure "$pare" classify nowhere lines
+stderr_is_one_line
+stderr_has 'nowhere'
+expect 2 "$pare" classify judge lines --dense --mask mask.safetensors
+stderr_is_one_line
+expect 4 "$pare" classify judge lines --mask mask.safetensors
+stderr_is_one_line
+stderr_has 'mask.safetensors'
+cp -r judge headless
+sed -i 's/BertForSequenceClassification/BertForMaskedLM/' headless/config.json
+expect_failure "$pare" classify headless lines
+stderr_is_one_line
+stdout_is_empty
+cp -r judge short
+head -n 8 judge/vocab.txt >short/vocab.txt
+echo '[more]' >>short/vocab.txt
+printf 'x%s\n' 1 2 3 >>short/vocab.txt
+expect 2 "$pare" classify short lines
+stderr_is 'pare classify: the model knows 10 word pieces and the tokenizer has 12; use the tokenizer the model was trained with'
+cp -r judge damaged
+head -c -4 judge/model.safetensors >damaged/model.safetensors
+expect 3 "$pare" classify damaged lines
+stderr_is_one_line
+stderr_has 'damaged/model.safetensors'
+stdout_is_empty
+finish
