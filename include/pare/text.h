@@ -73,7 +73,7 @@ typedef struct pare_lines pare_lines;
 /* A plain or gzip file; "-" is the standard input, whose lines arrive as they are written. */
 PARE_API PARE_MUST_CHECK pare_status pare_lines_open(const char *path, pare_lines **lines);
 /* The next line without its newline, valid until the next call; any bytes may be in it. *line NULL:
- * there are no more. */
+ * there are no more. A safe point for interruption. */
 PARE_API PARE_MUST_CHECK pare_status pare_lines_next(pare_lines *lines, const char **line,
                                                      size_t *length);
 /* Whether the next line has arrived already, so that pare_lines_next need not wait for it: a

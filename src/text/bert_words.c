@@ -43,7 +43,7 @@ void pri_bert_rules_prepare(pri_bert_rules *rules, const pri_bert_settings *sett
                                : settings->accents == PRI_ACCENTS_STRIPPED;
     for (unsigned character = 0; character < 128; character++) {
         bool lowered = settings->lower_case && character >= 'A' && character <= 'Z';
-        rules->ascii_roles[character] = classify_ascii(settings, character);
+        rules->ascii_roles[character] = (uint8_t)classify_ascii(settings, character);
         rules->ascii_letters[character] = (char)(lowered ? character + ('a' - 'A') : character);
     }
 }

@@ -1,9 +1,10 @@
 /* A text line by line, in a buffer that holds the unread part of what was read last. */
+#include <string.h>
+
 #include "base/memory.h"
+#include "base/status.h"
 #include "pare/text.h"
 #include "text/text_file.h"
-
-#include <string.h>
 
 #define READ_SIZE ((size_t)1 << 16)
 
@@ -77,6 +78,8 @@ pare_status pare_lines_next(pare_lines *lines, const char **line, size_t *length
 {
     *line = NULL;
     *length = 0;
+    if (pare_interrupted())
+        return pri_fail(PARE_ERROR_INTERRUPTED, "interrupted");
     const char *newline = NULL;
     for (size_t searched = 0;;) {
         size_t unread = lines->end - lines->begin;

@@ -166,26 +166,29 @@ pare_status pare_wordpiece_encode(const pare_wordpiece *tokenizer, const char *t
 
 /* ---- Offsets in characters ---- */
 
-/* Moves *character and *byte, a position in characters and in bytes, on or back to byte `wanted`.
- */
-static uint32_t count_to(const char *text, size_t length, uint32_t wanted, uint32_t *character,
-                         uint32_t *byte)
+typedef struct text_place {
+    uint32_t byte, character;
+} text_place;
+
+/* Moves a place on to a byte, back only by way of the beginning, and returns its character. */
+static uint32_t move_to(text_place *place, uint32_t byte, const char *text, size_t length)
 {
-    if (wanted < *byte)
-        *character = *byte = 0;
-    while (*byte < wanted) {
+    if (byte < place->byte)
+        *place = (text_place){0, 0};
+    while (place->byte < byte) {
         uint32_t value;
-        *byte += (uint32_t)pri_utf8_read(text + *byte, length - *byte, &value);
-        ++*character;
+        place->byte += (uint32_t)pri_utf8_read(text + place->byte, length - place->byte, &value);
+        place->character++;
     }
-    return *character;
+    return place->character;
 }
 
+/* Begins never fall from piece to piece, nor do ends, but a begin can lie before the last end. */
 void pare_pieces_count_characters(pare_pieces *pieces, const char *text, size_t length)
 {
-    uint32_t character = 0, byte = 0;
+    text_place begin = {0, 0}, end = {0, 0};
     for (size_t i = 0; i < pieces->count; i++) {
-        pieces->begins[i] = count_to(text, length, pieces->begins[i], &character, &byte);
-        pieces->ends[i] = count_to(text, length, pieces->ends[i], &character, &byte);
+        pieces->begins[i] = move_to(&begin, pieces->begins[i], text, length);
+        pieces->ends[i] = move_to(&end, pieces->ends[i], text, length);
     }
 }

@@ -69,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     encode(tokenizer, text, --size, &pieces);
     for (size_t i = 0; i < pieces.count; i++)
         if (pieces.ids[i] >= pare_wordpiece_size(tokenizer) || pieces.begins[i] >= pieces.ends[i] ||
-            pieces.ends[i] > size)
+            pieces.ends[i] > size || (i && pieces.begins[i] < pieces.begins[i - 1]) ||
+            (i && pieces.ends[i] < pieces.ends[i - 1]))
             abort();
     const char *space = memchr(text, ' ', size);
     if (space)

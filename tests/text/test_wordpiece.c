@@ -517,6 +517,12 @@ static void test_lines_are_handed_out_one_by_one(void **state)
     }
     pare_lines_close(lines);
     pri_free(text);
+    assert_int_equal(pare_lines_open(in_directory("lines"), &lines), PARE_OK);
+    pare_interrupt();
+    assert_int_equal(pare_lines_next(lines, &line, &length), PARE_ERROR_INTERRUPTED);
+    pare_interrupt_clear();
+    assert_int_equal(pare_lines_next(lines, &line, &length), PARE_OK);
+    pare_lines_close(lines);
     assert_int_equal(pare_lines_open(in_directory("no such file"), &lines), PARE_ERROR_FILE);
     assert_null(lines);
 }

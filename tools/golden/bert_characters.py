@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What BERT's tokenizer does with each character, asked from the `tokenizers` package one code point at
-a time: its tables belong to several versions of Unicode, none of which an installed library must have.
+"""What BERT's tokenizer does with each character, asked from the `tokenizers` package (0.23.3) one code
+point at a time: its tables belong to several versions of Unicode, none of which an installed library must have.
 
     python3 tools/golden/bert_characters.py > src/text/bert_character_table.c
     tools/check-format --fix
