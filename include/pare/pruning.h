@@ -121,12 +121,13 @@ typedef enum pare_empty_row {
     PARE_EMPTY_ROW_UNIFORM   /* uniform over the row's admissible keys: `compat-uniform` */
 } pare_empty_row;
 /* Keep-one acts on the observed shape: with less memory at run time a row may still be empty, and
- * then gives zero, and so may a row of a sequence too short for the cell that was rescued. In
- * distance geometry the strongest of the distances that the first observed row reaches stays, which
- * serves the other rows too; in relative geometry the strongest of the classes that a row of three
- * tokens reaches, which leaves no row of any longer sequence empty. A row of blocks that lost them
- * all gets back its strongest. For the random control "strongest" is what would have gone last.
- * Cells of uniform rows count as pruned. */
+ * then gives zero. Cells never observed save no row. Of an encoder, row i keeps one of its first
+ * i + 1 columns, so it has a cell in every sequence that has the row. A row of blocks that lost
+ * them all gets back its strongest. In distance geometry the strongest of the distances that the
+ * first observed row reaches stays, which serves the other rows too; in relative geometry the
+ * strongest of the classes that a row of three tokens reaches, which leaves no row of any longer
+ * sequence empty. For the random control "strongest" is what would have gone last. Cells of uniform
+ * rows count as pruned. */
 
 typedef enum pare_method {
     PARE_METHOD_ATTENTION_PRUNING,

@@ -127,18 +127,23 @@ static void prune_group(cell_selection *selection, const cell_group *group)
     visit_rows(selection, group, prune_row, &limit);
 }
 
-/* Gives an empty row back the candidate that would have been pruned last. */
+/* When none of the row's guarded candidates is kept, the one that would have gone last comes back.
+ */
 static void rescue_row(cell_selection *selection, size_t layer, size_t head, size_t row, void *user)
 {
     (void)user;
     pare_mask *mask = selection->mask;
     uint8_t *bits = mask->bits + pri_mask_row(mask, layer, head, row);
-    if (pri_mask_count_kept(bits, pri_geometry_columns(&mask->geometry, row)))
-        return;
-    size_t count = row_candidates(selection, layer, head, row), strongest = 0;
-    for (size_t i = 1; i < count; i++)
-        if (selection->row_keys[i] >= selection->row_keys[strongest])
+    pri_columns guarded = pri_mask_guarded_columns(mask, row);
+    size_t count = row_candidates(selection, layer, head, row), strongest = count;
+    for (size_t i = 0; i < count && selection->row_columns[i] < guarded.end; i++) {
+        if (pri_bit(bits, selection->row_columns[i]))
+            return;
+        if (strongest == count || selection->row_keys[i] >= selection->row_keys[strongest])
             strongest = i;
+    }
+    if (strongest == count)
+        return;
     pri_bit_set(bits, selection->row_columns[strongest]);
     mask->report.rescued_rows++;
 }

@@ -195,34 +195,65 @@ static void prune_by_scope(class_selection *selection)
 
 /* ---- Keep-one ---- */
 
-static bool needs_rescue(const pare_mask *mask, size_t layer, size_t head)
+/* Whether the cell can save its row: cells and classes never observed cannot. */
+static bool is_candidate(const class_selection *selection, size_t row, size_t column)
 {
-    for (size_t row = 0; row < pri_mask_guarded_rows(mask); row++)
-        if (pri_mask_row_empty(mask, layer, head, row, pri_mask_guarded_columns(mask, row)))
-            return true;
-    return false;
+    const pare_average *average = selection->average;
+    if (selection->block)
+        return average->counts[row * average->geometry.keys + column] > 0;
+    return selection->cells[class_of(selection, row, column)] > 0;
+}
+
+/* Whether the row has candidates in these columns and keeps none. */
+static bool has_lost_all(const class_selection *selection, size_t layer, size_t head, size_t row,
+                         pri_columns columns)
+{
+    bool any = false;
+    for (size_t column = columns.begin; column < columns.end; column++) {
+        if (!is_candidate(selection, row, column))
+            continue;
+        if (pare_mask_kept(selection->mask, layer, head, row, column))
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/* The guarded row that needs help first, from `row` on; SIZE_MAX: none does. */
+static size_t next_lost_row(const class_selection *selection, size_t layer, size_t head, size_t row)
+{
+    for (; row < pri_mask_guarded_rows(selection->mask); row++)
+        if (has_lost_all(selection, layer, head, row,
+                         pri_mask_guarded_columns(selection->mask, row)))
+            return row;
+    return SIZE_MAX;
 }
 
 /* Of the observed shape. */
-static size_t empty_rows(const pare_mask *mask, size_t layer, size_t head)
+static size_t count_lost_rows(const class_selection *selection, size_t layer, size_t head)
 {
-    size_t empty = 0;
-    for (size_t row = 0; row < mask->geometry.queries; row++)
-        empty +=
-            pri_mask_row_empty(mask, layer, head, row, pri_geometry_columns(&mask->geometry, row));
-    return empty;
+    const pare_geometry *g = &selection->mask->geometry;
+    size_t lost = 0;
+    for (size_t row = 0; row < g->queries; row++)
+        lost += has_lost_all(selection, layer, head, row,
+                             selection->block ? pri_mask_guarded_columns(selection->mask, row)
+                                              : pri_geometry_columns(g, row));
+    return lost;
 }
 
 /* Gives the row back the class that would have been pruned last. */
 static void rescue_row(class_selection *selection, size_t layer, size_t head, size_t row)
 {
     pri_columns columns = pri_mask_guarded_columns(selection->mask, row);
-    class_item strongest =
-        make_item(selection, layer, head, class_of(selection, row, columns.begin));
-    for (size_t column = columns.begin + 1; column < columns.end; column++) {
+    class_item strongest = {0};
+    bool found = false;
+    for (size_t column = columns.begin; column < columns.end; column++) {
+        if (!is_candidate(selection, row, column))
+            continue;
         class_item item = make_item(selection, layer, head, class_of(selection, row, column));
-        if (compare_items(&item, &strongest) > 0)
+        if (!found || compare_items(&item, &strongest) > 0)
             strongest = item;
+        found = true;
     }
     write_class(selection, &strongest, true);
 }
@@ -230,13 +261,13 @@ static void rescue_row(class_selection *selection, size_t layer, size_t head, si
 static void rescue_head(class_selection *selection, size_t layer, size_t head)
 {
     pare_mask *mask = selection->mask;
-    if (!mask->layers[layer] || !needs_rescue(mask, layer, head))
+    size_t row = next_lost_row(selection, layer, head, 0);
+    if (!mask->layers[layer] || row == SIZE_MAX)
         return;
-    mask->report.rescued_rows += empty_rows(mask, layer, head);
+    mask->report.rescued_rows += count_lost_rows(selection, layer, head);
     sum_head(selection, layer, head);
-    for (size_t row = 0; row < pri_mask_guarded_rows(mask); row++)
-        if (pri_mask_row_empty(mask, layer, head, row, pri_mask_guarded_columns(mask, row)))
-            rescue_row(selection, layer, head, row);
+    for (; row != SIZE_MAX; row = next_lost_row(selection, layer, head, row + 1))
+        rescue_row(selection, layer, head, row);
 }
 
 /* ---- */

@@ -54,20 +54,12 @@ size_t pri_mask_guarded_rows(const pare_mask *mask)
 pri_columns pri_mask_guarded_columns(const pare_mask *mask, size_t row)
 {
     pri_columns columns = pri_geometry_columns(&mask->geometry, row);
-    if (mask->geometry.kind == PARE_GEOMETRY_RELATIVE && columns.end > SHORTEST_GUARDED)
+    const pare_geometry *g = &mask->geometry;
+    if (g->kind == PARE_GEOMETRY_RELATIVE && columns.end > SHORTEST_GUARDED)
         columns.end = SHORTEST_GUARDED;
+    if (g->kind == PARE_GEOMETRY_CELL && !g->causal && g->queries == g->keys)
+        columns.end = row + 1;
     return columns;
-}
-
-bool pri_mask_row_empty(const pare_mask *mask, size_t layer, size_t head, size_t row,
-                        pri_columns columns)
-{
-    if (mask->geometry.kind == PARE_GEOMETRY_CELL)
-        return !pri_mask_count_kept(mask->bits + pri_mask_row(mask, layer, head, row), columns);
-    for (size_t column = columns.begin; column < columns.end; column++)
-        if (pare_mask_kept(mask, layer, head, row, column))
-            return false;
-    return true;
 }
 
 static void keep_everything(pare_mask *mask)

@@ -50,13 +50,12 @@ pri_columns pri_mask_columns(const pare_mask *mask, size_t row);
 size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns);
 
 /* ---- What keep-one guards ----
- * The rows 0 .. pri_mask_guarded_rows - 1, each in these columns, have a kept cell. In distance
- * geometry row 0 serves all others, which reach its distances too; in relative geometry the rows of
- * a sequence of three tokens serve those of every longer one. */
+ * The rows 0 .. pri_mask_guarded_rows - 1, each in these columns, have a kept cell. Of an encoder's
+ * cells they are those of the shortest sequence that has the row. In distance geometry row 0 serves
+ * all others, which reach its distances too; in relative geometry the rows of a sequence of three
+ * tokens serve those of every longer one. */
 size_t pri_mask_guarded_rows(const pare_mask *mask);
 pri_columns pri_mask_guarded_columns(const pare_mask *mask, size_t row);
-bool pri_mask_row_empty(const pare_mask *mask, size_t layer, size_t head, size_t row,
-                        pri_columns columns);
 
 /* ---- Pruning: cell by cell (cell_selection.c), or whole classes (class_selection.c) ---- */
 pare_status pri_mask_prune_cells(pare_mask *mask, const pare_average *average);

@@ -129,13 +129,31 @@ static bool exceeds(const uint8_t *stored, const uint8_t *all, size_t bytes)
     return false;
 }
 
+static bool is_empty(const pare_mask *mask, size_t layer, size_t head, size_t row,
+                     pri_columns columns)
+{
+    if (mask->geometry.kind == PARE_GEOMETRY_CELL)
+        return !pri_mask_count_kept(mask->bits + pri_mask_row(mask, layer, head, row), columns);
+    for (size_t column = columns.begin; column < columns.end; column++)
+        if (pare_mask_kept(mask, layer, head, row, column))
+            return false;
+    return true;
+}
+
+/* Older writers guarded the rows of an encoder as a whole. */
+static pri_columns promised_columns(const pare_mask *mask, size_t row)
+{
+    return mask->geometry.kind == PARE_GEOMETRY_CELL ? pri_geometry_columns(&mask->geometry, row)
+                                                     : pri_mask_guarded_columns(mask, row);
+}
+
 static bool has_empty_row(const pare_mask *mask)
 {
     const pare_geometry *g = &mask->geometry;
     for (size_t layer = 0; layer < g->layers; layer++)
         for (size_t head = 0; head < g->heads; head++)
             for (size_t row = 0; row < pri_mask_guarded_rows(mask); row++)
-                if (pri_mask_row_empty(mask, layer, head, row, pri_mask_guarded_columns(mask, row)))
+                if (is_empty(mask, layer, head, row, promised_columns(mask, row)))
                     return true;
     return false;
 }

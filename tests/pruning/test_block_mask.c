@@ -191,7 +191,8 @@ static void test_masks_nest_and_no_row_is_empty(void **state)
                             kept = 0;
                         }
                         last_row = row;
-                        kept += pare_mask_kept(mask, l, h, i, j);
+                        bool encoder = !g->causal && g->queries == g->keys;
+                        kept += pare_mask_kept(mask, l, h, i, j) && (!encoder || j <= i);
                         assert_true(!pare_mask_kept(mask, l, h, i, j) ||
                                     pare_mask_kept(wider, l, h, i, j));
                     }
@@ -204,7 +205,8 @@ static void test_masks_nest_and_no_row_is_empty(void **state)
             }
 }
 
-/* At 100% a row of blocks keeps its strongest, whole. */
+/* At 100% a row of blocks keeps whole the strongest of those that even its first row has in every
+ * sequence. */
 static void test_keep_one_keeps_the_strongest_block(void **state)
 {
     (void)state;
@@ -217,7 +219,7 @@ static void test_keep_one_keeps_the_strongest_block(void **state)
     for (size_t head = 0; head < 4; head++)
         for (size_t row = 0; row < b.rows; row++) {
             size_t strongest = row * b.columns;
-            for (size_t block = strongest; block < (row + 1) * b.columns; block++)
+            for (size_t block = strongest; block <= row * b.columns + row; block++)
                 if (b.values[head][block] > b.values[head][strongest])
                     strongest = block;
             for (size_t block = row * b.columns; block < (row + 1) * b.columns; block++)

@@ -487,6 +487,32 @@ static void test_effective_percent_counts_real_lengths(void **state)
 }
 
 /* B3: 8 tokens are 8 rows and 8 columns. */
+/* Keep-one at work: no row of any observed length is empty, though positions were never seen. */
+static void test_no_row_of_any_sequence_is_empty(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < KINDS; kind++)
+        for (int percent = 80; percent <= 100; percent += 10) {
+            const pare_geometry g = encoder(24, true);
+            pare_average *average = make_average(g, 0, 0, false);
+            for (size_t n = 0; n < MIXED; n++)
+                observe_sequence(average, n, mixed[n], mixed[n]);
+            pare_mask *mask = prune(average, kind, percent, PARE_EMPTY_ROW_KEEP_ONE);
+            for (size_t length = kinds[kind].geometry == PARE_GEOMETRY_CELL ? 1 : 3; length <= 20;
+                 length++)
+                for (size_t h = 0; h < HEADS; h++)
+                    for (size_t i = 0; i < length; i++) {
+                        size_t kept = 0;
+                        for (size_t j = 0; j < length; j++)
+                            kept += pare_mask_kept(mask, 0, h, i, j);
+                        assert_true(kept > 0);
+                    }
+            assert_true(percent < 100 || pare_mask_describe(mask).rescued_rows > 0);
+            pare_mask_destroy(mask);
+            pare_average_destroy(average);
+        }
+}
+
 static void test_b3_the_last_row_and_column_are_pruned_too(void **state)
 {
     (void)state;
@@ -529,13 +555,14 @@ static void test_b4_fully_pruned_rows_follow_their_policy(void **state)
                 else
                     assert_true(fabs(seen - mean) < 1e-6);
             }
-        /* In the shorter sequence the one kept key may not exist: then nothing is seen. */
+        /* In the shorter sequence, too, the row has a key. */
         for (size_t row = 0; policy == PARE_EMPTY_ROW_KEEP_ONE && row < 5; row++)
             for (size_t d = 0; d < WIDTH; d++) {
                 double strongest = 0;
                 for (size_t j = 0; j < 5; j++)
                     strongest +=
                         keeps(mask, d / HEAD_SIZE, row, j) ? (double)b.value[j * WIDTH + d] : 0;
+                assert_true(strongest != 0);
                 assert_true(fabs(b.output[row * WIDTH + d] - strongest) < 1e-6);
             }
         pare_plan_destroy(plan);
@@ -557,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_b2_padding_does_not_count),
         cmocka_unit_test(test_valid_and_mass_order_rare_positions_differently),
         cmocka_unit_test(test_effective_percent_counts_real_lengths),
+        cmocka_unit_test(test_no_row_of_any_sequence_is_empty),
         cmocka_unit_test(test_b3_the_last_row_and_column_are_pruned_too),
         cmocka_unit_test(test_b4_fully_pruned_rows_follow_their_policy),
     };
