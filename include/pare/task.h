@@ -227,7 +227,7 @@ typedef struct pare_answer {
  * `options`, which may be NULL, the numbers that describe windows, answers and evaluation batches
  * are read; length 0 is 384 or what the model or its cell mask allows. */
 PARE_API PARE_MUST_CHECK pare_status pare_answer_question(
-    pare_model *model, pare_tape *tape, const pare_wordpiece *tokenizer, const char *question,
+    pare_inference *inference, const pare_wordpiece *tokenizer, const char *question,
     const char *context, const pare_question_answering_options *options, size_t capacity,
     pare_answer *answers, size_t *count);
 

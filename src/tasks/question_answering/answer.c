@@ -7,8 +7,8 @@
 #define USUAL_LENGTH 384
 
 typedef struct answering {
-    pare_model *model;
-    pare_tape *tape;
+    pare_inference *inference;
+    float *logits; /* (tokens, 2) of a batch at most */
     const char *context;
     pri_decoder decoder;
     pri_found_answers *found;
@@ -26,12 +26,11 @@ static pare_status check_finite(const float *logits, size_t count)
 static pare_status answer_batch(void *user, const pare_encoder_batch *batch, const size_t *windows)
 {
     answering *asked = user;
-    pare_tape_begin(asked->tape, false, 0);
-    pare_tensor *logits = pare_encoder_spans(asked->model, asked->tape, batch);
-    PRI_TRY(pare_tape_status(asked->tape));
-    PRI_TRY(check_finite(logits->value, 2 * batch->offsets[batch->sequences]));
+    const pare_inference_output wanted = {.spans = asked->logits};
+    PRI_TRY(pare_inference_run(asked->inference, batch, &wanted));
+    PRI_TRY(check_finite(asked->logits, 2 * batch->offsets[batch->sequences]));
     for (size_t i = 0; i < batch->sequences; i++)
-        pri_decode_window(&asked->decoder, windows[i], logits->value + 2 * batch->offsets[i],
+        pri_decode_window(&asked->decoder, windows[i], asked->logits + 2 * batch->offsets[i],
                           asked->context, asked->found);
     return PARE_OK;
 }
@@ -52,10 +51,16 @@ static pare_status run_windows(answering *asked, const pri_features *features,
     if (!features->window_count)
         return pri_fail(PARE_ERROR_ARGUMENT, "the context is empty, so it answers nothing");
     asked->decoder.features = features;
+    asked->logits = pri_allocate(pri_larger(settings->evaluation_tokens, settings->shape.length),
+                                 2 * sizeof(float));
+    if (!asked->logits)
+        return PARE_ERROR_MEMORY;
     const pri_encoder_pass pass = {.sequences = &features->sequences,
                                    .tokens = settings->evaluation_tokens,
                                    .label = "answer"};
-    return pri_encoder_pass_run(&pass, answer_batch, asked);
+    pare_status status = pri_encoder_pass_run(&pass, answer_batch, asked);
+    pri_free(asked->logits);
+    return status;
 }
 
 static pare_status find_answers(answering *asked, const char *question,
@@ -73,9 +78,8 @@ static pare_status find_answers(answering *asked, const char *question,
     return status;
 }
 
-pare_status pare_answer_question(pare_model *model, pare_tape *tape,
-                                 const pare_wordpiece *tokenizer, const char *question,
-                                 const char *context,
+pare_status pare_answer_question(pare_inference *inference, const pare_wordpiece *tokenizer,
+                                 const char *question, const char *context,
                                  const pare_question_answering_options *options, size_t capacity,
                                  pare_answer *answers, size_t *count)
 {
@@ -83,14 +87,14 @@ pare_status pare_answer_question(pare_model *model, pare_tape *tape,
     if (capacity > PARE_ANSWERS_MAX)
         return pri_fail(PARE_ERROR_ARGUMENT, "%zu answers; ask for %d at most", capacity,
                         PARE_ANSWERS_MAX);
+    const pare_model *model = pare_inference_model(inference);
     pri_answering_settings settings = pri_answering_settings_of(options, longest_sequence(model));
     PRI_TRY(pri_check_answering(model, tokenizer, settings.shape.length));
     if (!capacity)
         return PARE_OK;
     pri_found_answer best[PARE_ANSWERS_MAX];
     pri_found_answers found = {.best = best, .wanted = capacity};
-    answering asked = {.model = model,
-                       .tape = tape,
+    answering asked = {.inference = inference,
                        .context = context,
                        .decoder = {.tokenizer = tokenizer, .answer_length = settings.answer_length},
                        .found = &found};

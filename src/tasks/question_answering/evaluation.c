@@ -11,11 +11,12 @@
 #include "tasks/question_answering/question_answering.h"
 
 typedef struct measurement {
-    pare_model *model;
-    pare_tape *tape;
+    pare_inference *inference;
+    pare_tape *tape; /* for the loss */
     pri_decoder decoder;
     const pri_question_split *split;
     pri_span_targets targets;
+    float *logits;                     /* (tokens, 2) of a batch at most */
     float *first_losses, *last_losses; /* (windows) of a batch at most */
     double loss;                       /* summed over windows that have one */
     uint64_t losses;
@@ -47,19 +48,29 @@ static void decode_batch(measurement *measured, const pare_encoder_batch *batch,
     }
 }
 
-static pare_status evaluate_batch(void *user, const pare_encoder_batch *batch,
+static pare_status measure_losses(measurement *measured, const pare_encoder_batch *batch,
                                   const size_t *windows)
 {
-    measurement *measured = user;
-    pare_tape_begin(measured->tape, false, 0);
     PRI_TRY(pri_span_targets_fill(&measured->targets, &measured->split->features, windows,
                                   batch->sequences));
-    pare_tensor *logits = pare_encoder_spans(measured->model, measured->tape, batch);
+    pare_tape_begin(measured->tape, false, 0);
+    pare_tensor *logits =
+        pare_tape_constant(measured->tape, measured->logits, batch->offsets[batch->sequences], 2);
     pri_span_loss(measured->tape, logits, batch, &measured->targets, measured->first_losses,
                   measured->last_losses);
     PRI_TRY(pare_tape_status(measured->tape));
     add_losses(measured, batch->sequences);
-    decode_batch(measured, batch, windows, logits->value);
+    return PARE_OK;
+}
+
+static pare_status evaluate_batch(void *user, const pare_encoder_batch *batch,
+                                  const size_t *windows)
+{
+    measurement *measured = user;
+    const pare_inference_output wanted = {.spans = measured->logits};
+    PRI_TRY(pare_inference_run(measured->inference, batch, &wanted));
+    PRI_TRY(measure_losses(measured, batch, windows));
+    decode_batch(measured, batch, windows, measured->logits);
     return PARE_OK;
 }
 
@@ -122,20 +133,40 @@ static pare_status summarise(const measurement *measured, const char *label,
 
 /* ---- Evaluation ---- */
 
-static pare_status run_evaluation(const pri_question_answering *answering, measurement *measured,
-                                  const char *label, const pare_progress *progress)
+static pare_status allocate_buffers(measurement *measured, size_t tokens)
 {
     const pri_features *features = &measured->split->features;
     measured->answers =
         pri_allocate_zero(measured->split->file.question_count, sizeof *measured->answers);
+    measured->logits = pri_allocate(pri_larger(tokens, pri_sequences_longest(&features->sequences)),
+                                    2 * sizeof(float));
     measured->first_losses = pri_allocate(features->window_count, sizeof(float));
     measured->last_losses = pri_allocate(features->window_count, sizeof(float));
-    if (!measured->answers || !measured->first_losses || !measured->last_losses)
-        return PARE_ERROR_MEMORY;
-    const pri_encoder_pass pass = {.sequences = &features->sequences,
+    bool all =
+        measured->answers && measured->logits && measured->first_losses && measured->last_losses;
+    return all ? PARE_OK : PARE_ERROR_MEMORY;
+}
+
+static void free_buffers(measurement *measured)
+{
+    pri_span_targets_free(&measured->targets);
+    pri_free(measured->logits);
+    pri_free(measured->first_losses);
+    pri_free(measured->last_losses);
+    pri_free(measured->answers);
+}
+
+static pare_status run_evaluation(const pri_question_answering *answering, measurement *measured,
+                                  pare_model *model, const char *label,
+                                  const pare_progress *progress)
+{
+    const pri_encoder_pass pass = {.sequences = &measured->split->features.sequences,
                                    .tokens = answering->settings.evaluation_tokens,
                                    .label = label,
                                    .progress = progress};
+    PRI_TRY(allocate_buffers(measured, pass.tokens));
+    PRI_TRY(pare_inference_create(model, pare_context_precision(pare_tape_context(measured->tape)),
+                                  &measured->inference));
     return pri_encoder_pass_run(&pass, evaluate_batch, measured);
 }
 
@@ -152,7 +183,7 @@ pare_status pri_question_answering_evaluate(pare_task *task, pare_model *model, 
                                             pare_evaluation *evaluation)
 {
     pri_question_answering *answering = pri_question_answering_of(task);
-    measurement measured = {.model = model, .tape = tape};
+    measurement measured = {.tape = tape};
     PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
     PRI_TRY(pri_question_split_of(answering, split, &measured.split));
     measured.decoder = (pri_decoder){.features = &measured.split->features,
@@ -160,18 +191,17 @@ pare_status pri_question_answering_evaluate(pare_task *task, pare_model *model, 
                                      .answer_length = answering->settings.answer_length};
     char label[32];
     snprintf(label, sizeof label, "evaluate %s", pri_split_name(split));
-    double begin = pri_clock_seconds(), attention = pare_tape_attention_seconds(tape);
-    pare_status status = run_evaluation(answering, &measured, label, progress);
-    evaluation->seconds = pri_clock_seconds() - begin;
-    evaluation->attention_seconds = pare_tape_attention_seconds(tape) - attention;
-    if (status == PARE_OK)
+    double begin = pri_clock_seconds();
+    pare_status status = run_evaluation(answering, &measured, model, label, progress);
+    if (status == PARE_OK) {
+        evaluation->seconds = pri_clock_seconds() - begin;
+        evaluation->attention_seconds = pare_inference_attention_seconds(measured.inference);
         status = summarise(&measured, label, evaluation);
+    }
     if (status == PARE_OK)
         keep_predictions(answering, &measured);
-    pri_span_targets_free(&measured.targets);
-    pri_free(measured.first_losses);
-    pri_free(measured.last_losses);
-    pri_free(measured.answers);
+    pare_inference_destroy(measured.inference);
+    free_buffers(&measured);
     return status;
 }
 
