@@ -21,7 +21,7 @@ typedef struct measurement {
     float *losses;
     /* Of a batch. */
     uint32_t *classes;
-    float *targets, *batch_losses, *outputs;
+    float *targets, *batch_losses;
 } measurement;
 
 static pare_status allocate_buffers(measurement *measured)
@@ -33,10 +33,8 @@ static pare_status allocate_buffers(measurement *measured)
     measured->classes = pri_allocate(count, sizeof *measured->classes);
     measured->targets = pri_allocate(count, sizeof *measured->targets);
     measured->batch_losses = pri_allocate(count, sizeof *measured->batch_losses);
-    measured->outputs = pri_allocate(count, measured->labels * sizeof *measured->outputs);
     bool all = measured->predicted && measured->predictions && measured->losses &&
-               measured->classes && measured->targets && measured->batch_losses &&
-               measured->outputs;
+               measured->classes && measured->targets && measured->batch_losses;
     return all ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
@@ -48,7 +46,6 @@ static void free_buffers(measurement *measured)
     pri_free(measured->classes);
     pri_free(measured->targets);
     pri_free(measured->batch_losses);
-    pri_free(measured->outputs);
 }
 
 static uint32_t largest_of(const float *logits, size_t count)
@@ -69,17 +66,17 @@ static pare_status evaluate_batch(void *user, const pare_encoder_batch *batch,
         measured->classes[i] = examples->classes[indices[i]];
         measured->targets[i] = examples->targets[indices[i]];
     }
-    const pare_inference_output wanted = {.labels = measured->outputs};
-    PRI_TRY(pare_inference_run(measured->inference, batch, &wanted));
     pare_tape_begin(measured->tape, false, 0);
-    pare_tensor *outputs =
-        pare_tape_constant(measured->tape, measured->outputs, batch->sequences, measured->labels);
+    pare_tensor *outputs = pare_tape_tensor(measured->tape, batch->sequences, measured->labels);
+    if (outputs)
+        PRI_TRY(pare_inference_run(measured->inference, batch,
+                                   &(pare_inference_output){.labels = outputs->value}));
     pri_classification_loss(measured->classification, measured->tape, outputs, measured->classes,
                             measured->targets, measured->batch_losses);
     PRI_TRY(pare_tape_status(measured->tape));
     for (size_t i = 0; i < batch->sequences; i++) {
-        const float *row = measured->outputs + i * measured->labels;
-        measured->predicted[indices[i]] = largest_of(row, measured->labels);
+        const float *row = outputs->value + i * outputs->columns;
+        measured->predicted[indices[i]] = largest_of(row, outputs->columns);
         measured->predictions[indices[i]] = row[0];
         measured->losses[indices[i]] = measured->batch_losses[i];
     }
