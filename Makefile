@@ -1,6 +1,6 @@
 # A short front to CMake. `make demo` and `make test` do everything on a fresh Debian or Ubuntu
 # machine: install what is missing, build, run. OPTIONS goes to CMake: OPTIONS=-DPARE_X=ON.
-# PEERS_OPTIONS goes to bench/peers/attention.py; PARE_PEERS_VENV is a virtual environment to use.
+# PEERS_OPTIONS goes to bench/peers/run; PARE_PEERS_VENV is a virtual environment to use.
 PREFIX ?= /usr/local
 OPTIONS ?=
 PEERS_OPTIONS ?=

@@ -4,13 +4,13 @@
     tools/fetch-minilm.sh models/minilm-l6
     bench/peers/run bert --model models/minilm-l6 --data DIRECTORY_WITH_glue_AND_squad-v1.1
 
-Every side computes the hidden states of the same sentences with the same weights; its results are
-compared with Pare's before it is timed. In every round each side takes its turn; times are medians
+Every side computes the same with the same weights: on GLUE's sets the logits of a classifier, elsewhere
+the hidden states of all tokens. Its results are compared with Pare's before it is timed. In every round each side takes its turn; times are medians
 over rounds, ratios medians of the rounds' ratios (its time / Pare's: above 1 Pare is faster).
 
 Pare takes batches as they come, without padding. The others pad to the longest sentence of a batch,
 so they are measured twice, with batches in the order of the file and sorted by length over the whole
-set, and the faster order counts. Tokenization is not timed.
+set, which a program that answers as sentences come cannot do. Tokenization is not timed.
 """
 
 import argparse
@@ -66,18 +66,32 @@ def parse_arguments():
     return options
 
 
-class Setting:
-    """What all sides share."""
+LABELS = 2
 
-    def __init__(self, options, work):
-        from transformers import BertModel
+
+class Setting:
+    """What all sides share. `labels`: 0 for hidden states, else the labels of a classifier, whose
+    head is drawn at random."""
+
+    def __init__(self, options, work, labels):
+        from transformers import BertForSequenceClassification, BertModel
 
         self.library = Library(options.library, options.threads)
-        self.model, self.threads, self.work = options.model, options.threads, work
-        model = BertModel.from_pretrained(options.model, add_pooling_layer=False).eval()
+        self.labels, self.threads = labels, options.threads
+        self.work = os.path.join(work, f"labels-{labels}")
+        os.makedirs(self.work)
+        self.model = self.body = options.model
+        torch.manual_seed(1)
+        if labels:
+            model = BertForSequenceClassification.from_pretrained(options.model, num_labels=labels)
+            self.model = os.path.join(self.work, "model")
+            model.save_pretrained(self.model)
+            self.pooler, self.classifier = model.bert.pooler, model.classifier
+        else:
+            model = BertModel.from_pretrained(options.model, add_pooling_layer=False)
         self.size, self.heads = model.config.hidden_size, model.config.num_attention_heads
 
-        class HiddenStates(torch.nn.Module):
+        class FirstResult(torch.nn.Module):
             def __init__(self):
                 super().__init__()
                 self.model = model
@@ -86,7 +100,11 @@ class Setting:
                 return self.model(input_ids=ids, attention_mask=mask, token_type_ids=segments,
                                   return_dict=False)[0]
 
-        self.torch_model = HiddenStates().eval()
+        self.torch_model = FirstResult().eval()
+
+    @torch.inference_mode()
+    def classify(self, first):
+        return self.classifier(self.pooler(torch.from_numpy(first.copy())[:, None])).numpy()
 
     def onnx_path(self):
         path = os.path.join(self.work, "model.onnx")
@@ -95,8 +113,8 @@ class Setting:
             example = [torch.ones((2, 16), dtype=torch.int64)] * 3
             torch.onnx.export(
                 self.torch_model, tuple(example), path, input_names=names,
-                output_names=["hidden"], opset_version=17, dynamo=False,
-                dynamic_axes={name: {0: "batch", 1: "length"} for name in [*names, "hidden"]})
+                output_names=["result"], opset_version=17, dynamo=False,
+                dynamic_axes={name: {0: "batch", 1: "length"} for name in names})
         return path
 
 
@@ -104,8 +122,8 @@ class Setting:
 
 
 class Workload:
-    def __init__(self, name, sentences, batch):
-        self.name, self.sentences, self.batch = name, sentences, batch
+    def __init__(self, name, sentences, batch, labels=0):
+        self.name, self.sentences, self.batch, self.labels = name, sentences, batch, labels
         self.tokens = sum(len(ids) for ids, _ in sentences)
         self.mixed = len({len(ids) for ids, _ in sentences}) > 1
 
@@ -150,7 +168,8 @@ class Text:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
         pairs = [self.pair(*(self.pieces(row[column]) for column in columns))
                  for row in spaced(rows, self.options.sentences)]
-        return Workload(task, [(ids[:512], segments[:512]) for ids, segments in pairs], 32)
+        return Workload(task, [(ids[:512], segments[:512]) for ids, segments in pairs], 32,
+                        LABELS)
 
     def paragraphs(self):
         path = os.path.join(self.options.data, "squad-v1.1", "dev-v1.1.rebuilt.json.gz")
@@ -223,7 +242,7 @@ class Contestant:
 
 def check(workload, side, pare, tolerance):
     batch = workload.batches(False)[0]
-    ours, theirs = pare.hidden(batch), side.hidden(batch)
+    ours, theirs = pare.result(batch), side.result(batch)
     difference = numpy.abs(ours - theirs)
     worst = difference.max() if tolerance == FP32_TOLERANCE else difference.mean()
     if not worst <= tolerance:
@@ -231,7 +250,7 @@ def check(workload, side, pare, tolerance):
 
 
 def measure(workload, sides, options):
-    """Medians and ratios to the first side, of the better order of each."""
+    """Rows of every side and order, with ratios to the first side."""
     contestants = [Contestant(side, workload, order) for side in sides
                    for order in ((False, True) if side.pads and workload.mixed else (False,))]
     clock = time.process_time if options.busy else time.perf_counter
@@ -240,25 +259,25 @@ def measure(workload, sides, options):
             seconds = contestant.take_turn(clock)
             if round_ > 0:  # caches, and what libraries compile for a shape
                 contestant.samples.append(seconds)
-    reference = contestants[0].samples
-    rows = {}
+    rows = []
     for contestant in contestants:
-        if contestant.name in rows and rows[contestant.name]["seconds"] <= contestant.seconds():
-            continue
-        ratios = [theirs / ours for theirs, ours in zip(contestant.samples, reference)]
-        rows[contestant.name] = {
-            "seconds": contestant.seconds(), "sorted": contestant.sorted,
-            "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+        ratios = [theirs / ours
+                  for theirs, ours in zip(contestant.samples, contestants[0].samples)]
+        rows.append({"name": contestant.name, "sorted": contestant.sorted,
+                     "seconds": statistics.median(contestant.samples),
+                     "ratio": statistics.median(ratios), "lowest": min(ratios),
+                     "highest": max(ratios)})
     return rows
 
 
 def print_workload(workload, rows):
     print(f"\n{workload.describe()}\n")
-    print("| | ms | ratio | lowest | highest | order |")
-    print("|---|---:|---:|---:|---:|---|")
-    for name, row in rows.items():
-        print(f"| {name} | {1e3 * row['seconds']:.1f} | {row['ratio']:.2f} | {row['lowest']:.2f} | "
-              f"{row['highest']:.2f} | {'by length' if row['sorted'] else 'as it is'} |", flush=True)
+    print("| | batches | ms | ratio | lowest | highest |")
+    print("|---|---|---:|---:|---:|---:|")
+    for row in rows:
+        print(f"| {row['name']} | {'by length' if row['sorted'] else 'as they come'} | "
+              f"{1e3 * row['seconds']:.1f} | {row['ratio']:.2f} | {row['lowest']:.2f} | "
+              f"{row['highest']:.2f} |", flush=True)
 
 
 def pruned_side(setting, text, options):
@@ -271,34 +290,55 @@ def pruned_side(setting, text, options):
     return side
 
 
+class Sides:
+    """Pare and the others, made when a kind of workload is first met."""
+
+    def __init__(self, options, work, text):
+        self.options, self.work, self.text = options, work, text
+        self.made = {}
+
+    def of(self, labels):
+        if labels not in self.made:
+            self.made[labels] = self.make(Setting(self.options, self.work, labels))
+        return self.made[labels]
+
+    def make(self, setting):
+        bf16 = self.options.precision == "bf16"
+        left_out = self.options.without.split(",")
+        classes = [peer for peer in (peers.BF16_PEERS if bf16 else peers.FP32_PEERS)
+                   if peer.name not in left_out]
+        others = peers.create(classes, setting, lambda name, reason: print(
+            f"{name} is left out: {reason}", file=sys.stderr))
+        own = [peers.PareBf16(setting), peers.Pare(setting)] if bf16 else [peers.Pare(setting)]
+        return setting, own + others
+
+
+def run(workload, sides, options):
+    setting, contestants = sides.of(workload.labels)
+    tolerance = BF16_TOLERANCE if options.precision == "bf16" else FP32_TOLERANCE
+    for side in contestants[1:]:
+        check(workload, side, contestants[0], tolerance)
+    if workload.name == f"8 x {LONGEST}" and options.precision == "fp32":
+        contestants = contestants + [pruned_side(setting, sides.text, options)]
+    rows = measure(workload, contestants, options)
+    print_workload(workload, rows)
+    return rows
+
+
 def main():
     options = parse_arguments()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
     os.makedirs(options.output, exist_ok=True)
+    machine = Library(options.library, options.threads).describe()
+    print(f"{machine}, {options.threads} threads, {options.precision}; medians of "
+          f"{options.rounds} rounds; ratio above 1: Pare is faster", flush=True)
+    result = {"machine": machine, "options": vars(options)}
     with tempfile.TemporaryDirectory() as work:
-        setting, text = Setting(options, work), Text(options)
-        report = lambda name, reason: print(f"{name} is left out: {reason}", file=sys.stderr)
-        bf16 = options.precision == "bf16"
-        pare = (peers.PareBf16 if bf16 else peers.Pare)(setting)
-        left_out = options.without.split(",")
-        classes = [peer for peer in (peers.BF16_PEERS if bf16 else peers.FP32_PEERS)
-                   if peer.name not in left_out]
-        others = peers.create(classes, setting, report)
-        if bf16:
-            others.append(peers.Pare(setting))
-        print(f"{setting.library.describe()}, {options.threads} threads, {options.precision}; "
-              f"medians of {options.rounds} rounds; ratio above 1: Pare is faster", flush=True)
-        result = {"machine": setting.library.describe(), "options": vars(options)}
+        text = Text(options)
+        sides = Sides(options, work, text)
         for name in options.workloads.split(","):
-            workload = make_workload(name, text)
-            for side in others:
-                check(workload, side, pare, BF16_TOLERANCE if bf16 else FP32_TOLERANCE)
-            sides = [pare, *others]
-            if name == f"8x{LONGEST}" and not bf16:
-                sides.append(pruned_side(setting, text, options))
-            result[name] = measure(workload, sides, options)
-            print_workload(workload, result[name])
+            result[name] = run(make_workload(name, text), sides, options)
     with open(os.path.join(options.output, f"bert-{options.precision}.json"), "w") as file:
         json.dump(result, file, indent=1)
 

@@ -1,6 +1,7 @@
 """The encoders that bert.py compares: one class each. A workload is a list of batches, a batch a
 list of sentences, a sentence (token ids, segment ids). prepare() arranges a workload beforehand, as
-arrays of the kind the library takes; run() computes the hidden states of all its tokens."""
+arrays of the kind the library takes; run() computes what the setting wants: the hidden states of all
+tokens, or the labels' logits of all sentences."""
 
 import os
 import warnings
@@ -39,7 +40,7 @@ class Pare:
 
     def __init__(self, setting, mask=None):
         self.encoder = Encoder(setting.library, setting.model, self.precision, mask)
-        self.size = setting.size
+        self.setting = setting
 
     def prepare(self, workload):
         prepared = []
@@ -48,15 +49,17 @@ class Pare:
             offsets = numpy.cumsum([0] + lengths).astype(numpy.uint64)
             tokens, segments = (numpy.concatenate([sentence[part] for sentence in batch])
                                 .astype(numpy.uint32) for part in (0, 1))
-            output = numpy.empty((len(tokens), self.size), numpy.float32)
+            shape = ((len(batch), self.setting.labels) if self.setting.labels
+                     else (len(tokens), self.setting.size))
+            output = numpy.empty(shape, numpy.float32)
             prepared.append(((offsets, tokens, segments), output))
         return prepared
 
     def run(self, prepared):
         for batch, output in prepared:
-            self.encoder.hidden(batch, output)
+            self.encoder.run(batch, **{"labels" if self.setting.labels else "hidden": output})
 
-    def hidden(self, batch):
+    def result(self, batch):
         prepared = self.prepare([batch])
         self.run(prepared)
         return prepared[0][1]
@@ -71,6 +74,9 @@ class Padding:
     """What libraries that pad have in common: arrays(ids, mask, segments), and call(arrays)."""
     pads = True
 
+    def __init__(self, setting):
+        self.setting = setting
+
     def prepare(self, workload):
         return [self.arrays(*padded(batch)) for batch in workload]
 
@@ -78,8 +84,10 @@ class Padding:
         for arrays in prepared:
             self.call(arrays)
 
-    def hidden(self, batch):
-        return without_padding(batch, numpy.asarray(self.call(self.arrays(*padded(batch)))))
+    def result(self, batch):
+        (arrays,) = self.prepare([batch])
+        result = numpy.asarray(self.call(arrays))
+        return result if self.setting.labels else without_padding(batch, result)
 
 
 class PyTorch(Padding):
@@ -87,6 +95,7 @@ class PyTorch(Padding):
     name = "PyTorch"
 
     def __init__(self, setting):
+        super().__init__(setting)
         self.model = setting.torch_model
 
     def arrays(self, *arrays):
@@ -120,6 +129,7 @@ class OnnxRuntime(Padding):
     name = "ONNX Runtime"
 
     def __init__(self, setting):
+        super().__init__(setting)
         try:
             import onnxruntime
             from onnxruntime.transformers import optimizer
@@ -144,6 +154,7 @@ class OpenVino(Padding):
     precision = "f32"
 
     def __init__(self, setting):
+        super().__init__(setting)
         try:
             import openvino
         except ImportError as error:
@@ -167,16 +178,18 @@ class OpenVinoBf16(OpenVino):
 
 
 class CTranslate2(Padding):
-    """Takes sentences and pads them itself."""
+    """Takes sentences, and pads for attention only. It has no classification head of BERT: what
+    follows the first token's hidden state is done here."""
     name = "CTranslate2"
 
     def __init__(self, setting):
+        super().__init__(setting)
         try:
             import ctranslate2
         except ImportError as error:
             raise Unavailable(f"{error.name} is not installed") from error
         path = os.path.join(setting.work, "ctranslate2")
-        ctranslate2.converters.TransformersConverter(setting.model).convert(path, force=True)
+        ctranslate2.converters.TransformersConverter(setting.body).convert(path, force=True)
         self.encoder = ctranslate2.Encoder(path, "cpu", compute_type="float32",
                                            inter_threads=1, intra_threads=setting.threads)
 
@@ -186,10 +199,9 @@ class CTranslate2(Padding):
 
     def call(self, batch):
         ids, segments = batch
-        return self.encoder.forward_batch(ids, token_type_ids=segments).last_hidden_state
-
-    def hidden(self, batch):
-        return without_padding(batch, numpy.array(self.call(self.prepare([batch])[0])))
+        hidden = numpy.asarray(
+            self.encoder.forward_batch(ids, token_type_ids=segments).last_hidden_state)
+        return self.setting.classify(hidden[:, 0]) if self.setting.labels else hidden
 
 
 FP32_PEERS = [PyTorch, Compiled, OnnxRuntime, OpenVino, CTranslate2]

@@ -182,11 +182,12 @@ class Encoder:
     def attention_seconds(self):
         return self.library.functions.pare_inference_attention_seconds(self.inference)
 
-    def hidden(self, batch, output):
-        """Fills output (tokens, size); batch: (offsets uint64, tokens uint32, segments uint32)."""
+    def run(self, batch, **wanted):
+        """Fills arrays: hidden=(tokens, size), labels=(sequences, labels), spans=(tokens, 2). The
+        batch is (offsets uint64, tokens uint32, segments uint32)."""
         offsets, tokens, segments = batch
         call = EncoderBatch(len(offsets) - 1, offsets.ctypes.data, tokens.ctypes.data,
                             segments.ctypes.data)
-        wanted = InferenceOutput(hidden=output.ctypes.data)
+        output = InferenceOutput(**{name: array.ctypes.data for name, array in wanted.items()})
         self.library.check(self.library.functions.pare_inference_run(
-            self.inference, byref(call), byref(wanted)))
+            self.inference, byref(call), byref(output)))
