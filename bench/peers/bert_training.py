@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fine-tuning steps of the same encoder on the same text in Pare and in PyTorch.
 
-    bench/peers/run bert_training --model models/minilm-l6 --data DIRECTORY_WITH_glue
+    bench/peers/run bert_training --data DIRECTORY_WITH_glue
 
 MRPC, batches of 32 pairs in random order, dropout 0.1, AdamW with clipping, fp32. PyTorch is
 BertForSequenceClassification of transformers, eager and under torch.compile; it pads to the longest
