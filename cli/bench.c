@@ -7,11 +7,12 @@
 
 const cli_command bench_command = {
     .name = "bench",
-    .arguments = "(attention | model | calibrate | compare) [options]",
+    .arguments = "(attention | model | step | calibrate | compare) [options]",
     .summary = "measure attention kernels or training steps on this machine",
     .details =
         "  attention   forward and backward, dense against pruned, over densities and lengths\n"
         "  model       a whole training step of a Transformer-XL\n"
+        "  step        training steps of a recipe on its own data\n"
         "  calibrate   the costs by which plans choose between lists and dense spans\n"
         "  compare     two files of `pare bench attention --json`\n\n"
         "Each has its own --help. Times are medians; compare ratios, not single times.",
@@ -27,6 +28,8 @@ int command_bench(int argument_count, char **argument_values)
         return bench_attention(argument_count - 1, argument_values + 1);
     if (!strcmp(what, "model"))
         return bench_model(argument_count - 1, argument_values + 1);
+    if (!strcmp(what, "step"))
+        return bench_step(argument_count - 1, argument_values + 1);
     if (!strcmp(what, "calibrate"))
         return bench_calibrate(argument_count - 1, argument_values + 1);
     if (!strcmp(what, "compare"))
@@ -37,5 +40,6 @@ int command_bench(int argument_count, char **argument_values)
                          &exit_code))
         return exit_code;
     return fail_usage(
-        "bench", "'%s' cannot be measured; choose attention, model, calibrate or compare", what);
+        "bench", "'%s' cannot be measured; choose attention, model, step, calibrate or compare",
+        what);
 }

@@ -6,5 +6,6 @@ int bench_attention(int argument_count, char **argument_values);
 int bench_calibrate(int argument_count, char **argument_values);
 int bench_compare(int argument_count, char **argument_values);
 int bench_model(int argument_count, char **argument_values);
+int bench_step(int argument_count, char **argument_values);
 
 #endif

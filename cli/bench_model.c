@@ -43,7 +43,7 @@ static pare_status open_recipe(bench_settings *settings, pare_recipe *recipe)
     pare_status status = load_recipe(settings->recipe, &settings->set, recipe);
     if (status != PARE_OK)
         return status;
-    const pare_transformer_xl_config *model = &recipe->model;
+    const pare_transformer_xl_config *model = &recipe->model.transformer_xl;
     bool usual = model->heads * model->head_size == model->size;
     settings->layers = model->layers;
     settings->heads = model->heads;
@@ -52,8 +52,8 @@ static pare_status open_recipe(bench_settings *settings, pare_recipe *recipe)
     settings->feed_forward = model->feed_forward;
     settings->memory = model->memory;
     settings->dropout = (double)model->dropout;
-    settings->lanes = recipe->data.lanes;
-    settings->length = recipe->data.length;
+    settings->lanes = recipe->data.language_modelling.lanes;
+    settings->length = recipe->length;
     settings->precision = (int)recipe->training.precision;
     return PARE_OK;
 }
@@ -65,7 +65,8 @@ static pare_status count_words(bench_settings *settings, const pare_recipe *reci
     if (!settings->recipe)
         return PARE_OK;
     pare_task *task;
-    pare_status status = pare_language_modelling_create(&recipe->data, NULL, &task);
+    pare_status status =
+        pare_language_modelling_create(&recipe->data.language_modelling, NULL, &task);
     if (status != PARE_OK)
         return status;
     settings->vocabulary = pare_vocabulary_size(pare_language_modelling_vocabulary(task));
@@ -157,15 +158,9 @@ static pare_status measure(pare_context *context, const pare_transformer_xl_conf
     return status;
 }
 
-static double share(double seconds, const pare_step_measurement *measurement)
-{
-    return 100.0 * seconds / measurement->seconds;
-}
-
 static void print_table(const bench_settings *settings, const pare_step_measurement *m,
                         uint64_t parameters)
 {
-    double rest = m->seconds - m->attention_seconds - m->matrix_product_seconds;
     printf("model             L%" PRIu64 " H%" PRIu64 " d%" PRIu64 ", %s parameters, %g%% pruned\n",
            settings->layers, settings->heads, settings->size, format_count(parameters),
            settings->percent);
@@ -173,26 +168,16 @@ static void print_table(const bench_settings *settings, const pare_step_measurem
         printf("precision         bf16 in matrix products\n");
     printf("batch             %" PRIu64 " lanes of %" PRIu64 " tokens, memory %" PRIu64 "\n",
            settings->lanes, settings->length, settings->memory);
-    printf("step              %.4f s, %s tokens/s\n", m->seconds,
-           format_count((uint64_t)m->tokens_per_second));
-    printf("  attention       %.4f s %5.1f%%\n", m->attention_seconds,
-           share(m->attention_seconds, m));
-    printf("  matrix products %.4f s %5.1f%%\n", m->matrix_product_seconds,
-           share(m->matrix_product_seconds, m));
-    printf("  the rest        %.4f s %5.1f%%\n", rest, share(rest, m));
-    printf("peak memory       %s\n", format_bytes((double)m->peak_bytes));
+    print_step(m);
 }
 
 static json_t *as_json(const pare_context *context, const bench_settings *settings,
                        const pare_step_measurement *m, uint64_t parameters)
 {
-    return json_pack("{s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "cpu",
-                     pare_cpu_name(), "level", pare_level_name(pare_context_level(context)),
-                     "threads", pare_context_threads(context), "parameters", (json_int_t)parameters,
-                     "percent", settings->percent, "step_seconds", m->seconds, "attention_seconds",
-                     m->attention_seconds, "matrix_product_seconds", m->matrix_product_seconds,
-                     "tokens_per_second", m->tokens_per_second, "loss", m->loss, "peak_bytes",
-                     (json_int_t)m->peak_bytes);
+    json_t *object = step_to_json(context, m);
+    json_object_set_new(object, "parameters", json_integer((json_int_t)parameters));
+    json_object_set_new(object, "percent", json_real(settings->percent));
+    return object;
 }
 
 static int run(const bench_settings *settings, const pare_transformer_xl_config *config)
@@ -256,8 +241,15 @@ int bench_model(int argument_count, char **argument_values)
         return exit_code;
     if (s.set.count && !s.recipe)
         return fail_usage("bench model", "--set overrides a key of a recipe, so it needs --recipe");
-    pare_recipe recipe = {.model = pare_transformer_xl_config_default()};
+    pare_recipe recipe = {.model.transformer_xl = pare_transformer_xl_config_default()};
     pare_status status = s.recipe ? open_recipe(&s, &recipe) : PARE_OK;
+    if (status == PARE_OK && recipe.task != PARE_TASK_LANGUAGE_MODELLING) {
+        pare_recipe_free(&recipe);
+        return fail_usage("bench model",
+                          "%s is no recipe of a language model; measure its steps "
+                          "with pare bench step",
+                          s.recipe);
+    }
     if (s.recipe) { /* once more, so that what the user typed overrides the recipe */
         s.set.count = 0;
         parse_arguments(&bench_model_command, options, argument_count, argument_values, &parsed,
@@ -265,7 +257,7 @@ int bench_model(int argument_count, char **argument_values)
     }
     if (status == PARE_OK && !s.vocabulary)
         status = count_words(&s, &recipe);
-    pare_transformer_xl_config config = config_of(&s, recipe.model);
+    pare_transformer_xl_config config = config_of(&s, recipe.model.transformer_xl);
     if (status != PARE_OK)
         exit_code = fail("bench model", status);
     else if (!parse_cutoffs(s.cutoffs, &config))

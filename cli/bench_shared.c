@@ -1,4 +1,4 @@
-/* Lists of names, and a JSON file that appears whole or not at all. */
+/* Lists of names, a JSON file that appears whole or not at all, and where a step's time went. */
 #include "bench_shared.h"
 
 #include <errno.h>
@@ -95,4 +95,31 @@ void drop_json(json_file *json)
         return;
     fclose(json->file);
     remove(json->partial);
+}
+
+/* ---- A training step ---- */
+
+static void print_share(const char *name, double seconds, const pare_step_measurement *m)
+{
+    printf("  %-15s %.4f s %5.1f%%\n", name, seconds, 100.0 * seconds / m->seconds);
+}
+
+void print_step(const pare_step_measurement *m)
+{
+    printf("step              %.4f s, %s tokens/s\n", m->seconds,
+           format_count((uint64_t)m->tokens_per_second));
+    print_share("attention", m->attention_seconds, m);
+    print_share("matrix products", m->matrix_product_seconds, m);
+    print_share("the rest", m->seconds - m->attention_seconds - m->matrix_product_seconds, m);
+    printf("peak memory       %s\n", format_bytes((double)m->peak_bytes));
+}
+
+json_t *step_to_json(const pare_context *context, const pare_step_measurement *m)
+{
+    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:I}", "cpu", pare_cpu_name(),
+                     "level", pare_level_name(pare_context_level(context)), "threads",
+                     pare_context_threads(context), "step_seconds", m->seconds, "attention_seconds",
+                     m->attention_seconds, "matrix_product_seconds", m->matrix_product_seconds,
+                     "tokens_per_second", m->tokens_per_second, "loss", m->loss, "peak_bytes",
+                     (json_int_t)m->peak_bytes);
 }

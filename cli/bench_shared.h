@@ -1,4 +1,5 @@
-/* What several kinds of `pare bench` share: options that are lists, and the JSON file. */
+/* What several kinds of `pare bench` share: options that are lists, the JSON file, and the training
+ * step. */
 #ifndef PARE_CLI_BENCH_SHARED_H
 #define PARE_CLI_BENCH_SHARED_H
 
@@ -34,5 +35,9 @@ int open_json(const char *verb, const char *path, json_file *json);
 /* {"version", "cpu", "rows"} */
 int close_json(const char *verb, const char *path, json_file *json, const json_t *rows);
 void drop_json(json_file *json);
+
+/* A measured training step: as lines of a table, and as the fields of an object. */
+void print_step(const pare_step_measurement *measurement);
+json_t *step_to_json(const pare_context *context, const pare_step_measurement *measurement);
 
 #endif

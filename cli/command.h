@@ -40,7 +40,7 @@ typedef struct cli_command {
     size_t positionals_min, positionals_max;
 } cli_command;
 
-#define POSITIONALS_MAX 8
+#define POSITIONALS_MAX 16
 typedef struct cli_arguments {
     const char *positionals[POSITIONALS_MAX];
     size_t count;

@@ -27,17 +27,23 @@ const cli_command eval_command = {
 
 static void print_evaluation(const cli_session *session, const pare_evaluation *evaluation)
 {
-    printf("%s %.4f  (loss %.6f nats over %s tokens, %s)\n", pare_task_metric(session->task),
-           evaluation->metric, evaluation->loss, format_count(evaluation->tokens),
-           format_duration(evaluation->seconds));
+    printf("%s %.4f", pare_task_metric(session->data.task), evaluation->metric);
+    for (size_t i = 0; i < evaluation->more_count; i++)
+        printf(", %s %.4f", evaluation->more[i].name, evaluation->more[i].value);
+    printf("  (loss %.6f over %s predictions, %s)\n", evaluation->loss,
+           format_count(evaluation->tokens), format_duration(evaluation->seconds));
 }
 
 static json_t *evaluation_to_json(const cli_session *session, const pare_evaluation *evaluation)
 {
-    return json_pack("{s:s, s:f, s:f, s:I, s:f, s:f}", "metric", pare_task_metric(session->task),
-                     "value", evaluation->metric, "loss", evaluation->loss, "tokens",
-                     (json_int_t)evaluation->tokens, "seconds", evaluation->seconds,
-                     "attention_seconds", evaluation->attention_seconds);
+    json_t *more = json_object();
+    for (size_t i = 0; i < evaluation->more_count; i++)
+        json_object_set_new(more, evaluation->more[i].name, json_real(evaluation->more[i].value));
+    return json_pack("{s:s, s:f, s:o, s:f, s:I, s:f, s:f}", "metric",
+                     pare_task_metric(session->data.task), "value", evaluation->metric, "more",
+                     more, "loss", evaluation->loss, "tokens", (json_int_t)evaluation->tokens,
+                     "seconds", evaluation->seconds, "attention_seconds",
+                     evaluation->attention_seconds);
 }
 
 int command_eval(int argument_count, char **argument_values)
@@ -77,12 +83,10 @@ int command_eval(int argument_count, char **argument_values)
     pare_progress progress = progress_begin(json);
     pare_status status = open_session(&session, parsed.positionals[0], mask, dense, source.threads);
     if (status == PARE_OK)
-        status = open_vocabulary(&session, parsed.positionals[0]);
+        status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)
-        status = open_task(&session, &source);
-    if (status == PARE_OK)
-        status = pare_task_evaluate(session.task, session.model, session.tape, (pare_split)split,
-                                    &progress, &evaluation);
+        status = pare_task_evaluate(session.data.task, session.model, session.tape,
+                                    (pare_split)split, &progress, &evaluation);
     progress_end();
     if (status != PARE_OK)
         exit_code = fail("eval", status);

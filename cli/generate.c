@@ -71,7 +71,8 @@ int command_generate(int argument_count, char **argument_values)
     if (status == PARE_OK)
         status = open_vocabulary(&session, parsed.positionals[0]);
     if (status == PARE_OK)
-        status = pare_generate(session.model, session.tape, session.vocabulary, prompt, &request);
+        status =
+            pare_generate(session.model, session.tape, session.data.vocabulary, prompt, &request);
     if (!json && (status == PARE_OK || status == PARE_ERROR_INTERRUPTED))
         printf("\n"); /* the text ends without one */
     if (status != PARE_OK)

@@ -13,7 +13,10 @@ const cli_command observe_command = {
     .details =
         "Runs the model densely over the whole text, without dropout, and adds up what every\n"
         "head attends to, per cell (query row x key column). The sums are kept in fp64 with a\n"
-        "count for every cell, so files of several parts of a corpus merge exactly (--merge).",
+        "count for every cell, so files of several parts of a corpus merge exactly (--merge).\n\n"
+        "Sentences of an encoder are averaged by position from their start; with --ends-first, "
+        "which\n"
+        "relative masks need, their first and last token come first.",
     .example =
         "  pare observe runs/demo/dense --recipe recipes/demo.yaml --output average.safetensors",
     .positionals_min = 1,
@@ -43,7 +46,7 @@ static int describe(const pare_average *average, const char *output, bool json)
                                     (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
                                     (json_int_t)g->queries, "keys", (json_int_t)g->keys, "examples",
                                     (json_int_t)examples));
-    printf("%s: %zu layers x %zu heads, %zu queries x %zu keys, averaged over %s segments\n",
+    printf("%s: %zu layers x %zu heads, %zu queries x %zu keys, averaged over %s sequences\n",
            output, g->layers, g->heads, g->queries, g->keys, format_count(examples));
     return PARE_OK;
 }
@@ -54,7 +57,7 @@ int command_observe(int argument_count, char **argument_values)
     source_options source = {0};
     string_list merge = {.count = 0};
     const char *output = "average.safetensors";
-    bool json = false;
+    bool json = false, ends_first = false;
     int split = PARE_SPLIT_TRAIN;
     const cli_option options[] = {
         {"recipe", "FILE", OPTION_STRING, &source.recipe, "data as this recipe describes them",
@@ -63,6 +66,8 @@ int command_observe(int argument_count, char **argument_values)
         {"text", "FILE", OPTION_STRING, &source.text, "a text, plain or gzip", NULL},
         {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
         {"output", "FILE", OPTION_STRING, &output, "default average.safetensors", NULL},
+        {"ends-first", NULL, OPTION_FLAG, &ends_first,
+         "encoders: first and last token as rows and columns 0 and 1", NULL},
         {"merge", "FILE", OPTION_LIST, &merge, "add this average to the result", NULL},
         {"batch", "N", OPTION_COUNT, &source.lanes, "lanes computed together; speed only", NULL},
         {"length", "N", OPTION_COUNT, &source.length, "tokens per segment: rows of the mask", NULL},
@@ -82,12 +87,10 @@ int command_observe(int argument_count, char **argument_values)
     pare_progress progress = progress_begin(json);
     pare_status status = open_session(&session, parsed.positionals[0], NULL, false, source.threads);
     if (status == PARE_OK)
-        status = open_vocabulary(&session, parsed.positionals[0]);
+        status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)
-        status = open_task(&session, &source);
-    if (status == PARE_OK)
-        status = pare_task_observe(session.task, session.model, session.tape, (pare_split)split,
-                                   false, &progress, &average);
+        status = pare_task_observe(session.data.task, session.model, session.tape,
+                                   (pare_split)split, ends_first, &progress, &average);
     progress_end();
     if (status == PARE_OK)
         status = merge_into(average, &merge);

@@ -55,7 +55,7 @@ pare_status open_vocabulary(cli_session *session, const char *directory)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/vocab.json", directory);
-    return pare_vocabulary_load(path, &session->vocabulary);
+    return pare_vocabulary_load(path, &session->data.vocabulary);
 }
 
 /* A cell mask knows one length of segments; anything else takes the usual one. */
@@ -66,35 +66,45 @@ static size_t default_length(const pare_model *model)
     return geometry && geometry->kind == PARE_GEOMETRY_CELL ? geometry->queries : DEFAULT_LENGTH;
 }
 
-pare_status open_task(cli_session *session, const source_options *options)
+static void override_batches(const source_options *options, pare_language_modelling_options *data)
 {
-    pare_language_modelling_options data = {.lanes = DEFAULT_LANES,
-                                            .length = default_length(session->model)};
+    if (options->length)
+        data->length = data->evaluation_length = options->length;
+    if (options->lanes)
+        data->lanes = data->evaluation_lanes = options->lanes;
+    if (options->evaluation_only)
+        data->lanes = 1; /* evaluation has lanes of its own */
+    if (options->memory)
+        data->evaluation_memory = options->memory;
+}
+
+/* --text: a language model's text without a recipe. */
+static pare_recipe recipe_of_text(const pare_model *model, const char *text)
+{
+    size_t length = default_length(model);
+    return (pare_recipe){
+        .task = PARE_TASK_LANGUAGE_MODELLING,
+        .length = length,
+        .data.language_modelling = {
+            .train = text, .valid = text, .test = text, .lanes = DEFAULT_LANES, .length = length}};
+}
+
+pare_status open_task(cli_session *session, const char *directory, const source_options *options)
+{
+    session->recipe = recipe_of_text(session->model, options->text);
     if (options->recipe) {
         pare_status status = load_recipe(options->recipe, &options->set, &session->recipe);
         if (status != PARE_OK)
             return status;
-        data = session->recipe.data;
-    } else {
-        data.train = data.valid = data.test = options->text;
     }
-    data.vocabulary.level = pare_vocabulary_level(session->vocabulary);
-    if (options->length)
-        data.length = data.evaluation_length = options->length;
-    if (options->lanes)
-        data.lanes = data.evaluation_lanes = options->lanes;
-    if (options->evaluation_only)
-        data.lanes = 1; /* evaluation has lanes of its own */
-    if (options->memory)
-        data.evaluation_memory = options->memory;
-    return pare_language_modelling_create(&data, session->vocabulary, &session->task);
+    override_batches(options, &session->recipe.data.language_modelling);
+    return pare_recipe_open(&session->recipe, directory, &session->data);
 }
 
 void close_session(cli_session *session)
 {
-    pare_task_destroy(session->task);
+    pare_recipe_close(&session->data);
     pare_recipe_free(&session->recipe);
-    pare_vocabulary_destroy(session->vocabulary);
     pare_model_destroy(session->model);
     pare_mask_destroy(session->mask);
     pare_tape_destroy(session->tape);

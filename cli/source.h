@@ -13,9 +13,8 @@ typedef struct cli_session {
     pare_tape *tape;
     pare_model *model;
     pare_mask *mask; /* given on the command line; the model's own mask is inside the model */
-    pare_vocabulary *vocabulary;
     pare_recipe recipe;
-    pare_task *task;
+    pare_recipe_data data;
 } cli_session;
 
 typedef struct source_options {
@@ -31,14 +30,14 @@ int check_source(const char *verb, const source_options *options);
 
 pare_status open_context(uint64_t threads, pare_context **context);
 
-/* Opens the model in `directory`. `mask_path`: use this mask instead of the model's own; `dense`:
- * use none. */
+/* Opens the model in `directory`. `mask_path`: use this mask instead of the
+ * model's own; `dense`: use none. */
 pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
                          bool dense, uint64_t threads);
-/* Adds the vocabulary of a language model. */
+/* Adds the task that `options` describe, read as the model in `directory` reads text. */
+pare_status open_task(cli_session *session, const char *directory, const source_options *options);
+/* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
-/* Adds the task that `options` describe. */
-pare_status open_task(cli_session *session, const source_options *options);
 void close_session(cli_session *session);
 
 #endif

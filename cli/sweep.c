@@ -89,7 +89,7 @@ static int estimate(pare_context *context, const pare_recipe *recipe, const swee
     printf("model       %s parameters, vocabulary %s\n", format_count(e.parameters),
            format_count(e.vocabulary));
     printf("memory      %s resident\n", format_bytes((double)e.resident_bytes));
-    printf("one step    %.3f s (measured here on random tokens, dense)\n", e.seconds_per_step);
+    printf("one step    %.3f s (measured here, dense)\n", e.seconds_per_step);
     printf("one run     %s\nthe sweep   %s at most, training only\n",
            format_duration(e.seconds_per_run), format_duration(e.seconds));
     return PARE_OK;

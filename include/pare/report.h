@@ -8,14 +8,24 @@
 extern "C" {
 #endif
 
+#define PARE_RESULT_MEASURES 3
+typedef struct pare_result_measure {
+    char name[24]; /* "accuracy" */
+    double value;
+} pare_result_measure;
+
 /* One finished run. NaN: not known. */
 typedef struct pare_result_row {
-    char method[24]; /* "dense", "attention-pruning", "random" */
-    char start[16];  /* "restart", "continue", "zero-shot"; "" for dense */
-    uint64_t seed;
+    char method[24];    /* "dense", "attention-pruning", "random" */
+    char start[16];     /* "restart", "continue", "zero-shot"; "" for dense */
+    uint64_t seed;      /* of the random mask; in a sweep over training seeds, of training */
+    double p_requested; /* percent, of admissible cells */
     double p_nominal, p_admissible, p_effective; /* percent */
     double kept_mass;                            /* percent */
     double valid, test;                          /* the metric */
+    pare_result_measure
+        more[PARE_RESULT_MEASURES]; /* beside it, on test, or on valid without one */
+    size_t more_count;
     double train_seconds, tokens_per_second, attention_seconds, evaluate_seconds, plan_seconds;
     uint64_t peak_bytes, steps, parameters;
     char directory[256]; /* of the run, relative to the report's directory */
@@ -28,8 +38,8 @@ typedef struct pare_results {
     bool higher_is_better;
     char machine[128], level[32], version[32], command[512];
     int threads;
-    char geometry[32], scope[32], average[32];
-    char average_path[256]; /* relative; average.safetensors of the dense run */
+    char geometry[32], scope[32], average[32]; /* geometry: "cell, ends first, blocks of 32" */
+    char average_path[256];                    /* relative; average.safetensors of the dense run */
     pare_result_row *rows;
     size_t count;
 } pare_results;
@@ -43,6 +53,12 @@ PARE_API void pare_results_free(pare_results *results);
  * documents. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
+/* Several sweeps side by side, as papers show tasks: a line per method, start and requested
+ * percent, a column per sweep (quality on test, or on validation without one) and their plain mean.
+ */
+PARE_API PARE_MUST_CHECK pare_status pare_results_comparison(const pare_results *results,
+                                                             size_t count, bool markdown,
+                                                             char **text);
 /* Writes report.html beside results.json in `directory`; reads the average and the masks of the
  * runs named there when they exist. */
 PARE_API PARE_MUST_CHECK pare_status pare_report_html(const char *directory);

@@ -26,6 +26,7 @@ typedef struct pare_sweep_options {
  *     output/dense/average.safetensors
  *     output/attention-pruning-90/  one directory per p, a complete model directory with its mask
  *     output/random-90-seed-1/
+ *     output/seed-2/dense/ ...           the same for each of several training seeds
  *
  * Killed at any moment, the next call goes on with the same result. A directory that holds a run of
  * other settings is refused with the first difference; nothing is overwritten. */
@@ -40,15 +41,16 @@ PARE_API PARE_MUST_CHECK pare_status pare_sweep_train(pare_context *context,
                                                       const pare_sweep_options *options,
                                                       pare_result_row *row);
 
-/* What a sweep would cost: measured on a few dense training steps of random tokens in the recipe's
- * shapes. Pruned runs are counted like dense ones, so the total is an upper bound. */
+/* What a sweep would cost: measured on a few dense training steps; for language models of random
+ * tokens in the recipe's shapes, for others of the recipe's data. Pruned runs are counted like
+ * dense ones, so the total is an upper bound. */
 typedef struct pare_sweep_estimate {
     uint64_t runs, steps, tokens; /* steps and tokens of one run */
     uint64_t vocabulary, parameters;
     double seconds_per_step, seconds_per_run, seconds; /* training only */
     uint64_t resident_bytes;
 } pare_sweep_estimate;
-/* `vocabulary` and `tokens` 0: read from the recipe's data. */
+/* `vocabulary` and `tokens` 0: read from the recipe's data; of language models only. */
 PARE_API PARE_MUST_CHECK pare_status pare_sweep_dry_run(pare_context *context,
                                                         const pare_recipe *recipe,
                                                         uint64_t vocabulary, uint64_t tokens,

@@ -17,6 +17,11 @@ typedef enum pare_schedule_kind {
     PARE_SCHEDULE_LINEAR /* to minimum_rate one step after the last, as transformers does */
 } pare_schedule_kind;
 
+typedef enum pare_keep {
+    PARE_KEEP_BEST, /* the weights that were best on validation */
+    PARE_KEEP_LAST  /* those after the last step */
+} pare_keep;
+
 typedef struct pare_training_options {
     pare_optimizer_kind optimizer;
     pare_schedule_kind schedule;
@@ -28,6 +33,7 @@ typedef struct pare_training_options {
     uint64_t steps;           /* 0: epochs * batches per epoch / accumulation */
     double epochs;
     uint64_t accumulation;     /* batches per step */
+    pare_keep keep;            /* what the run's result is */
     uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch */
     uint64_t patience;         /* evaluations without improvement before stopping; 0: never */
     uint64_t checkpoint_every; /* steps; 0: at every evaluation */
@@ -65,9 +71,11 @@ PARE_API PARE_MUST_CHECK pare_status pare_train(pare_model *model, pare_task *ta
                                                 pare_training_result *result);
 
 /* ---- Measuring --------------------------------------------------------------------------------
- * Training steps of a language model on random tokens, as frequent as words of text are: forward,
- * backward, gradient norm and Adam, as pare_train does them. */
+ * Training steps as pare_train does them: forward, backward, gradient norm and Adam; on the first
+ * batches of a task, or of a language model on random tokens that are as frequent as words of text
+ * are. */
 typedef struct pare_step_options {
+    pare_task *task;              /* NULL: random tokens, in the shape of the next three */
     size_t lanes, length, memory; /* of the segments; memory is full in every measured step */
     uint64_t steps;               /* measured; 0: 5 */
     pare_precision precision;     /* of matrix products */
@@ -76,37 +84,61 @@ typedef struct pare_step_options {
 /* The step of median time, and where its time went. */
 typedef struct pare_step_measurement {
     double seconds, attention_seconds, matrix_product_seconds;
-    double tokens_per_second;
-    double loss;       /* of the last step */
-    size_t peak_bytes; /* resident memory, high-water mark of the process */
+    double tokens_per_second; /* with a task, over all measured steps: batches differ in size */
+    double loss;              /* of the last step */
+    size_t peak_bytes;        /* resident memory, high-water mark of the process */
 } pare_step_measurement;
 PARE_API PARE_MUST_CHECK pare_status pare_measure_step(pare_model *model, pare_tape *tape,
                                                        const pare_step_options *options,
                                                        pare_step_measurement *measurement);
 
 /* ---- Recipes ----------------------------------------------------------------------------------
- * A YAML file that describes data, model, training and sweep. Unknown keys are refused by name and
- * line. Strings belong to the recipe. */
+ * A YAML file that describes task, data, model, training and sweep. Keys that are unknown, or have
+ * no meaning for the task, are refused by name and line. Strings belong to the recipe. */
 typedef enum pare_start {
     PARE_START_RESTART,  /* the same initial weights as the dense run (default) */
     PARE_START_CONTINUE, /* from the dense run's best weights */
     PARE_START_ZERO_SHOT /* dense weights, no training under the mask */
 } pare_start;
 
+typedef enum pare_task_kind {
+    PARE_TASK_LANGUAGE_MODELLING,
+    PARE_TASK_CLASSIFICATION,
+    PARE_TASK_QUESTION_ANSWERING,
+    PARE_TASK_MASKED_LANGUAGE_MODELLING
+} pare_task_kind;
+PARE_API extern const char *const pare_task_names[]; /* by pare_task_kind; NULL at the end */
+
 typedef struct pare_recipe {
     char *name, *description;
-    pare_language_modelling_options data; /* strings owned by the recipe */
-    pare_transformer_xl_config model;     /* vocabulary is 0: known once the data are read */
+    pare_task_kind task;
+    size_t length; /* of training sequences, tokens */
+    struct {       /* the member of the task; strings are owned by the recipe */
+        pare_language_modelling_options language_modelling;
+        pare_classification_options classification;
+        pare_question_answering_options question_answering;
+        pare_masked_language_modelling_options masked_language_modelling;
+    } data;
+    pare_wordpiece_options wordpiece; /* of a tokenizer built from the training text */
+    struct {                          /* vocabularies are 0: known once the data are read */
+        char *checkpoint; /* directory of an encoder to start from; NULL: fresh weights */
+        pare_transformer_xl_config transformer_xl; /* language modelling */
+        pare_bert_config bert; /* masked language modelling without a checkpoint; with one, and for
+                                  other tasks, only the dropouts, negative: the checkpoint's */
+    } model;
     pare_training_options training;
     /* sweep */
+    uint64_t *seeds; /* of training: the whole sweep for each; none: training.seed alone */
+    size_t seed_count;
     double *percents; /* of attention pruning, admissible percent */
     size_t percent_count;
     double *random_percents;
     size_t random_percent_count;
-    uint64_t *random_seeds;
+    uint64_t *random_seeds; /* of masks; none with `seeds`, which are then those of masks too */
     size_t random_seed_count;
     pare_start start;
-    pare_prune_options prune; /* geometry, average, scope, empty_row; percent and method unused */
+    bool ends_first;          /* coordinates of averages (pare/pruning.h) */
+    pare_prune_options prune; /* geometry, block, average, scope, empty_row; the rest is unused */
     char *dense;              /* directory of a dense run to share, or NULL: <output>/dense */
     void *owner;              /* private */
 } pare_recipe;
@@ -119,6 +151,26 @@ PARE_API PARE_MUST_CHECK pare_status pare_recipe_load(const char *path, const ch
                                                       const char *const *overrides,
                                                       size_t override_count, pare_recipe *recipe);
 PARE_API void pare_recipe_free(pare_recipe *recipe);
+
+/* What a recipe's data become. */
+typedef struct pare_recipe_data {
+    pare_task *task;
+    pare_vocabulary *vocabulary; /* of a model directory; NULL: the task has its own, or pieces */
+    pare_wordpiece *tokenizer;   /* encoders */
+} pare_recipe_data;
+
+/* Reads the data of `recipe`: as the model in `model_directory` reads text, or when that is NULL
+ * with the tokenizer of model.checkpoint, or one built from the training text. Close also after a
+ * failure. */
+PARE_API PARE_MUST_CHECK pare_status pare_recipe_open(const pare_recipe *recipe,
+                                                      const char *model_directory,
+                                                      pare_recipe_data *data);
+PARE_API void pare_recipe_close(pare_recipe_data *data);
+/* A model for these data as it is before training, from training.seed. */
+PARE_API PARE_MUST_CHECK pare_status pare_recipe_create_model(const pare_recipe *recipe,
+                                                              const pare_recipe_data *data,
+                                                              pare_context *context,
+                                                              pare_model **model);
 
 #ifdef __cplusplus
 }

@@ -185,17 +185,6 @@ static pare_status append_costs(pri_text *text, const pri_collection *collection
 
 /* ---- Table ---- */
 
-static bool column_known(const pri_summary *summary, pri_column column)
-{
-    char cell[PRI_CELL_SIZE];
-    for (size_t g = 0; g < summary->count; g++) {
-        pri_table_cell(summary, &summary->groups[g], column, cell);
-        if (cell[0] != '-' || cell[1])
-            return true;
-    }
-    return false;
-}
-
 static const char *row_class(const pri_group *group)
 {
     return pri_group_is(group, "dense")    ? "dense"
@@ -234,7 +223,7 @@ static void append_table(pri_text *text, const pri_collection *collection)
                     collection->results.higher_is_better ? "higher" : "lower");
     pri_text_append(text, "</span></caption>\n<thead><tr>");
     for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
-        shown[column] = column_known(summary, (pri_column)column);
+        shown[column] = pri_table_column_known(summary, (pri_column)column);
         if (shown[column])
             pri_text_append(text, "<th scope=\"col\">%s</th>", pri_column_titles[column]);
     }

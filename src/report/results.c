@@ -24,6 +24,7 @@ typedef struct number_field {
         key, offsetof(pare_result_row, member), minimum, maximum                                   \
     }
 static const number_field number_fields[] = {
+    FIELD("p", p_requested, 0, 100),
     FIELD("p_nom", p_nominal, 0, 100),
     FIELD("p_adm", p_admissible, 0, 100),
     FIELD("p_eff", p_effective, 0, 100),
@@ -104,6 +105,17 @@ static int set_string(json_t *object, const char *key, const char *value)
     return failed;
 }
 
+static json_t *measures_to_json(const pare_result_row *row)
+{
+    json_t *measures = json_object();
+    for (size_t i = 0; i < row->more_count; i++)
+        if (set_number(measures, row->more[i].name, row->more[i].value)) {
+            json_decref(measures);
+            return NULL;
+        }
+    return measures;
+}
+
 static pare_status row_to_json(const pare_result_row *source, const char *metric, json_t *object)
 {
     pare_result_row row = *source;
@@ -120,6 +132,8 @@ static pare_status row_to_json(const pare_result_row *source, const char *metric
                             count_fields[i].key, (unsigned long long)value);
         failed |= json_object_set_new(object, count_fields[i].key, json_integer((json_int_t)value));
     }
+    if (row.more_count)
+        failed |= json_object_set_new(object, "more", measures_to_json(&row));
     failed |= set_string(object, "directory", row.directory);
     return failed ? pri_fail(PARE_ERROR_MEMORY, "out of memory writing results") : PARE_OK;
 }
@@ -184,6 +198,32 @@ static pare_status check_row(const pare_result_row *row, const char *name, size_
     return PARE_OK;
 }
 
+static pare_status measures_from_json(const json_t *object, const char *name, size_t index,
+                                      pare_result_row *row)
+{
+    const char *key;
+    json_t *measures = json_object_get(object, "more"), *value;
+    if (!measures)
+        return PARE_OK;
+    if (!json_is_object(measures) || json_object_size(measures) > PARE_RESULT_MEASURES)
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s: row %zu: \"more\" must be an object of at most %d numbers", name,
+                        index + 1, PARE_RESULT_MEASURES);
+    json_object_foreach(measures, key, value)
+    {
+        pare_result_measure *measure = &row->more[row->more_count];
+        PRI_TRY(pri_json_get_number_or(measures, name, key, (double)NAN, &measure->value));
+        if (strlen(key) >= sizeof measure->name)
+            return pri_fail(PARE_ERROR_FORMAT,
+                            "%s: row %zu: measure \"%.40s\" has a name of more "
+                            "than %zu bytes",
+                            name, index + 1, key, sizeof measure->name - 1);
+        strcpy(measure->name, key);
+        row->more_count++;
+    }
+    return PARE_OK;
+}
+
 static pare_status row_from_json(const json_t *object, const char *name, size_t index,
                                  pare_result_row *row)
 {
@@ -206,6 +246,7 @@ static pare_status row_from_json(const json_t *object, const char *name, size_t 
         PRI_TRY(pri_json_get_size_or(object, name, count_fields[i].key, 0, &value));
         *row_count(row, &count_fields[i]) = value;
     }
+    PRI_TRY(measures_from_json(object, name, index, row));
     return check_row(row, name, index);
 }
 

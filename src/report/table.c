@@ -1,17 +1,17 @@
 /* The table of a sweep: one line per method and p, seeds of a random control as mean and standard
- * deviation. The cells are made once and set for a terminal, for Markdown or (page.c) for the page.
- */
+ * deviation. The cells are made once and set as text (text_table.c) or for the page (page.c). */
 #include "report/table.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text_buffer.h"
+#include "base/status.h"
+#include "report/text_table.h"
 
 const char *const pri_column_titles[PRI_COLUMN_COUNT] = {
-    "method", "p_nom",    "p_adm",     "p_eff",  "valid",     "test",
-    "change", "tokens/s", "attention", "memory", "kept mass",
+    "method", "p_nom",  "p_adm",    "p_eff",     "valid",  "test",
+    "also",   "change", "tokens/s", "attention", "memory", "kept mass",
 };
 
 /* Decimals that leave about four significant digits. */
@@ -37,7 +37,7 @@ void pri_format_bytes(double bytes, char *text, size_t size)
         snprintf(text, size, "%.0f MB", bytes / 1e6);
 }
 
-static void format_quality(const pri_statistic *statistic, char *cell)
+void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE])
 {
     char mean[24], deviation[24];
     pri_format_metric(statistic->mean, mean, sizeof mean);
@@ -61,6 +61,22 @@ static void format_method(const pri_group *group, char *cell)
         snprintf(cell, PRI_CELL_SIZE, "%s", method);
 }
 
+/* The further measures, as means over the group: "accuracy 86.27". */
+static void format_more(const pri_group *group, char *cell)
+{
+    const pare_result_row *first = group->rows[0];
+    size_t used = (size_t)snprintf(cell, PRI_CELL_SIZE, "%s", first->more_count ? "" : "-");
+    for (size_t m = 0; m < first->more_count && used < PRI_CELL_SIZE; m++) {
+        char value[24];
+        double sum = 0;
+        for (size_t i = 0; i < group->count; i++)
+            sum += group->rows[i]->more[m].value;
+        pri_format_metric(sum / (double)group->count, value, sizeof value);
+        used += (size_t)snprintf(cell + used, PRI_CELL_SIZE - used, "%s%s %s", m ? ", " : "",
+                                 first->more[m].name, value);
+    }
+}
+
 void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
                     char cell[PRI_CELL_SIZE])
 {
@@ -79,6 +95,10 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         format_method(group, cell);
         return;
     }
+    if (column == PRI_COLUMN_MORE) {
+        format_more(group, cell);
+        return;
+    }
     const pri_statistic *statistic = &group->statistics[quantities[column]];
     double value =
         column == PRI_COLUMN_CHANGE ? pri_summary_change(summary, group) : statistic->mean;
@@ -88,7 +108,7 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
     switch (column) {
     case PRI_COLUMN_VALID:
     case PRI_COLUMN_TEST:
-        format_quality(statistic, cell);
+        pri_format_quality(statistic, cell);
         break;
     case PRI_COLUMN_CHANGE:
         snprintf(cell, PRI_CELL_SIZE, "%+.1f%%", value);
@@ -110,68 +130,57 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
     }
 }
 
-/* Characters, not bytes: continuation bytes of UTF-8 do not count. */
-static size_t display_width(const char *text)
+bool pri_table_column_known(const pri_summary *summary, pri_column column)
 {
-    size_t width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
-}
-
-typedef struct table_layout {
-    size_t widths[PRI_TEXT_COLUMNS];
-    const char *separator, *start, *end;
-} table_layout;
-
-static void append_cell(pri_text *text, const table_layout *layout, pri_column column,
-                        const char *cell)
-{
-    size_t padding = layout->widths[column] - display_width(cell);
-    if (column == PRI_COLUMN_METHOD)
-        pri_text_append(text, "%s%s%*s", layout->start, cell, (int)padding, "");
-    else
-        pri_text_append(text, "%s%*s%s", layout->separator, (int)padding, "", cell);
-    if (column == PRI_TEXT_COLUMNS - 1)
-        pri_text_append(text, "%s\n", layout->end);
-}
-
-static void append_rule(pri_text *text, const table_layout *layout, bool markdown)
-{
-    for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++) {
-        pri_text_append(text, "%s", column ? layout->separator : layout->start);
-        for (size_t i = 0; i + 1 < layout->widths[column]; i++)
-            pri_text_append(text, "-");
-        pri_text_append(text, "%s", markdown && column ? ":" : "-");
+    char cell[PRI_CELL_SIZE];
+    if (!summary->count)
+        return column != PRI_COLUMN_MORE;
+    for (size_t g = 0; g < summary->count; g++) {
+        pri_table_cell(summary, &summary->groups[g], column, cell);
+        if (cell[0] != '-' || cell[1])
+            return true;
     }
-    pri_text_append(text, "%s\n", layout->end);
+    return false;
+}
+
+static pare_status append_group(pri_text_table *table, const pri_summary *summary,
+                                const pri_group *group, const bool *shown)
+{
+    char cell[PRI_CELL_SIZE];
+    for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++) {
+        if (!shown[column])
+            continue;
+        pri_table_cell(summary, group, (pri_column)column, cell);
+        PRI_TRY(pri_text_table_add(table, cell));
+    }
+    return PARE_OK;
+}
+
+static pare_status fill_table(pri_text_table *table, const pri_summary *summary)
+{
+    bool shown[PRI_TEXT_COLUMNS];
+    for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++) {
+        shown[column] = pri_table_column_known(summary, (pri_column)column);
+        table->columns += shown[column];
+    }
+    for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++)
+        if (shown[column])
+            PRI_TRY(pri_text_table_add(table, pri_column_titles[column]));
+    for (size_t g = 0; g < summary->count; g++)
+        PRI_TRY(append_group(table, summary, &summary->groups[g], shown));
+    return PARE_OK;
 }
 
 pare_status pare_results_table(const pare_results *results, bool markdown, char **text)
 {
+    *text = NULL;
     pri_summary summary;
     PRI_TRY(pri_summary_create(results, &summary));
-    table_layout layout = {.separator = markdown ? " | " : "  ",
-                           .start = markdown ? "| " : "",
-                           .end = markdown ? " |" : ""};
-    char cell[PRI_CELL_SIZE];
-    for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++) {
-        layout.widths[column] = display_width(pri_column_titles[column]);
-        for (size_t g = 0; g < summary.count; g++) {
-            pri_table_cell(&summary, &summary.groups[g], (pri_column)column, cell);
-            size_t width = display_width(cell);
-            layout.widths[column] = width > layout.widths[column] ? width : layout.widths[column];
-        }
-    }
-    pri_text buffer = {0};
-    for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++)
-        append_cell(&buffer, &layout, (pri_column)column, pri_column_titles[column]);
-    append_rule(&buffer, &layout, markdown);
-    for (size_t g = 0; g < summary.count; g++)
-        for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++) {
-            pri_table_cell(&summary, &summary.groups[g], (pri_column)column, cell);
-            append_cell(&buffer, &layout, (pri_column)column, cell);
-        }
+    pri_text_table table = {.columns = 0};
+    pare_status status = fill_table(&table, &summary);
+    if (status == PARE_OK)
+        status = pri_text_table_set(&table, markdown, text);
+    pri_text_table_free(&table);
     pri_summary_free(&summary);
-    return pri_text_take(&buffer, text);
+    return status;
 }

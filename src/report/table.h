@@ -13,6 +13,7 @@ typedef enum pri_column {
     PRI_COLUMN_P_EFFECTIVE,
     PRI_COLUMN_VALID,
     PRI_COLUMN_TEST,
+    PRI_COLUMN_MORE, /* the measures beside the metric */
     PRI_COLUMN_CHANGE,
     PRI_COLUMN_SPEED,
     PRI_COLUMN_ATTENTION,
@@ -27,8 +28,13 @@ extern const char *const pri_column_titles[PRI_COLUMN_COUNT];
 void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
                     char cell[PRI_CELL_SIZE]);
 
+/* Whether any row has something to say there. */
+bool pri_table_column_known(const pri_summary *summary, pri_column column);
+
 /* Numbers as people read them. */
 void pri_format_metric(double value, char *text, size_t size);
+/* "86.3 ± 0.4", or the mean alone where there is one run. */
+void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE]);
 void pri_format_bytes(double bytes, char *text, size_t size);
 
 #endif

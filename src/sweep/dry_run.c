@@ -1,42 +1,52 @@
-/* What a sweep would cost: a fresh model of the recipe's shape takes a few training steps on random
- * tokens here, and their time is multiplied out. */
+/* What a sweep would cost: a fresh model takes a few training steps here, and their time is
+ * multiplied out. Running text is replaced by random tokens, so that its estimate needs no data;
+ * examples of other tasks differ in length, so those are read. */
 #include <math.h>
 
 #include "base/status.h"
 #include "pare/sweep.h"
 
-#define MEASURED_STEPS 2 /* after those that fill the memory */
+#define MEASURED_STEPS 2 /* of equal batches, after those that fill the memory */
+#define MEASURED_RAGGED_STEPS 16
 
-static pare_status measure_step(pare_context *context, const pare_recipe *recipe,
-                                const pare_transformer_xl_config *config,
-                                pare_step_measurement *measurement, uint64_t *parameters)
+static pare_status measure(pare_context *context, pare_model *model,
+                           const pare_step_options *options, pare_step_measurement *measurement)
 {
-    pare_step_options options = {.lanes = recipe->data.lanes,
-                                 .length = recipe->data.length,
-                                 .memory = config->memory,
-                                 .steps = MEASURED_STEPS,
-                                 .precision = recipe->training.precision};
-    pare_model *model = NULL;
     pare_tape *tape = NULL;
-    pare_status status = pare_transformer_xl_create(context, config, recipe->training.seed, &model);
+    pare_status status = pare_tape_create(context, &tape);
     if (status == PARE_OK)
-        status = pare_tape_create(context, &tape);
-    if (status == PARE_OK)
-        status = pare_measure_step(model, tape, &options, measurement);
-    if (status == PARE_OK)
-        *parameters = pare_model_parameter_floats(model);
+        status = pare_measure_step(model, tape, options, measurement);
     pare_tape_destroy(tape);
-    pare_model_destroy(model);
     return status;
 }
 
+/* As the trainer counts them. */
+static uint64_t steps_of_run(const pare_training_options *training, uint64_t batches)
+{
+    double steps_per_epoch = (double)batches / (double)training->accumulation;
+    return training->steps ? training->steps
+                           : (uint64_t)fmax(1, rint(training->epochs * steps_per_epoch));
+}
+
+static void count_runs(const pare_recipe *recipe, pare_sweep_estimate *estimate)
+{
+    uint64_t masks = recipe->seed_count ? 1 : recipe->random_seed_count;
+    uint64_t seeds = recipe->seed_count ? recipe->seed_count : 1;
+    bool trained = recipe->start != PARE_START_ZERO_SHOT;
+    estimate->runs = seeds * (1 + recipe->percent_count + recipe->random_percent_count * masks);
+    estimate->seconds = estimate->seconds_per_run * (double)(trained ? estimate->runs : seeds);
+}
+
+/* ---- Running text ---- */
+
 /* Vocabulary and tokens from the data, where they are not given. */
-static pare_status size_of_data(const pare_recipe *recipe, uint64_t *vocabulary, uint64_t *tokens)
+static pare_status size_of_text(const pare_recipe *recipe, uint64_t *vocabulary, uint64_t *tokens)
 {
     if (*vocabulary && *tokens)
         return PARE_OK;
     pare_task *task;
-    pare_status status = pare_language_modelling_create(&recipe->data, NULL, &task);
+    pare_status status =
+        pare_language_modelling_create(&recipe->data.language_modelling, NULL, &task);
     if (status != PARE_OK)
         return pri_fail_in(status, "the estimate needs the data, or --vocabulary and --tokens");
     if (!*vocabulary)
@@ -47,43 +57,98 @@ static pare_status size_of_data(const pare_recipe *recipe, uint64_t *vocabulary,
     return PARE_OK;
 }
 
-/* As the trainer counts them. */
-static uint64_t steps_of_run(const pare_recipe *recipe, uint64_t tokens)
+static uint64_t batches_of_text(const pare_recipe *recipe, uint64_t tokens)
 {
-    const pare_training_options *training = &recipe->training;
-    uint64_t lane = tokens / recipe->data.lanes;
-    uint64_t batches = lane > 1 ? (lane - 1 + recipe->data.length - 1) / recipe->data.length : 0;
-    if (training->steps)
-        return training->steps;
-    double steps_per_epoch = (double)batches / (double)training->accumulation;
-    return (uint64_t)fmax(1, rint(training->epochs * steps_per_epoch));
+    uint64_t lane = tokens / recipe->data.language_modelling.lanes;
+    return lane > 1 ? (lane - 1 + recipe->length - 1) / recipe->length : 0;
+}
+
+static pare_status estimate_text(pare_context *context, const pare_recipe *recipe,
+                                 uint64_t vocabulary, uint64_t tokens,
+                                 pare_sweep_estimate *estimate)
+{
+    PRI_TRY(size_of_text(recipe, &vocabulary, &tokens));
+    pare_transformer_xl_config config = recipe->model.transformer_xl;
+    config.vocabulary = vocabulary;
+    size_t lanes = recipe->data.language_modelling.lanes;
+    pare_step_options options = {.lanes = lanes,
+                                 .length = recipe->length,
+                                 .memory = config.memory,
+                                 .steps = MEASURED_STEPS,
+                                 .precision = recipe->training.precision};
+    pare_step_measurement measured;
+    pare_model *model;
+    PRI_TRY(pare_transformer_xl_create(context, &config, recipe->training.seed, &model));
+    pare_status status = measure(context, model, &options, &measured);
+    uint64_t parameters = pare_model_parameter_floats(model);
+    pare_model_destroy(model);
+    PRI_TRY(status);
+
+    uint64_t steps = steps_of_run(&recipe->training, batches_of_text(recipe, tokens));
+    /* What was measured is a step of one batch. */
+    double seconds = measured.seconds * (double)recipe->training.accumulation;
+    *estimate = (pare_sweep_estimate){.steps = steps,
+                                      .tokens = steps * recipe->training.accumulation * lanes *
+                                                recipe->length,
+                                      .vocabulary = vocabulary,
+                                      .parameters = parameters,
+                                      .seconds_per_step = seconds,
+                                      .seconds_per_run = seconds * (double)steps,
+                                      .resident_bytes = measured.peak_bytes};
+    return PARE_OK;
+}
+
+/* ---- Encoders ---- */
+
+static pare_status estimate_examples(pare_context *context, const pare_recipe *recipe,
+                                     const pare_recipe_data *data, pare_sweep_estimate *estimate)
+{
+    pare_step_options options = {.task = data->task,
+                                 .steps = MEASURED_RAGGED_STEPS,
+                                 .precision = recipe->training.precision};
+    pare_step_measurement measured;
+    pare_model *model;
+    PRI_TRY(pare_recipe_create_model(recipe, data, context, &model));
+    pare_status status = measure(context, model, &options, &measured);
+    uint64_t parameters = pare_model_parameter_floats(model);
+    pare_model_destroy(model);
+    PRI_TRY(status);
+
+    uint64_t accumulation = recipe->training.accumulation;
+    uint64_t steps = steps_of_run(&recipe->training, pare_task_batches_per_epoch(data->task));
+    uint64_t tokens = pare_task_training_tokens(data->task, steps * accumulation);
+    double seconds = (double)tokens / measured.tokens_per_second;
+    *estimate = (pare_sweep_estimate){.steps = steps,
+                                      .tokens = tokens,
+                                      .vocabulary = pare_wordpiece_size(data->tokenizer),
+                                      .parameters = parameters,
+                                      .seconds_per_step = seconds / (double)steps,
+                                      .seconds_per_run = seconds,
+                                      .resident_bytes = measured.peak_bytes};
+    return PARE_OK;
+}
+
+static pare_status estimate_encoder(pare_context *context, const pare_recipe *recipe,
+                                    pare_sweep_estimate *estimate)
+{
+    pare_recipe_data data;
+    pare_status status = pare_recipe_open(recipe, NULL, &data);
+    if (status == PARE_OK)
+        status = estimate_examples(context, recipe, &data, estimate);
+    pare_recipe_close(&data);
+    return status;
 }
 
 pare_status pare_sweep_dry_run(pare_context *context, const pare_recipe *recipe,
                                uint64_t vocabulary, uint64_t tokens, pare_sweep_estimate *estimate)
 {
     *estimate = (pare_sweep_estimate){.runs = 0};
-    PRI_TRY(size_of_data(recipe, &vocabulary, &tokens));
-    pare_transformer_xl_config config = recipe->model;
-    config.vocabulary = vocabulary;
-    pare_step_measurement measured;
-    uint64_t parameters = 0;
-    PRI_TRY(measure_step(context, recipe, &config, &measured, &parameters));
-
-    uint64_t random_runs = recipe->random_percent_count * recipe->random_seed_count;
-    bool trained = recipe->start != PARE_START_ZERO_SHOT;
-    uint64_t steps = steps_of_run(recipe, tokens);
-    /* What was measured is a step of one batch. */
-    double seconds = measured.seconds * (double)recipe->training.accumulation;
-    *estimate = (pare_sweep_estimate){.runs = 1 + recipe->percent_count + random_runs,
-                                      .steps = steps,
-                                      .tokens = steps * recipe->training.accumulation *
-                                                recipe->data.lanes * recipe->data.length,
-                                      .vocabulary = vocabulary,
-                                      .parameters = parameters,
-                                      .seconds_per_step = seconds,
-                                      .seconds_per_run = seconds * (double)steps,
-                                      .resident_bytes = measured.peak_bytes};
-    estimate->seconds = estimate->seconds_per_run * (double)(trained ? estimate->runs : 1);
+    bool text = recipe->task == PARE_TASK_LANGUAGE_MODELLING;
+    if (!text && (vocabulary || tokens))
+        return pri_fail(PARE_ERROR_ARGUMENT, "--vocabulary and --tokens are for language models; "
+                                             "other estimates read the recipe's data");
+    PRI_TRY(text ? estimate_text(context, recipe, vocabulary, tokens, estimate)
+                 : estimate_encoder(context, recipe, estimate));
+    count_runs(recipe, estimate);
     return PARE_OK;
 }

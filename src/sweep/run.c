@@ -3,6 +3,7 @@
  * else, and result.json, written last, says that the run is finished. */
 #include "sweep/run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,31 +23,29 @@ static const char *const start_names[] = {
 pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
                                  const pare_progress *progress, pri_run_setting *setting)
 {
-    *setting = (pri_run_setting){
-        .context = context, .recipe = recipe, .model = recipe->model, .progress = *progress};
+    *setting = (pri_run_setting){.context = context, .recipe = recipe, .progress = *progress};
     PRI_TRY(pare_context_check_precision(context, recipe->training.precision));
-    PRI_TRY(pare_language_modelling_create(&recipe->data, NULL, &setting->task));
-    setting->model.vocabulary =
-        pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task));
+    PRI_TRY(pare_recipe_open(recipe, NULL, &setting->data));
+    setting->task = setting->data.task;
     return PARE_OK;
 }
 
 void pri_run_setting_close(pri_run_setting *setting)
 {
-    pare_task_destroy(setting->task);
+    pare_recipe_close(&setting->data);
     *setting = (pri_run_setting){0};
 }
 
 /* ---- Identity: run.json ---- */
 
-static json_t *describe_model(const pare_transformer_xl_config *model)
+static json_t *describe_transformer_xl(const pare_transformer_xl_config *model, size_t vocabulary)
 {
     json_t *cutoffs = json_array();
     for (size_t i = 0; i < model->cluster_count; i++)
         json_array_append_new(cutoffs, json_integer((json_int_t)model->cutoffs[i]));
     return json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:I, s:f, s:f}",
-        "vocabulary", (json_int_t)model->vocabulary, "layers", (json_int_t)model->layers, "heads",
+        "vocabulary", (json_int_t)vocabulary, "layers", (json_int_t)model->layers, "heads",
         (json_int_t)model->heads, "head_size", (json_int_t)model->head_size, "size",
         (json_int_t)model->size, "embedding_size", (json_int_t)model->embedding_size,
         "feed_forward", (json_int_t)model->feed_forward, "memory", (json_int_t)model->memory,
@@ -56,26 +55,73 @@ static json_t *describe_model(const pare_transformer_xl_config *model)
         "attention_dropout", (double)model->attention_dropout);
 }
 
+static json_t *describe_encoder(const pare_bert_config *model, size_t vocabulary)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "vocabulary",
+                     (json_int_t)vocabulary, "layers", (json_int_t)model->layers, "heads",
+                     (json_int_t)model->heads, "size", (json_int_t)model->size, "feed_forward",
+                     (json_int_t)model->feed_forward, "positions", (json_int_t)model->positions,
+                     "dropout", (double)model->dropout, "attention_dropout",
+                     (double)model->attention_dropout);
+}
+
+static json_t *describe_model(const pri_run_setting *setting)
+{
+    const pare_recipe *recipe = setting->recipe;
+    if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
+        return describe_transformer_xl(
+            &recipe->model.transformer_xl,
+            pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task)));
+    if (recipe->model.checkpoint)
+        return json_pack("{s:s}", "checkpoint", recipe->model.checkpoint);
+    return describe_encoder(&recipe->model.bert, pare_wordpiece_size(setting->data.tokenizer));
+}
+
 /* What decides the weights; how often to log or to save does not. */
 static json_t *describe_training(const pare_training_options *training)
 {
     return json_pack(
-        "{s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}",
-        "precision", (int)training->precision, "optimizer", (int)training->optimizer, "schedule",
-        (int)training->schedule, "rate", training->rate, "minimum_rate", training->minimum_rate,
-        "beta1", training->beta1, "beta2", training->beta2, "epsilon", training->epsilon,
-        "weight_decay", training->weight_decay, "clip", training->clip, "warmup",
-        (json_int_t)training->warmup, "steps", (json_int_t)training->steps, "epochs",
-        training->steps ? 0.0 : training->epochs, "accumulation",
-        (json_int_t)training->accumulation, "evaluate_every", (json_int_t)training->evaluate_every,
-        "patience", (json_int_t)training->patience);
+        "{s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}",
+        "keep", (int)training->keep, "precision", (int)training->precision, "optimizer",
+        (int)training->optimizer, "schedule", (int)training->schedule, "rate", training->rate,
+        "minimum_rate", training->minimum_rate, "beta1", training->beta1, "beta2", training->beta2,
+        "epsilon", training->epsilon, "weight_decay", training->weight_decay, "clip",
+        training->clip, "warmup", (json_int_t)training->warmup, "steps",
+        (json_int_t)training->steps, "epochs", training->steps ? 0.0 : training->epochs,
+        "accumulation", (json_int_t)training->accumulation, "evaluate_every",
+        (json_int_t)training->evaluate_every, "patience", (json_int_t)training->patience);
 }
 
-/* The number of lanes changes rounding only. */
-static json_t *describe_evaluation(const pare_language_modelling_options *data)
+/* What decides the batches of training and, for running text, the context of evaluation; the number
+ * of lanes there changes rounding only. */
+static void describe_batches(const pare_recipe *recipe, json_t *description)
 {
-    return json_pack("{s:I, s:I}", "evaluation.length", (json_int_t)data->evaluation_length,
-                     "evaluation.memory", (json_int_t)data->evaluation_memory);
+    size_t batch = 0, tokens = 0;
+    const pare_language_modelling_options *text = &recipe->data.language_modelling;
+    switch (recipe->task) {
+    case PARE_TASK_LANGUAGE_MODELLING:
+        batch = text->lanes;
+        json_object_set_new(description, "evaluation",
+                            json_pack("{s:I, s:I}", "evaluation.length",
+                                      (json_int_t)text->evaluation_length, "evaluation.memory",
+                                      (json_int_t)text->evaluation_memory));
+        break;
+    case PARE_TASK_CLASSIFICATION:
+        batch = recipe->data.classification.batch;
+        tokens = recipe->data.classification.tokens;
+        break;
+    case PARE_TASK_QUESTION_ANSWERING:
+        batch = recipe->data.question_answering.batch;
+        tokens = recipe->data.question_answering.tokens;
+        break;
+    case PARE_TASK_MASKED_LANGUAGE_MODELLING:
+        batch = recipe->data.masked_language_modelling.batch;
+        tokens = recipe->data.masked_language_modelling.tokens;
+        break;
+    }
+    json_object_set_new(description, "batch", json_integer((json_int_t)batch));
+    if (tokens)
+        json_object_set_new(description, "batch.tokens", json_integer((json_int_t)tokens));
 }
 
 static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
@@ -88,12 +134,13 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
         json_array_append_new(tokens, json_integer((json_int_t)count));
         json_array_append_new(texts, json_sprintf("%016llx", (unsigned long long)hash));
     }
-    json_t *description = json_pack(
-        "{s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:o, s:o}", "method", run->method, "start",
-        run->mask ? start_names[run->start] : "", "seed", (json_int_t)recipe->training.seed,
-        "tokens", tokens, "texts", texts, "batch", (json_int_t)recipe->data.lanes, "length",
-        (json_int_t)recipe->data.length, "model", describe_model(&setting->model), "evaluation",
-        describe_evaluation(&recipe->data));
+    json_t *description =
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:o}", "task", pare_task_names[recipe->task],
+                  "method", run->method, "start", run->mask ? start_names[run->start] : "", "seed",
+                  (json_int_t)recipe->training.seed, "tokens", tokens, "texts", texts, "length",
+                  (json_int_t)recipe->length, "model", describe_model(setting));
+    if (description)
+        describe_batches(recipe, description);
     /* Pruned runs that begin at the weights of another sweep's dense run may train differently. */
     bool borrowed = !run->mask && recipe->dense && recipe->start != PARE_START_RESTART;
     if (description && !borrowed &&
@@ -249,21 +296,40 @@ static pare_status train(const pri_run_setting *setting, const pri_run *run, par
     return PARE_OK;
 }
 
+static void note_measures(const pare_evaluation *evaluation, pare_result_row *row)
+{
+    row->more_count = evaluation->more_count;
+    for (size_t i = 0; i < evaluation->more_count; i++) {
+        pare_result_measure *measure = &row->more[i];
+        snprintf(measure->name, sizeof measure->name, "%s", evaluation->more[i].name);
+        measure->value = evaluation->more[i].value;
+    }
+}
+
 static pare_status evaluate(const pri_run_setting *setting, pare_model *model, pare_tape *tape,
                             const pare_progress *progress, pare_result_row *row)
 {
     pare_evaluation valid, test;
     PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_VALID, progress, &valid));
-    PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_TEST, progress, &test));
     row->valid = valid.metric;
+    row->test = (double)NAN;
+    row->evaluate_seconds = valid.seconds;
+    note_measures(&valid, row);
+    /* Tasks without a labelled test set have the same examples twice. */
+    if (pare_task_hash(setting->task, PARE_SPLIT_VALID) ==
+        pare_task_hash(setting->task, PARE_SPLIT_TEST))
+        return PARE_OK;
+    PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_TEST, progress, &test));
     row->test = test.metric;
-    row->evaluate_seconds = valid.seconds + test.seconds;
+    row->evaluate_seconds += test.seconds;
+    note_measures(&test, row);
     return PARE_OK;
 }
 
 static void describe_mask(const pare_mask *mask, pare_result_row *row)
 {
     pare_mask_report report = pare_mask_describe(mask);
+    row->p_requested = report.p_requested;
     row->p_nominal = report.p_nominal;
     row->p_admissible = report.p_admissible;
     row->p_effective = report.p_effective;
@@ -278,6 +344,8 @@ static double inadmissible_percent(const pare_model *model, size_t length)
 {
     pare_geometry geometry = pare_model_attention_geometry(model, length);
     double forbidden = 0;
+    if (!geometry.causal)
+        return 0;
     for (size_t row = 0; row < geometry.queries; row++) {
         size_t newest = row + geometry.keys - geometry.queries;
         for (size_t column = 0; column < geometry.keys; column++)
@@ -296,8 +364,8 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     /* A tape of its own: a shared one would keep the size of the largest pass so far. */
     pare_status status = pare_tape_create(setting->context, &tape);
     if (status == PARE_OK)
-        status = pare_transformer_xl_create(setting->context, &setting->model,
-                                            setting->recipe->training.seed, &model);
+        status =
+            pare_recipe_create_model(setting->recipe, &setting->data, setting->context, &model);
     if (status == PARE_OK && run->mask && run->start != PARE_START_RESTART)
         status = load_dense_weights(run, model);
     if (status == PARE_OK)
@@ -311,10 +379,12 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK) {
         row->parameters = pare_model_parameter_floats(model);
         row->plan_seconds = pare_model_plan_seconds(model);
-        row->p_nominal = inadmissible_percent(model, setting->recipe->data.length);
+        row->p_nominal = inadmissible_percent(model, pare_task_length(setting->task));
         row->kept_mass = 100;
         if (run->mask)
             describe_mask(run->mask, row);
+        if (setting->recipe->seed_count)
+            row->seed = setting->recipe->training.seed;
     }
     pare_model_destroy(model);
     pare_tape_destroy(tape);
@@ -348,6 +418,16 @@ static pare_status save_result(const pri_run_setting *setting, const char *path,
     return pare_results_save(&single, path);
 }
 
+/* A finished run has nothing to resume, and the optimiser's state is twice the size of the model.
+ */
+static pare_status remove_checkpoint(const char *directory)
+{
+    char *path = pri_path_join(directory, "last");
+    pare_status status = path ? pri_remove_tree(path) : PARE_ERROR_MEMORY;
+    pri_free(path);
+    return status;
+}
+
 pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
                             pare_result_row *row, bool *fresh)
 {
@@ -368,6 +448,8 @@ pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
         status = work(setting, run, row);
         if (status == PARE_OK)
             status = save_result(setting, path, row);
+        if (status == PARE_OK)
+            status = remove_checkpoint(run->directory);
     }
     pri_free(path);
     return status;

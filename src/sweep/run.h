@@ -8,8 +8,8 @@
 typedef struct pri_run_setting {
     pare_context *context;
     const pare_recipe *recipe;
-    pare_transformer_xl_config model; /* the recipe's, with the vocabulary filled in */
-    pare_task *task;
+    pare_recipe_data data;
+    pare_task *task; /* that of the data */
     pare_progress progress;
 } pri_run_setting;
 

@@ -13,11 +13,15 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "sweep/run.h"
+#include "train/recipe.h"
 
+/* A sweep over one training seed; sweeps over several are made one after the other into the same
+ * results. */
 typedef struct sweep {
     pri_run_setting setting;
     const pare_sweep_options *options;
     pare_results *results;
+    const char *output; /* of this seed */
     char *dense_directory, *average_path, *results_path;
     pare_average *average;
 } sweep;
@@ -74,6 +78,16 @@ static void relative_path(const char *base, const char *path, char *relative, si
     free(to);
 }
 
+static void describe_geometry(const pare_recipe *recipe, char *text, size_t size)
+{
+    const pare_prune_options *prune = &recipe->prune;
+    int used = snprintf(text, size, "%s", pare_geometry_names[prune->geometry]);
+    if (recipe->ends_first && prune->geometry == PARE_GEOMETRY_CELL)
+        used += snprintf(text + used, size - (size_t)used, ", ends first");
+    if (prune->block > 1)
+        snprintf(text + used, size - (size_t)used, ", blocks of %zu", prune->block);
+}
+
 static void describe_sweep(sweep *state)
 {
     const pare_recipe *recipe = state->setting.recipe;
@@ -91,8 +105,7 @@ static void describe_sweep(sweep *state)
     snprintf(results->version, sizeof results->version, "%s", PARE_VERSION);
     snprintf(results->command, sizeof results->command, "%s",
              state->options->command ? state->options->command : "");
-    snprintf(results->geometry, sizeof results->geometry, "%s",
-             pare_geometry_names[recipe->prune.geometry]);
+    describe_geometry(recipe, results->geometry, sizeof results->geometry);
     snprintf(results->scope, sizeof results->scope, "%s", pare_scope_names[recipe->prune.scope]);
     snprintf(results->average, sizeof results->average, "%s",
              pare_average_names[recipe->prune.average]);
@@ -149,8 +162,9 @@ static pare_status observe_dense(sweep *state)
     if (status == PARE_OK)
         status = pare_model_load(state->setting.context, state->dense_directory, &model);
     if (status == PARE_OK)
-        status = pare_task_observe(state->setting.task, model, tape, PARE_SPLIT_TRAIN, false,
-                                   &state->options->progress, &state->average);
+        status = pare_task_observe(state->setting.task, model, tape, PARE_SPLIT_TRAIN,
+                                   state->setting.recipe->ends_first, &state->options->progress,
+                                   &state->average);
     if (status == PARE_OK)
         status = pare_average_save(state->average, state->average_path);
     pare_tape_destroy(tape);
@@ -204,7 +218,7 @@ static pare_status run_pruned(sweep *state, pare_method method, double percent, 
     name_run(&run, percent, seed);
 
     pare_mask *mask = NULL;
-    char *directory = pri_path_join(state->options->output, run.label);
+    char *directory = pri_path_join(state->output, run.label);
     pare_status status =
         directory ? pare_mask_create(state->average, &prune, &mask) : PARE_ERROR_MEMORY;
     pare_result_row row;
@@ -221,36 +235,51 @@ static pare_status run_pruned(sweep *state, pare_method method, double percent, 
     return status;
 }
 
+static pare_status run_random(sweep *state)
+{
+    const pare_recipe *recipe = state->setting.recipe;
+    const uint64_t *seeds = recipe->seed_count ? &recipe->training.seed : recipe->random_seeds;
+    size_t seed_count = recipe->seed_count ? 1 : recipe->random_seed_count;
+    for (size_t i = 0; i < recipe->random_percent_count; i++)
+        for (size_t s = 0; s < seed_count; s++)
+            PRI_TRY(run_pruned(state, PARE_METHOD_RANDOM, recipe->random_percents[i], seeds[s]));
+    return PARE_OK;
+}
+
 static pare_status run_all(sweep *state)
 {
     const pare_recipe *recipe = state->setting.recipe;
     PRI_TRY(make_dense(state));
-    relative_path(state->options->output, state->average_path, state->results->average_path,
-                  sizeof state->results->average_path);
+    if (!state->results->average_path[0])
+        relative_path(state->options->output, state->average_path, state->results->average_path,
+                      sizeof state->results->average_path);
     for (size_t i = 0; i < recipe->percent_count; i++)
         PRI_TRY(run_pruned(state, PARE_METHOD_ATTENTION_PRUNING, recipe->percents[i], 0));
-    for (size_t i = 0; i < recipe->random_percent_count; i++)
-        for (size_t s = 0; s < recipe->random_seed_count; s++)
-            PRI_TRY(run_pruned(state, PARE_METHOD_RANDOM, recipe->random_percents[i],
-                               recipe->random_seeds[s]));
+    PRI_TRY(run_random(state));
     PRI_TRY(pare_results_save(state->results, state->results_path));
     return pare_report_html(state->options->output);
 }
 
-static pare_status sweep_in_locked_output(pare_context *context, const pare_recipe *recipe,
-                                          const pare_sweep_options *options, pare_results *results)
+static pare_status run_in(sweep *state, pare_context *context, const pare_recipe *recipe)
 {
-    sweep state = {.options = options, .results = results};
-    pare_status status = pri_run_setting_open(context, recipe, &options->progress, &state.setting);
-    if (status == PARE_OK) {
-        describe_sweep(&state);
-        state.dense_directory = recipe->dense ? pri_string_copy(recipe->dense)
-                                              : pri_path_join(options->output, "dense");
-        state.results_path = pri_path_join(options->output, "results.json");
-        if (state.dense_directory)
-            state.average_path = pri_path_join(state.dense_directory, "average.safetensors");
-        status = state.average_path && state.results_path ? run_all(&state) : PARE_ERROR_MEMORY;
-    }
+    PRI_TRY(pri_run_setting_open(context, recipe, &state->options->progress, &state->setting));
+    if (!state->results->count)
+        describe_sweep(state);
+    state->dense_directory =
+        recipe->dense ? pri_string_copy(recipe->dense) : pri_path_join(state->output, "dense");
+    state->results_path = pri_path_join(state->options->output, "results.json");
+    if (state->dense_directory)
+        state->average_path = pri_path_join(state->dense_directory, "average.safetensors");
+    return state->average_path && state->results_path ? run_all(state) : PARE_ERROR_MEMORY;
+}
+
+/* The recipe's sweep with its training.seed, in directory `output`. */
+static pare_status sweep_seed(pare_context *context, const pare_recipe *recipe,
+                              const pare_sweep_options *options, const char *output,
+                              pare_results *results)
+{
+    sweep state = {.options = options, .results = results, .output = output};
+    pare_status status = run_in(&state, context, recipe);
     pare_average_destroy(state.average);
     pri_free(state.dense_directory);
     pri_free(state.average_path);
@@ -259,13 +288,32 @@ static pare_status sweep_in_locked_output(pare_context *context, const pare_reci
     return status;
 }
 
+static pare_status sweep_seeds(pare_context *context, const pare_recipe *recipe,
+                               const pare_sweep_options *options, pare_results *results)
+{
+    if (!recipe->seed_count)
+        return sweep_seed(context, recipe, options, options->output, results);
+    for (size_t i = 0; i < recipe->seed_count; i++) {
+        pare_recipe seeded = *recipe;
+        pri_recipe_set_seed(&seeded, recipe->seeds[i]);
+        char name[32];
+        snprintf(name, sizeof name, "seed-%llu", (unsigned long long)recipe->seeds[i]);
+        char *output = pri_path_join(options->output, name);
+        pare_status status =
+            output ? sweep_seed(context, &seeded, options, output, results) : PARE_ERROR_MEMORY;
+        pri_free(output);
+        PRI_TRY(status);
+    }
+    return PARE_OK;
+}
+
 pare_status pare_sweep(pare_context *context, const pare_recipe *recipe,
                        const pare_sweep_options *options, pare_results *results)
 {
     *results = (pare_results){.count = 0};
     int lock;
     PRI_TRY(lock_directory(options->output, &lock));
-    pare_status status = sweep_in_locked_output(context, recipe, options, results);
+    pare_status status = sweep_seeds(context, recipe, options, results);
     close(lock);
     if (status != PARE_OK)
         pare_results_free(results);

@@ -1,4 +1,5 @@
-/* What a training step costs: the same calls as the trainer's, on random tokens. */
+/* What a training step costs: the same calls as the trainer's, on the batches of a task or on
+ * random tokens. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ typedef struct step_times {
 typedef struct step_runner {
     pare_model *model;
     pare_tape *tape;
+    pare_task *task; /* NULL: random tokens */
     pare_memory *memory;
     pri_optimizer optimizer;
     pare_training_options training;
@@ -39,8 +41,10 @@ static pare_status run_step(step_runner *runner, step_times *times)
     step_times begin = now(runner);
     pare_model_zero_gradients(runner->model);
     pare_tape_begin(runner->tape, true, ++runner->step);
-    pare_tensor *loss = pare_language_model_loss(runner->model, runner->tape, runner->memory,
-                                                 &runner->segment, NULL);
+    pare_tensor *loss = runner->task
+                            ? pare_task_training_loss(runner->task, runner->model, runner->tape)
+                            : pare_language_model_loss(runner->model, runner->tape, runner->memory,
+                                                       &runner->segment, NULL);
     PRI_TRY(pare_tape_status(runner->tape));
     runner->loss = (double)loss->value[0];
     PRI_TRY(pare_tape_backward(runner->tape, loss, 1.0f));
@@ -64,8 +68,7 @@ static uint32_t draw_word(uint64_t counter, size_t vocabulary)
     return (uint32_t)fmin(rank, words - 1.0);
 }
 
-static pare_status open_runner(step_runner *runner, const pare_step_options *options,
-                               uint64_t steps)
+static pare_status open_segment(step_runner *runner, const pare_step_options *options)
 {
     size_t vocabulary = pare_language_model_vocabulary(runner->model), count;
     if (!vocabulary || !options->lanes || !options->length ||
@@ -73,11 +76,8 @@ static pare_status open_runner(step_runner *runner, const pare_step_options *opt
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "measuring a step needs a language model and at least one token");
     PRI_TRY(pare_memory_create(runner->model, options->lanes, options->memory, &runner->memory));
-    PRI_TRY(
-        pri_optimizer_create(pare_tape_context(runner->tape), runner->model, &runner->optimizer));
     runner->tokens = pri_allocate(count, 2 * sizeof *runner->tokens);
-    runner->times = pri_allocate(steps, sizeof *runner->times);
-    if (!runner->tokens || !runner->times)
+    if (!runner->tokens)
         return PARE_ERROR_MEMORY;
     for (size_t i = 0; i < 2 * count; i++)
         runner->tokens[i] = draw_word(i, vocabulary);
@@ -85,6 +85,20 @@ static pare_status open_runner(step_runner *runner, const pare_step_options *opt
                                      .length = options->length,
                                      .inputs = runner->tokens,
                                      .targets = runner->tokens + count};
+    return PARE_OK;
+}
+
+static pare_status open_runner(step_runner *runner, const pare_step_options *options,
+                               uint64_t steps)
+{
+    PRI_TRY(
+        pri_optimizer_create(pare_tape_context(runner->tape), runner->model, &runner->optimizer));
+    runner->times = pri_allocate(steps, sizeof *runner->times);
+    if (!runner->times)
+        return PARE_ERROR_MEMORY;
+    if (!runner->task)
+        return open_segment(runner, options);
+    pare_task_rewind(runner->task);
     return PARE_OK;
 }
 
@@ -100,7 +114,7 @@ static void close_runner(step_runner *runner)
 static pare_status warm_up(step_runner *runner, const pare_step_options *options)
 {
     step_times ignored;
-    size_t steps = options->memory / options->length + 2;
+    size_t steps = runner->task ? 1 : options->memory / options->length + 2;
     for (size_t i = 0; i < steps; i++)
         PRI_TRY(run_step(runner, &ignored));
     return PARE_OK;
@@ -112,19 +126,30 @@ static int compare_times(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
+static uint64_t task_tokens(const pare_task *task, uint64_t begin, uint64_t end)
+{
+    return pare_task_training_tokens(task, end) - pare_task_training_tokens(task, begin);
+}
+
 static pare_status measure(step_runner *runner, const pare_step_options *options, uint64_t steps,
                            pare_step_measurement *measurement)
 {
     PRI_TRY(warm_up(runner, options));
-    for (uint64_t i = 0; i < steps; i++)
+    uint64_t begin = runner->step;
+    double seconds = 0;
+    for (uint64_t i = 0; i < steps; i++) {
         PRI_TRY(run_step(runner, &runner->times[i]));
+        seconds += runner->times[i].all;
+    }
     qsort(runner->times, steps, sizeof *runner->times, compare_times);
     step_times median = runner->times[steps / 2];
     *measurement = (pare_step_measurement){
         .seconds = median.all,
         .attention_seconds = median.attention,
         .matrix_product_seconds = median.matrix_products,
-        .tokens_per_second = (double)(options->lanes * options->length) / median.all,
+        .tokens_per_second = runner->task
+                                 ? (double)task_tokens(runner->task, begin, runner->step) / seconds
+                                 : (double)(options->lanes * options->length) / median.all,
         .loss = runner->loss,
         .peak_bytes = pri_peak_resident_bytes()};
     return PARE_OK;
@@ -134,8 +159,10 @@ pare_status pare_measure_step(pare_model *model, pare_tape *tape, const pare_ste
                               pare_step_measurement *measurement)
 {
     uint64_t steps = options->steps ? options->steps : STEPS_DEFAULT;
-    step_runner runner = {
-        .model = model, .tape = tape, .training = pare_training_options_default()};
+    step_runner runner = {.model = model,
+                          .tape = tape,
+                          .task = options->task,
+                          .training = pare_training_options_default()};
     pare_context *context = pare_tape_context(tape);
     pare_precision before = pare_context_precision(context);
     PRI_TRY(pare_context_set_precision(context, options->precision));

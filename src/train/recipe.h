@@ -8,4 +8,7 @@ pare_status pri_recipe_parse(const char *data, size_t size, const char *name,
                              const char *data_directory, const char *const *overrides,
                              size_t override_count, pare_recipe *recipe);
 
+/* All that follows the seed of training. */
+void pri_recipe_set_seed(pare_recipe *recipe, uint64_t seed);
+
 #endif

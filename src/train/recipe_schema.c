@@ -5,7 +5,13 @@
 #include "pare/train.h"
 
 static const cyaml_strval_t level_words[] = {{"word", PARE_TEXT_WORD}, {"byte", PARE_TEXT_BYTE}};
-static const cyaml_strval_t family_words[] = {{"transformer-xl", 0}};
+static const cyaml_strval_t task_words[] = {
+    {"language-modelling", PARE_TASK_LANGUAGE_MODELLING},
+    {"classification", PARE_TASK_CLASSIFICATION},
+    {"question-answering", PARE_TASK_QUESTION_ANSWERING},
+    {"masked-language-modelling", PARE_TASK_MASKED_LANGUAGE_MODELLING}};
+static const cyaml_strval_t family_words[] = {{"transformer-xl", 0}, {"bert", 1}};
+static const cyaml_strval_t keep_words[] = {{"best", PARE_KEEP_BEST}, {"last", PARE_KEEP_LAST}};
 static const cyaml_strval_t optimizer_words[] = {{"adam", PARE_OPTIMIZER_ADAM},
                                                  {"adamw", PARE_OPTIMIZER_ADAMW}};
 static const cyaml_strval_t schedule_words[] = {
@@ -19,7 +25,8 @@ static const cyaml_strval_t start_words[] = {{"restart", PARE_START_RESTART},
                                              {"continue", PARE_START_CONTINUE},
                                              {"zero-shot", PARE_START_ZERO_SHOT}};
 static const cyaml_strval_t geometry_words[] = {{"cell", PARE_GEOMETRY_CELL},
-                                                {"distance", PARE_GEOMETRY_DISTANCE}};
+                                                {"distance", PARE_GEOMETRY_DISTANCE},
+                                                {"relative", PARE_GEOMETRY_RELATIVE}};
 static const cyaml_strval_t average_words[] = {{"valid", PARE_AVERAGE_VALID},
                                                {"mass", PARE_AVERAGE_MASS}};
 static const cyaml_strval_t scope_words[] = {{"layer", PARE_SCOPE_LAYER},

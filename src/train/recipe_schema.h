@@ -14,16 +14,29 @@
     KEY(TEXT, test)                                                                                \
     KEY(CHOICE, level)                                                                             \
     KEY(INTEGER, minimum_count)                                                                    \
-    KEY(INTEGER, maximum_vocabulary)
+    KEY(INTEGER, maximum_vocabulary)                                                               \
+    KEY(BOOLEAN, lower_case)                                                                       \
+    KEY(NUMBER, masked_share)                                                                      \
+    KEY(TEXT, glue)                                                                                \
+    KEY(TEXT, text_column)                                                                         \
+    KEY(TEXT, second_text_column)                                                                  \
+    KEY(TEXT, label_column)                                                                        \
+    KEY(BOOLEAN, header)                                                                           \
+    KEY(BOOLEAN, regression)                                                                       \
+    KEY(INTEGER, stride)                                                                           \
+    KEY(INTEGER, question_length)                                                                  \
+    KEY(INTEGER, answer_length)
 
 #define PRI_MODEL_KEYS(KEY)                                                                        \
     KEY(CHOICE, family)                                                                            \
+    KEY(TEXT, checkpoint)                                                                          \
     KEY(INTEGER, layers)                                                                           \
     KEY(INTEGER, heads)                                                                            \
     KEY(INTEGER, head_size)                                                                        \
     KEY(INTEGER, size)                                                                             \
     KEY(INTEGER, embedding_size)                                                                   \
     KEY(INTEGER, feed_forward)                                                                     \
+    KEY(INTEGER, positions)                                                                        \
     KEY(INTEGER, memory)                                                                           \
     KEY(INTEGER, clamp_length)                                                                     \
     KEY(BOOLEAN, same_length)                                                                      \
@@ -50,7 +63,9 @@
     KEY(NUMBER, epochs)                                                                            \
     KEY(INTEGER, accumulation)                                                                     \
     KEY(INTEGER, batch)                                                                            \
+    KEY(INTEGER, tokens)                                                                           \
     KEY(INTEGER, length)                                                                           \
+    KEY(CHOICE, keep)                                                                              \
     KEY(INTEGER, evaluate_every)                                                                   \
     KEY(INTEGER, patience)                                                                         \
     KEY(INTEGER, checkpoint_every)                                                                 \
@@ -67,8 +82,11 @@
     KEY(NUMBERS, percents)                                                                         \
     KEY(NUMBERS, random_percents)                                                                  \
     KEY(INTEGERS, random_seeds)                                                                    \
+    KEY(INTEGERS, seeds)                                                                           \
     KEY(CHOICE, start)                                                                             \
     KEY(CHOICE, geometry)                                                                          \
+    KEY(BOOLEAN, ends_first)                                                                       \
+    KEY(INTEGER, block)                                                                            \
     KEY(CHOICE, average)                                                                           \
     KEY(CHOICE, scope)                                                                             \
     KEY(CHOICE, empty_row)                                                                         \
@@ -77,6 +95,7 @@
 #define PRI_RECIPE_KEYS(KEY)                                                                       \
     KEY(TEXT, name)                                                                                \
     KEY(TEXT, description)                                                                         \
+    KEY(CHOICE, task)                                                                              \
     KEY(SECTION, data)                                                                             \
     KEY(SECTION, model)                                                                            \
     KEY(SECTION, training)                                                                         \

@@ -91,18 +91,19 @@ static json_t *describe_identity(const training_run *run)
     char digest[17] = "none";
     if (mask)
         snprintf(digest, sizeof digest, "%016llx", (unsigned long long)pare_mask_digest(mask));
+    static const char *const keeps[] = {"best", "last"};
     return json_pack(
-        "{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:s, "
-        "s:I, "
-        "s:I, s:s, s:I, s:s}",
-        "training.precision", precisions[options->precision], "training.optimizer",
-        optimizers[options->optimizer], "training.schedule", schedules[options->schedule],
-        "training.rate", options->rate, "training.minimum_rate", options->minimum_rate,
-        "training.beta1", options->beta1, "training.beta2", options->beta2, "training.epsilon",
-        options->epsilon, "training.weight_decay", options->weight_decay, "training.clip",
-        options->clip, "training.warmup", (json_int_t)options->warmup, "training.steps",
-        (json_int_t)run->steps, "training.accumulation", (json_int_t)options->accumulation,
-        "training.evaluate_every", (json_int_t)run->steps_between_evaluations, "training.patience",
+        "{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:s, s:I, s:I, s:s, s:I, s:s}",
+        "training.keep", keeps[options->keep], "training.precision", precisions[options->precision],
+        "training.optimizer", optimizers[options->optimizer], "training.schedule",
+        schedules[options->schedule], "training.rate", options->rate, "training.minimum_rate",
+        options->minimum_rate, "training.beta1", options->beta1, "training.beta2", options->beta2,
+        "training.epsilon", options->epsilon, "training.weight_decay", options->weight_decay,
+        "training.clip", options->clip, "training.warmup", (json_int_t)options->warmup,
+        "training.steps", (json_int_t)run->steps, "training.accumulation",
+        (json_int_t)options->accumulation, "training.evaluate_every",
+        (json_int_t)run->steps_between_evaluations, "training.patience",
         (json_int_t)options->patience, "training.seed", (json_int_t)options->seed, "task.metric",
         pare_task_metric(run->task), "task.batches_per_epoch",
         (json_int_t)pare_task_batches_per_epoch(run->task), "task.tokens_per_batch",
@@ -305,10 +306,10 @@ static bool evaluation_due(const training_run *run)
     return due && state->evaluated_step < state->step;
 }
 
-static bool improves(const training_run *run, double metric)
+static bool worth_keeping(const training_run *run, double metric)
 {
     const pri_training_state *state = &run->state;
-    if (!state->best_step)
+    if (!state->best_step || run->options->keep == PARE_KEEP_LAST)
         return true;
     return pare_task_higher_is_better(run->task) ? metric > state->best_metric
                                                  : metric < state->best_metric;
@@ -337,7 +338,7 @@ static pare_status evaluate(training_run *run)
     if (!isfinite(evaluation.loss))
         return fail_bad_loss(run, state->step, "the loss on validation", evaluation.loss);
     run->valid_metric = evaluation.metric;
-    bool best = improves(run, evaluation.metric);
+    bool best = worth_keeping(run, evaluation.metric);
     if (best) {
         PRI_TRY(pare_model_save(run->model, run->directory));
         state->best_step = state->step;

@@ -59,7 +59,7 @@ stdout_has '"metric": "perplexity"'
 
 echo 'the cat' >sentence.txt # too short for the lanes of training
 expect 0 "$pare" eval dense --text sentence.txt
-stdout_has 'over 2 tokens'
+stdout_has 'over 2 predictions'
 for verb in "eval dense --text text.txt" "generate dense"; do
     # shellcheck disable=SC2086 # several words
     expect 2 "$pare" $verb --mask mask.safetensors --dense

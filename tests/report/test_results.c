@@ -26,6 +26,7 @@ static void assert_same_row(const pare_result_row *a, const pare_result_row *b)
     assert_string_equal(a->method, b->method);
     assert_string_equal(a->start, b->start);
     assert_string_equal(a->directory, b->directory);
+    assert_same_number(a->p_requested, b->p_requested);
     assert_same_number(a->p_nominal, b->p_nominal);
     assert_same_number(a->p_admissible, b->p_admissible);
     assert_same_number(a->p_effective, b->p_effective);
@@ -39,6 +40,11 @@ static void assert_same_row(const pare_result_row *a, const pare_result_row *b)
     assert_same_number(a->plan_seconds, b->plan_seconds);
     assert_true(a->seed == b->seed && a->peak_bytes == b->peak_bytes);
     assert_true(a->steps == b->steps && a->parameters == b->parameters);
+    assert_int_equal(a->more_count, b->more_count);
+    for (size_t i = 0; i < a->more_count; i++) {
+        assert_string_equal(a->more[i].name, b->more[i].name);
+        assert_same_number(a->more[i].value, b->more[i].value);
+    }
 }
 
 static void round_trip_is_identity(void **state)
@@ -50,6 +56,10 @@ static void round_trip_is_identity(void **state)
     rows[2].seed = 1;
     rows[2].peak_bytes = UINT64_C(1) << 52;
     rows[3].valid = 0.1; /* no short decimal form */
+    rows[4].more_count = 2;
+    rows[4].more[0] = (pare_result_measure){"zeta", -1.5};
+    rows[4].more[1] = (pare_result_measure){"accuracy", (double)NAN};
+    rows[5].p_requested = 55;
     char *path = pri_path_join(directory, "results.json");
     assert_int_equal(pare_results_save(&results, path), PARE_OK);
     assert_int_equal(pare_results_load(path, &read), PARE_OK);
@@ -139,6 +149,14 @@ static void bad_files_are_refused(void **state)
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"start\": \"again\"}]}", "again"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"p_adm\": 101}]}", "p_adm"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"p_nom\": -1}]}", "p_nom"},
+        {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"more\": [1]}]}", "more"},
+        {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"more\": {\"a\": \"b\"}}]}", "a"},
+        {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"more\": "
+         "{\"a\": 1, \"b\": 2, \"c\": 3, \"d\": 4}}]}",
+         "more"},
+        {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"more\": "
+         "{\"a name of more than twenty-three bytes\": 1}}]}",
+         "more than 23 bytes"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"test\": \"3\"}]}", "test"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"seed\": -1}]}", "seed"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"steps\": 1.5}]}", "steps"},

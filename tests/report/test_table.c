@@ -30,19 +30,18 @@ static void table_is_as_documented(void **state)
     char *text;
     assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
     assert_string_equal(
-        text,
-        "method             p_nom  p_adm  p_eff  valid            test  change  tokens/s  attention"
-        "   memory\n"
-        "-----------------  -----  -----  -----  -----  --------------  ------  --------  ---------"
-        "  -------\n"
-        "dense                0.0    0.0    0.0      -          100.00       -      3000     12.3 s"
-        "   512 MB\n"
-        "attention pruning   50.0   50.0   50.0      -               -       -      3000     12.3 s"
-        "   512 MB\n"
-        "attention pruning   90.0   90.0   90.0      -          102.50   +2.5%      3000     12.3 s"
-        "   512 MB\n"
-        "random, 3 seeds     90.0   90.0   90.0      -  110.00 ± 10.00  +10.0%      3000     12.3 s"
-        "  1.23 GB\n");
+        text, "method             p_nom  p_adm  p_eff            test  change  tokens/s  attention"
+              "   memory\n"
+              "-----------------  -----  -----  -----  --------------  ------  --------  ---------"
+              "  -------\n"
+              "dense                0.0    0.0    0.0          100.00       -      3000     12.3 s"
+              "   512 MB\n"
+              "attention pruning   50.0   50.0   50.0               -       -      3000     12.3 s"
+              "   512 MB\n"
+              "attention pruning   90.0   90.0   90.0          102.50   +2.5%      3000     12.3 s"
+              "   512 MB\n"
+              "random, 3 seeds     90.0   90.0   90.0  110.00 ± 10.00  +10.0%      3000     12.3 s"
+              "  1.23 GB\n");
     free(text);
     results.count = 0;
     assert_int_equal(pare_results_table(&results, true, &text), PARE_OK);
@@ -94,12 +93,53 @@ static void validation_stands_in_for_test(void **state)
     pri_summary_free(&summary);
 }
 
+static void further_measures_have_a_column(void **state)
+{
+    (void)state;
+    pare_result_row rows[] = {row_of("dense", 0, 1, 90), row_of("dense", 0, 2, 92)};
+    for (int i = 0; i < 2; i++) {
+        rows[i].more_count = 2;
+        rows[i].more[0] = (pare_result_measure){"accuracy", 80 + 4 * i};
+        rows[i].more[1] = (pare_result_measure){"loss", .25};
+    }
+    pare_results results = {.metric = "F1", .rows = rows, .count = 2};
+    char *text;
+    assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "91.00 ± 1.41  accuracy 82.00, loss 0.250"));
+    free(text);
+}
+
+static void sweeps_stand_side_by_side(void **state)
+{
+    (void)state;
+    pare_result_row first[] = {row_of("dense", 0, 1, 50), row_of("dense", 0, 2, 52),
+                               row_of("attention-pruning", 59.7, 0, 48)};
+    pare_result_row second[] = {row_of("dense", 0, 0, (double)NAN),
+                                row_of("random", 60, 1, (double)NAN)};
+    first[2].p_requested = 60;
+    second[0].valid = 90;
+    second[1].valid = 70;
+    second[1].p_requested = 60;
+    pare_results results[] = {{.name = "one", .rows = first, .count = 3},
+                              {.name = "two", .rows = second, .count = 2}};
+    char *text;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_string_equal(text, "method              p           one    two   mean\n"
+                              "-----------------  --  ------------  -----  -----\n"
+                              "dense               0  51.00 ± 1.41  90.00  70.50\n"
+                              "attention-pruning  60         48.00      -      -\n"
+                              "random             60             -  70.00      -\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_as_documented),
         cmocka_unit_test(groups_have_mean_and_spread),
         cmocka_unit_test(validation_stands_in_for_test),
+        cmocka_unit_test(further_measures_have_a_column),
+        cmocka_unit_test(sweeps_stand_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

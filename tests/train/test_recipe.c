@@ -57,18 +57,18 @@ static void defaults_fill_a_short_recipe(void **state)
     pare_recipe recipe = parse_good(BASE);
     assert_string_equal(recipe.name, "base");
     assert_null(recipe.description);
-    assert_string_equal(recipe.data.train, "train.txt");
-    assert_null(recipe.data.valid);
-    assert_int_equal(recipe.data.vocabulary.level, PARE_TEXT_WORD);
-    assert_int_equal(recipe.data.lanes, 8);
-    assert_int_equal(recipe.data.length, 16);
-    assert_int_equal(recipe.data.evaluation_lanes, 10);
-    assert_int_equal(recipe.data.evaluation_length, 0);
-    assert_int_equal(recipe.model.vocabulary, 0);
-    assert_int_equal(recipe.model.head_size, 8);
-    assert_int_equal(recipe.model.memory, 16);
-    assert_int_equal(recipe.model.division, 1);
-    assert_true(recipe.model.dropout == .1f);
+    assert_string_equal(recipe.data.language_modelling.train, "train.txt");
+    assert_null(recipe.data.language_modelling.valid);
+    assert_int_equal(recipe.data.language_modelling.vocabulary.level, PARE_TEXT_WORD);
+    assert_int_equal(recipe.data.language_modelling.lanes, 8);
+    assert_int_equal(recipe.data.language_modelling.length, 16);
+    assert_int_equal(recipe.data.language_modelling.evaluation_lanes, 10);
+    assert_int_equal(recipe.data.language_modelling.evaluation_length, 0);
+    assert_int_equal(recipe.model.transformer_xl.vocabulary, 0);
+    assert_int_equal(recipe.model.transformer_xl.head_size, 8);
+    assert_int_equal(recipe.model.transformer_xl.memory, 16);
+    assert_int_equal(recipe.model.transformer_xl.division, 1);
+    assert_true(recipe.model.transformer_xl.dropout == .1f);
     pare_training_options options = pare_training_options_default();
     assert_memory_equal(&recipe.training, &options, sizeof options);
     assert_int_equal(recipe.percent_count, 0);
@@ -99,17 +99,17 @@ static void every_key_arrives(void **state)
         "        start: zero-shot, geometry: cell, average: mass, scope: row,\n"
         "        empty_row: compat-uniform, dense: '${PARE_DATA}'}\n");
     assert_string_equal(recipe.description, "every key");
-    assert_string_equal(recipe.data.train, "/data/a");
-    assert_string_equal(recipe.data.valid, "b//data");
-    assert_string_equal(recipe.data.test, "c");
-    assert_int_equal(recipe.data.vocabulary.minimum_count, 3);
-    assert_int_equal(recipe.data.vocabulary.maximum_size, 1000);
-    assert_int_equal(recipe.data.lanes, 6);
-    assert_int_equal(recipe.data.length, 12);
-    assert_int_equal(recipe.data.evaluation_lanes, 3);
-    assert_int_equal(recipe.data.evaluation_length, 8);
-    assert_int_equal(recipe.data.evaluation_memory, 24);
-    const pare_transformer_xl_config *model = &recipe.model;
+    assert_string_equal(recipe.data.language_modelling.train, "/data/a");
+    assert_string_equal(recipe.data.language_modelling.valid, "b//data");
+    assert_string_equal(recipe.data.language_modelling.test, "c");
+    assert_int_equal(recipe.data.language_modelling.vocabulary.minimum_count, 3);
+    assert_int_equal(recipe.data.language_modelling.vocabulary.maximum_size, 1000);
+    assert_int_equal(recipe.data.language_modelling.lanes, 6);
+    assert_int_equal(recipe.data.language_modelling.length, 12);
+    assert_int_equal(recipe.data.language_modelling.evaluation_lanes, 3);
+    assert_int_equal(recipe.data.language_modelling.evaluation_length, 8);
+    assert_int_equal(recipe.data.language_modelling.evaluation_memory, 24);
+    const pare_transformer_xl_config *model = &recipe.model.transformer_xl;
     assert_int_equal(model->layers, 3);
     assert_int_equal(model->heads, 5);
     assert_int_equal(model->head_size, 7);
@@ -174,16 +174,16 @@ static void overrides_replace_and_add(void **state)
     assert_int_equal(parse_with(BASE "sweep:\n  percents: [50]\n", overrides,
                                 sizeof overrides / sizeof *overrides, &recipe),
                      PARE_OK);
-    assert_string_equal(recipe.data.train, "it's #1: my file.txt");
-    assert_int_equal(recipe.model.layers, 6);
-    assert_int_equal(recipe.data.evaluation_lanes, 2);
+    assert_string_equal(recipe.data.language_modelling.train, "it's #1: my file.txt");
+    assert_int_equal(recipe.model.transformer_xl.layers, 6);
+    assert_int_equal(recipe.data.language_modelling.evaluation_lanes, 2);
     assert_int_equal(recipe.percent_count, 3);
     assert_true(recipe.percents[2] == 30);
     assert_int_equal(recipe.random_percent_count, 1);
     assert_int_equal(recipe.random_seed_count, 2);
     assert_int_equal(recipe.random_seeds[1], 5);
     assert_true(recipe.training.rate == 1e-3);
-    assert_true(recipe.model.pre_norm);
+    assert_true(recipe.model.transformer_xl.pre_norm);
     assert_string_equal(recipe.name, "other");
     pare_recipe_free(&recipe);
 }
@@ -210,14 +210,14 @@ static void another_text_brings_its_own_validation(void **state)
     pare_recipe recipe;
     assert_int_equal(pri_recipe_parse(text, sizeof text - 1, "r", NULL, overrides, 1, &recipe),
                      PARE_OK);
-    assert_string_equal(recipe.data.train, "my.txt");
-    assert_null(recipe.data.valid);
-    assert_null(recipe.data.test);
+    assert_string_equal(recipe.data.language_modelling.train, "my.txt");
+    assert_null(recipe.data.language_modelling.valid);
+    assert_null(recipe.data.language_modelling.test);
     pare_recipe_free(&recipe);
     assert_int_equal(pri_recipe_parse(text, sizeof text - 1, "r", NULL, overrides, 3, &recipe),
                      PARE_OK);
-    assert_string_equal(recipe.data.valid, "v.txt");
-    assert_string_equal(recipe.data.test, "t.txt");
+    assert_string_equal(recipe.data.language_modelling.valid, "v.txt");
+    assert_string_equal(recipe.data.language_modelling.test, "t.txt");
     pare_recipe_free(&recipe);
 }
 
@@ -251,8 +251,9 @@ static void bad_recipes_are_refused_with_place_and_reason(void **state)
         {BASE "  stepz: 4\n",
          "r.yaml:12: unknown key 'training.stepz'; did you mean 'training.steps'?"},
         {"nome: x\n", "r.yaml:1: unknown key 'nome'; did you mean 'name'?"},
-        {"colour: red\n", "r.yaml:1: unknown key 'colour'; known here: name, description, data, "
-                          "model, training, evaluation, sweep"},
+        {"colour: red\n",
+         "r.yaml:1: unknown key 'colour'; known here: name, description, task, data, "
+         "model, training, evaluation, sweep"},
         {BASE "evaluation:\n  lanes: 4\n",
          "r.yaml:13: unknown key 'evaluation.lanes'; known here: batch, length, memory"},
         {BASE "  batch: 9\n",
@@ -359,7 +360,7 @@ static void bad_models_are_refused(void **state)
         {MODEL("size: 8, heads: 2, pre_norm: flase"),
          "r.yaml:3: model.pre_norm must be true or false, not 'flase'"},
         {MODEL("size: 8, heads: 2, family: bert"),
-         "r.yaml:3: model.family must be one of transformer-xl, not 'bert'"},
+         "r.yaml:3: model.family bert does not fit task language-modelling"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_refusal(cases[i].text, NULL, 0, PARE_ERROR_FORMAT, cases[i].message);
@@ -387,7 +388,7 @@ static void bad_overrides_are_refused_by_name(void **state)
          "override 'sweep.percents=[50], start: continue': sweep.percents must be a number, not "
          "'[50]'"},
         {"name=a\nb", "override 'name=a?b': contains a control character"},
-        {"=", "override '=': unknown key ''; known here: name, description, data, model, "
+        {"=", "override '=': unknown key ''; known here: name, description, task, data, model, "
               "training, evaluation, sweep"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -443,6 +444,166 @@ static void the_recipes_of_the_distribution_load(void **state)
     }
 }
 
+/* ---- Encoders ---- */
+
+#define CLASSES                                                                                    \
+    "task: classification\n"                                                                       \
+    "data: {glue: cola, train: t.tsv, valid: v.tsv}\n"                                             \
+    "model: {checkpoint: base}\n"                                                                  \
+    "training: {batch: 32, length: 128, seed: 5}\n"
+
+static void a_classification_recipe(void **state)
+{
+    (void)state;
+    pare_recipe recipe = parse_good(CLASSES);
+    const pare_classification_options *data = &recipe.data.classification;
+    assert_int_equal(recipe.task, PARE_TASK_CLASSIFICATION);
+    assert_int_equal(recipe.length, 128);
+    assert_string_equal(recipe.model.checkpoint, "base");
+    assert_string_equal(data->task, "cola");
+    assert_string_equal(data->train, "t.tsv");
+    assert_string_equal(data->valid, "v.tsv");
+    assert_null(data->test);
+    assert_int_equal(data->batch, 32);
+    assert_int_equal(data->tokens, 0);
+    assert_int_equal(data->length, 128);
+    assert_int_equal(data->seed, 5);
+    assert_int_equal(recipe.training.keep, PARE_KEEP_BEST);
+    pare_recipe_free(&recipe);
+}
+
+static void a_table_of_ones_own(void **state)
+{
+    (void)state;
+    pare_recipe recipe = parse_good(
+        "task: classification\n"
+        "data: {train: t.tsv, valid: v.tsv, test: w.tsv, text_column: '3', header: false,\n"
+        "       second_text_column: '4', label_column: '1', regression: true}\n"
+        "model: {checkpoint: '${PARE_DATA}/m', family: bert}\n"
+        "training: {tokens: 4096, length: 64, keep: last}\n"
+        "sweep: {geometry: relative, percents: [90], random_percents: [90], seeds: [3, 4]}\n");
+    const pare_classification_options *data = &recipe.data.classification;
+    assert_null(data->task);
+    assert_string_equal(data->text_columns[0], "3");
+    assert_string_equal(data->text_columns[1], "4");
+    assert_string_equal(data->label_column, "1");
+    assert_string_equal(data->test, "w.tsv");
+    assert_true(data->regression && !data->header);
+    assert_int_equal(data->tokens, 4096);
+    assert_string_equal(recipe.model.checkpoint, "/data/m");
+    assert_int_equal(recipe.training.keep, PARE_KEEP_LAST);
+    assert_true(recipe.ends_first);
+    assert_int_equal(recipe.seed_count, 2);
+    assert_int_equal(recipe.seeds[1], 4);
+    pri_recipe_set_seed(&recipe, 9);
+    assert_int_equal(recipe.training.seed, 9);
+    assert_int_equal(data->seed, 9);
+    pare_recipe_free(&recipe);
+}
+
+static void a_question_answering_recipe(void **state)
+{
+    (void)state;
+    pare_recipe recipe = parse_good("task: question-answering\n"
+                                    "data: {train: t.json, valid: v.json, answer_length: 20}\n"
+                                    "model: {checkpoint: base}\n"
+                                    "training: {batch: 12, length: 384}\n"
+                                    "sweep: {block: 32, ends_first: false}\n");
+    const pare_question_answering_options *data = &recipe.data.question_answering;
+    assert_int_equal(data->length, 384);
+    assert_int_equal(data->stride, 128);
+    assert_int_equal(data->question_length, 64);
+    assert_int_equal(data->answer_length, 20);
+    assert_int_equal(recipe.prune.block, 32);
+    assert_false(recipe.ends_first);
+    pare_recipe_free(&recipe);
+}
+
+static void an_encoder_from_scratch(void **state)
+{
+    (void)state;
+    pare_recipe recipe =
+        parse_good("task: masked-language-modelling\n"
+                   "data: {train: t.txt, masked_share: 0.2, maximum_vocabulary: 500,\n"
+                   "       lower_case: false}\n"
+                   "model: {layers: 2, heads: 4, size: 64, feed_forward: 128, dropout: 0}\n"
+                   "training: {tokens: 2048, length: 64}\n");
+    const pare_masked_language_modelling_options *data = &recipe.data.masked_language_modelling;
+    assert_null(data->valid);
+    assert_true(data->share == .2);
+    assert_int_equal(data->length, 64);
+    assert_int_equal(recipe.wordpiece.size, 500);
+    assert_false(recipe.wordpiece.lower_case);
+    assert_int_equal(recipe.model.bert.layers, 2);
+    assert_int_equal(recipe.model.bert.positions, 64);
+    assert_int_equal(recipe.model.bert.head, PARE_HEAD_MASKED_WORDS);
+    assert_true(recipe.model.bert.dropout == 0);
+    pare_recipe_free(&recipe);
+}
+
+static void encoders_refuse_what_is_not_theirs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *override, *message;
+    } cases[] = {
+        {"data.level=byte", "override 'data.level=byte': data.level has no meaning for "
+                            "classification; remove it"},
+        {"model.layers=2", "override 'model.layers=2': model.layers has no meaning for a model "
+                           "that comes from model.checkpoint; remove it"},
+        {"evaluation.length=2", "override 'evaluation.length=2': evaluation.length has no meaning "
+                                "for classification; remove it"},
+        {"model.family=transformer-xl",
+         "override 'model.family=transformer-xl': model.family transformer-xl does not fit task "
+         "classification"},
+        {"data.text_column=2", "override 'data.text_column=2': data.text_column is for tables of "
+                               "your own; data.glue already says what is in the file"},
+        {"sweep.geometry=distance",
+         "override 'sweep.geometry=distance': geometry distance is for language models; encoders "
+         "have geometry cell or relative"},
+        {"training.seed=-1",
+         "override 'training.seed=-1': training.seed must be 0 to 9223372036854775807, not -1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_refusal(CLASSES, &cases[i].override, 1, PARE_ERROR_ARGUMENT, cases[i].message);
+}
+
+static void encoders_say_what_is_missing(void **state)
+{
+    (void)state;
+    expect_refusal("task: classification\ndata: {glue: rte, train: t, valid: v}\n"
+                   "training: {batch: 1, length: 8}\n",
+                   NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml: model.checkpoint is missing; name the directory of a BERT encoder "
+                   "(tools/fetch-minilm.sh brings one), or train one with task "
+                   "masked-language-modelling");
+    expect_refusal("task: classification\ndata: {train: t, valid: v}\n"
+                   "model: {checkpoint: m}\ntraining: {batch: 1, length: 8}\n",
+                   NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:2: name a GLUE task (data.glue: cola), or the columns of a table of "
+                   "your own with data.text_column and data.label_column");
+    expect_refusal("task: question-answering\ndata: {train: t, valid: v}\n"
+                   "model: {checkpoint: m}\ntraining: {length: 8}\n",
+                   NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:4: training.batch (examples) or training.tokens (pieces per batch) is "
+                   "missing; add one under 'training:'");
+    expect_refusal("task: masked-language-modelling\ndata: {train: t}\n"
+                   "model: {layers: 1, heads: 2, size: 8, feed_forward: 8, positions: 4}\n"
+                   "training: {length: 8, batch: 2}\n",
+                   NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:3: model.positions 4 is less than training.length 8");
+    expect_refusal(CLASSES "sweep: {seeds: [1], random_seeds: [2]}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:5: with sweep.seeds every random mask takes the seed of its training; "
+                   "leave sweep.random_seeds out");
+    expect_refusal(CLASSES "sweep: {geometry: relative, scope: row}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:5: scope row needs geometry cell: a relative mask has no rows");
+    expect_refusal(CLASSES "sweep: {geometry: relative, block: 16}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:5: blocks need geometry cell");
+    expect_refusal(BASE "sweep: {ends_first: true}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:12: geometry relative and ends_first are for encoders; language models "
+                   "have geometry cell or distance");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +620,12 @@ int main(void)
         cmocka_unit_test(a_missing_data_directory_is_named),
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(the_recipes_of_the_distribution_load),
+        cmocka_unit_test(a_classification_recipe),
+        cmocka_unit_test(a_table_of_ones_own),
+        cmocka_unit_test(a_question_answering_recipe),
+        cmocka_unit_test(an_encoder_from_scratch),
+        cmocka_unit_test(encoders_refuse_what_is_not_theirs),
+        cmocka_unit_test(encoders_say_what_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

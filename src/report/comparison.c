@@ -1,0 +1,133 @@
+/* Several sweeps side by side: one line per method and p, one column per sweep and their mean. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "report/table.h"
+#include "report/text_table.h"
+
+/* What makes rows of different sweeps one line. Rescued rows and ties make the achieved share
+ * differ from sweep to sweep, so the requested one counts. */
+static double requested_percent(const pare_result_row *row)
+{
+    return isnan(row->p_requested) ? rint(row->p_admissible) : row->p_requested;
+}
+
+static bool same_line(const pare_result_row *a, const pare_result_row *b)
+{
+    return !strcmp(a->method, b->method) && !strcmp(a->start, b->start) &&
+           requested_percent(a) == requested_percent(b);
+}
+
+typedef struct comparison {
+    pri_summary *summaries; /* of each sweep */
+    size_t count;
+    const pare_result_row **lines; /* a row of each line, in order of appearance */
+    size_t line_count;
+} comparison;
+
+static pare_status add_line(comparison *compared, const pare_result_row *row)
+{
+    for (size_t i = 0; i < compared->line_count; i++)
+        if (same_line(compared->lines[i], row))
+            return PARE_OK;
+    const pare_result_row **lines = pri_reallocate(compared->lines, compared->line_count,
+                                                   compared->line_count + 1, sizeof *lines);
+    if (!lines)
+        return PARE_ERROR_MEMORY;
+    compared->lines = lines;
+    lines[compared->line_count++] = row;
+    return PARE_OK;
+}
+
+static pare_status read_sweeps(comparison *compared, const pare_results *results, size_t count)
+{
+    compared->summaries = pri_allocate_zero(count, sizeof *compared->summaries);
+    if (!compared->summaries)
+        return PARE_ERROR_MEMORY;
+    for (; compared->count < count; compared->count++) {
+        pri_summary *summary = &compared->summaries[compared->count];
+        PRI_TRY(pri_summary_create(&results[compared->count], summary));
+        for (size_t g = 0; g < summary->count; g++)
+            PRI_TRY(add_line(compared, summary->groups[g].rows[0]));
+    }
+    return PARE_OK;
+}
+
+static void free_comparison(comparison *compared)
+{
+    for (size_t i = 0; i < compared->count; i++)
+        pri_summary_free(&compared->summaries[i]);
+    pri_free(compared->summaries);
+    pri_free(compared->lines);
+}
+
+static const pri_statistic *quality_of(const pri_summary *summary, const pare_result_row *line)
+{
+    for (size_t g = 0; g < summary->count; g++)
+        if (same_line(summary->groups[g].rows[0], line))
+            return &summary->groups[g].statistics[summary->quality];
+    return NULL;
+}
+
+static pare_status append_titles(pri_text_table *table, const pare_results *results, size_t count)
+{
+    table->columns = count + 3;
+    PRI_TRY(pri_text_table_add(table, "method"));
+    PRI_TRY(pri_text_table_add(table, "p"));
+    for (size_t i = 0; i < count; i++)
+        PRI_TRY(pri_text_table_add(table, results[i].name));
+    return pri_text_table_add(table, "mean");
+}
+
+static pare_status append_line(pri_text_table *table, const comparison *compared,
+                               const pare_result_row *line)
+{
+    char cell[PRI_CELL_SIZE];
+    double sum = 0;
+    snprintf(cell, sizeof cell, "%s%s%s", line->method, line->start[0] ? ", " : "", line->start);
+    PRI_TRY(pri_text_table_add(table, cell));
+    snprintf(cell, sizeof cell, "%g", requested_percent(line));
+    PRI_TRY(pri_text_table_add(table, cell));
+    for (size_t i = 0; i < compared->count; i++) {
+        const pri_statistic *quality = quality_of(&compared->summaries[i], line);
+        bool known = quality && !isnan(quality->mean);
+        snprintf(cell, sizeof cell, "-");
+        if (known)
+            pri_format_quality(quality, cell);
+        sum += known ? quality->mean : (double)NAN;
+        PRI_TRY(pri_text_table_add(table, cell));
+    }
+    double mean = sum / (double)compared->count;
+    snprintf(cell, sizeof cell, "-");
+    if (!isnan(mean))
+        pri_format_metric(mean, cell, sizeof cell);
+    return pri_text_table_add(table, cell);
+}
+
+static pare_status fill_table(pri_text_table *table, const comparison *compared,
+                              const pare_results *results)
+{
+    PRI_TRY(append_titles(table, results, compared->count));
+    for (size_t i = 0; i < compared->line_count; i++)
+        PRI_TRY(append_line(table, compared, compared->lines[i]));
+    return PARE_OK;
+}
+
+pare_status pare_results_comparison(const pare_results *results, size_t count, bool markdown,
+                                    char **text)
+{
+    *text = NULL;
+    comparison compared = {.count = 0};
+    pri_text_table table = {.columns = 0};
+    pare_status status = read_sweeps(&compared, results, count);
+    if (status == PARE_OK)
+        status = fill_table(&table, &compared, results);
+    if (status == PARE_OK)
+        status = pri_text_table_set(&table, markdown, text);
+    pri_text_table_free(&table);
+    free_comparison(&compared);
+    return status;
+}

@@ -1,0 +1,215 @@
+/* The section `model` of a recipe: the shape of a fresh model, or the checkpoint to start from. */
+#include "train/recipe_builder.h"
+
+/* What a model can be made from, as bits, for keys that only some of them know. */
+enum { TRANSFORMER_XL = 1, FRESH_BERT = 2, CHECKPOINT = 4, FRESH = TRANSFORMER_XL | FRESH_BERT };
+
+static void refuse_foreign(pri_recipe_builder *build, const pri_model_section *model, unsigned kind)
+{
+    const pri_recipe_key keys[] = {
+        {"model.layers", model->layers, FRESH},
+        {"model.heads", model->heads, FRESH},
+        {"model.size", model->size, FRESH},
+        {"model.feed_forward", model->feed_forward, FRESH},
+        {"model.positions", model->positions, FRESH_BERT},
+        {"model.head_size", model->head_size, TRANSFORMER_XL},
+        {"model.embedding_size", model->embedding_size, TRANSFORMER_XL},
+        {"model.memory", model->memory, TRANSFORMER_XL},
+        {"model.clamp_length", model->clamp_length, TRANSFORMER_XL},
+        {"model.same_length", model->same_length, TRANSFORMER_XL},
+        {"model.pre_norm", model->pre_norm, TRANSFORMER_XL},
+        {"model.untie_biases", model->untie_biases, TRANSFORMER_XL},
+        {"model.cutoffs", model->cutoffs, TRANSFORMER_XL},
+        {"model.division", model->division, TRANSFORMER_XL},
+    };
+    const char *name = kind == CHECKPOINT   ? "a model that comes from model.checkpoint"
+                       : kind == FRESH_BERT ? "a BERT encoder"
+                                            : "a Transformer-XL";
+    pri_recipe_refuse_foreign(build, keys, sizeof keys / sizeof *keys, kind, name);
+}
+
+/* ---- Transformer-XL ---- */
+
+static void build_head_size(pri_recipe_builder *build, const pri_model_section *model,
+                            pare_transformer_xl_config *config)
+{
+    if (model->head_size || build->status != PARE_OK)
+        return;
+    if (config->size % config->heads)
+        build->status = pri_recipe_fail(
+            build->document, "model.heads",
+            "model.size %zu is no multiple of model.heads %zu; change one, or give head_size",
+            config->size, config->heads);
+    config->head_size = config->size / config->heads;
+}
+
+static void check_head_size(pri_recipe_builder *build, const pare_transformer_xl_config *config)
+{
+    if (build->status == PARE_OK && (!config->head_size || config->head_size > 256))
+        build->status =
+            pri_recipe_fail(build->document, "model.heads",
+                            "%zu features over %zu heads give head size %zu; it must be 1 to 256",
+                            config->size, config->heads, config->head_size);
+}
+
+static void build_cutoffs(pri_recipe_builder *build, const pri_model_section *model,
+                          pare_transformer_xl_config *config)
+{
+    if (build->status != PARE_OK)
+        return;
+    if (model->cutoffs_count >= PARE_CLUSTERS_MAX) {
+        build->status =
+            pri_recipe_fail(build->document, "model.cutoffs", "at most %d cutoffs, not %zu",
+                            PARE_CLUSTERS_MAX - 1, model->cutoffs_count);
+        return;
+    }
+    config->cluster_count = model->cutoffs_count;
+    for (size_t i = 0; i < model->cutoffs_count && build->status == PARE_OK; i++) {
+        int64_t least = i ? model->cutoffs[i - 1] + 1 : 1;
+        if (model->cutoffs[i] < least || model->cutoffs[i] >= UINT32_MAX)
+            build->status = pri_recipe_fail(
+                build->document, "model.cutoffs",
+                "cutoffs must be positive and rise, as in [2000, 10000]; %lld does not fit",
+                (long long)model->cutoffs[i]);
+        config->cutoffs[i] = (size_t)model->cutoffs[i];
+    }
+}
+
+/* The smallest cluster has embedding_size / division^clusters features. */
+static void check_division(pri_recipe_builder *build, const pare_transformer_xl_config *config)
+{
+    if (build->status != PARE_OK)
+        return;
+    size_t size = config->embedding_size ? config->embedding_size : config->size;
+    for (size_t i = 0; i < config->cluster_count; i++)
+        size /= config->division;
+    if (!size)
+        build->status = pri_recipe_fail(build->document, "model.division",
+                                        "model.division %zu leaves no feature for the last of %zu "
+                                        "clusters; use fewer cutoffs or a smaller division",
+                                        config->division, config->cluster_count + 1);
+}
+
+static void build_transformer_xl(pri_recipe_builder *build, const pri_model_section *model)
+{
+    pare_transformer_xl_config *config = &build->recipe->model.transformer_xl;
+    *config = pare_transformer_xl_config_default();
+    PRI_REQUIRE(model, layers);
+    PRI_REQUIRE(model, heads);
+    PRI_REQUIRE(model, size);
+    PRI_REQUIRE(model, feed_forward);
+    config->layers = PRI_INTEGER(model, layers, 0, 1, 1000);
+    config->heads = PRI_INTEGER(model, heads, 1, 1, 1000);
+    config->size = PRI_INTEGER(model, size, 0, 1, PRI_COUNT_LIMIT);
+    if (build->status == PARE_OK && config->size % 2)
+        build->status = pri_recipe_fail(build->document, "model.size",
+                                        "model.size must be even (half of a position's features "
+                                        "are sines, half cosines), not %zu",
+                                        config->size);
+    config->head_size = PRI_INTEGER(model, head_size, 0, 1, 256);
+    build_head_size(build, model, config);
+    check_head_size(build, config);
+    config->embedding_size = PRI_INTEGER(model, embedding_size, 0, 1, PRI_COUNT_LIMIT);
+    config->feed_forward = PRI_INTEGER(model, feed_forward, 0, 1, PRI_COUNT_LIMIT);
+    config->memory = PRI_INTEGER(model, memory, build->recipe->length, 0, PRI_COUNT_LIMIT);
+    config->clamp_length = PRI_INTEGER(model, clamp_length, 0, 0, PRI_COUNT_LIMIT);
+    config->same_length = model->same_length && *model->same_length;
+    config->pre_norm = model->pre_norm && *model->pre_norm;
+    config->untie_biases = model->untie_biases && *model->untie_biases;
+    build_cutoffs(build, model, config);
+    config->division = PRI_INTEGER(model, division, 1, 1, 1000);
+    check_division(build, config);
+    config->dropout =
+        (float)pri_take_share(build, "model.dropout", model->dropout, config->dropout);
+    config->attention_dropout = (float)pri_take_share(
+        build, "model.attention_dropout", model->attention_dropout, config->attention_dropout);
+    if (build->status == PARE_OK && config->same_length && !config->memory)
+        build->status = pri_recipe_fail(build->document, "model.same_length",
+                                        "same_length lets every row see model.memory keys, which "
+                                        "is 0; set model.memory");
+}
+
+/* ---- BERT ---- */
+
+static void build_bert(pri_recipe_builder *build, const pri_model_section *model)
+{
+    pare_bert_config *config = &build->recipe->model.bert;
+    *config = pare_bert_config_default();
+    config->head = PARE_HEAD_MASKED_WORDS;
+    PRI_REQUIRE(model, layers);
+    PRI_REQUIRE(model, heads);
+    PRI_REQUIRE(model, size);
+    PRI_REQUIRE(model, feed_forward);
+    config->layers = PRI_INTEGER(model, layers, 0, 1, 1000);
+    config->heads = PRI_INTEGER(model, heads, 1, 1, 1000);
+    config->size = PRI_INTEGER(model, size, 0, 1, PRI_COUNT_LIMIT);
+    config->feed_forward = PRI_INTEGER(model, feed_forward, 0, 1, PRI_COUNT_LIMIT);
+    config->positions = PRI_INTEGER(model, positions, build->recipe->length, 1, PRI_COUNT_LIMIT);
+    config->dropout =
+        (float)pri_take_share(build, "model.dropout", model->dropout, (double)config->dropout);
+    config->attention_dropout =
+        (float)pri_take_share(build, "model.attention_dropout", model->attention_dropout,
+                              (double)config->attention_dropout);
+    if (build->status == PARE_OK && config->size % config->heads)
+        build->status = pri_recipe_fail(build->document, "model.heads",
+                                        "model.size %zu is no multiple of model.heads %zu",
+                                        config->size, config->heads);
+    if (build->status == PARE_OK && config->size / config->heads > 256)
+        build->status =
+            pri_recipe_fail(build->document, "model.heads",
+                            "%zu features over %zu heads give head size %zu; it must be 1 to 256",
+                            config->size, config->heads, config->size / config->heads);
+    if (build->status == PARE_OK && config->positions < build->recipe->length)
+        build->status = pri_recipe_fail(build->document, "model.positions",
+                                        "model.positions %zu is less than training.length %zu",
+                                        config->positions, build->recipe->length);
+}
+
+/* The checkpoint's own rates hold where none are given. */
+static void build_checkpoint(pri_recipe_builder *build, const pri_model_section *model)
+{
+    pare_bert_config *config = &build->recipe->model.bert;
+    config->dropout = (float)pri_take_share(build, "model.dropout", model->dropout, -1);
+    config->attention_dropout =
+        (float)pri_take_share(build, "model.attention_dropout", model->attention_dropout, -1);
+}
+
+/* Classes and answers are learned on top of an encoder that knows the language. */
+static void require_checkpoint(pri_recipe_builder *build)
+{
+    if (build->status == PARE_OK)
+        build->status = pri_recipe_fail(
+            build->document, "model.checkpoint",
+            "model.checkpoint is missing; name the directory of a BERT encoder (tools/"
+            "fetch-minilm.sh brings one), or train one with task masked-language-modelling");
+}
+
+static void check_family(pri_recipe_builder *build, const pri_model_section *model, int family)
+{
+    if (build->status == PARE_OK && model->family && *model->family != family)
+        build->status = pri_recipe_fail(
+            build->document, "model.family", "model.family %s does not fit task %s",
+            family ? "transformer-xl" : "bert", pare_task_names[build->recipe->task]);
+}
+
+void pri_recipe_build_model(pri_recipe_builder *build, const pri_model_section *model)
+{
+    pare_recipe *recipe = build->recipe;
+    bool text = recipe->task == PARE_TASK_LANGUAGE_MODELLING;
+    recipe->model.checkpoint = pri_take_path(build, "model.checkpoint", model->checkpoint);
+    check_family(build, model, text ? 0 : 1);
+    if (build->status == PARE_OK && text && model->checkpoint)
+        build->status = pri_recipe_fail(build->document, "model.checkpoint",
+                                        "model.checkpoint is for encoders; a language model is "
+                                        "trained from scratch");
+    bool fresh = text || !model->checkpoint;
+    refuse_foreign(build, model, text ? TRANSFORMER_XL : fresh ? FRESH_BERT : CHECKPOINT);
+    if (text)
+        build_transformer_xl(build, model);
+    else if (fresh && recipe->task == PARE_TASK_MASKED_LANGUAGE_MODELLING)
+        build_bert(build, model);
+    else if (fresh)
+        require_checkpoint(build);
+    else
+        build_checkpoint(build, model);
+}

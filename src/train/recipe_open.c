@@ -1,0 +1,141 @@
+/* From a recipe to what it describes: the data as a task, and the model before training. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "pare/train.h"
+
+/* ---- Data ---- */
+
+static pare_status load_vocabulary(const char *directory, pare_vocabulary **vocabulary)
+{
+    char *path = pri_path_join(directory, "vocab.json");
+    pare_status status = path ? pare_vocabulary_load(path, vocabulary) : PARE_ERROR_MEMORY;
+    pri_free(path);
+    return status;
+}
+
+static pare_status open_language_modelling(const pare_recipe *recipe, const char *model_directory,
+                                           pare_recipe_data *data)
+{
+    pare_language_modelling_options options = recipe->data.language_modelling;
+    if (model_directory) {
+        PRI_TRY(load_vocabulary(model_directory, &data->vocabulary));
+        options.vocabulary.level = pare_vocabulary_level(data->vocabulary);
+    }
+    return pare_language_modelling_create(&options, data->vocabulary, &data->task);
+}
+
+static pare_status open_tokenizer(const pare_recipe *recipe, const char *model_directory,
+                                  pare_wordpiece **tokenizer)
+{
+    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
+    if (directory)
+        return pare_wordpiece_load(directory, tokenizer);
+    return pare_wordpiece_build(recipe->data.masked_language_modelling.train, &recipe->wordpiece,
+                                tokenizer);
+}
+
+static pare_status open_task(const pare_recipe *recipe, pare_recipe_data *data)
+{
+    switch (recipe->task) {
+    case PARE_TASK_CLASSIFICATION:
+        return pare_classification_create(&recipe->data.classification, data->tokenizer,
+                                          &data->task);
+    case PARE_TASK_QUESTION_ANSWERING:
+        return pare_question_answering_create(&recipe->data.question_answering, data->tokenizer,
+                                              &data->task);
+    default:
+        return pare_masked_language_modelling_create(&recipe->data.masked_language_modelling,
+                                                     data->tokenizer, &data->task);
+    }
+}
+
+pare_status pare_recipe_open(const pare_recipe *recipe, const char *model_directory,
+                             pare_recipe_data *data)
+{
+    *data = (pare_recipe_data){.task = NULL};
+    if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
+        return open_language_modelling(recipe, model_directory, data);
+    PRI_TRY(open_tokenizer(recipe, model_directory, &data->tokenizer));
+    return open_task(recipe, data);
+}
+
+void pare_recipe_close(pare_recipe_data *data)
+{
+    pare_task_destroy(data->task);
+    pare_vocabulary_destroy(data->vocabulary);
+    pare_wordpiece_destroy(data->tokenizer);
+    *data = (pare_recipe_data){.task = NULL};
+}
+
+/* ---- Model ---- */
+
+static pare_status create_transformer_xl(const pare_recipe *recipe, const pare_recipe_data *data,
+                                         pare_context *context, pare_model **model)
+{
+    pare_transformer_xl_config config = recipe->model.transformer_xl;
+    config.vocabulary = pare_vocabulary_size(pare_language_modelling_vocabulary(data->task));
+    return pare_transformer_xl_create(context, &config, recipe->training.seed, model);
+}
+
+static pare_status create_fresh_encoder(const pare_recipe *recipe, const pare_recipe_data *data,
+                                        pare_context *context, pare_model **model)
+{
+    pare_bert_config config = recipe->model.bert;
+    config.vocabulary = pare_wordpiece_size(data->tokenizer);
+    return pare_bert_create(context, &config, recipe->training.seed, model);
+}
+
+static pare_status name_labels(const pare_task *task, size_t labels, pare_model *model)
+{
+    const char **names = pri_allocate(labels, sizeof *names);
+    if (!names)
+        return PARE_ERROR_MEMORY;
+    for (size_t label = 0; label < labels; label++)
+        names[label] = pare_classification_label(task, label);
+    pare_status status = pare_bert_set_labels(model, names);
+    pri_free(names);
+    return status;
+}
+
+static pare_status create_from_checkpoint(const pare_recipe *recipe, const pare_recipe_data *data,
+                                          pare_context *context, pare_model **model)
+{
+    static const pare_head heads[] = {
+        [PARE_TASK_CLASSIFICATION] = PARE_HEAD_CLASSIFICATION,
+        [PARE_TASK_QUESTION_ANSWERING] = PARE_HEAD_QUESTION_ANSWERING,
+        [PARE_TASK_MASKED_LANGUAGE_MODELLING] = PARE_HEAD_MASKED_WORDS,
+    };
+    bool classes = recipe->task == PARE_TASK_CLASSIFICATION;
+    size_t labels = classes ? pare_classification_labels(data->task) : 0;
+    PRI_TRY(pare_bert_load_with_head(context, recipe->model.checkpoint, heads[recipe->task], labels,
+                                     recipe->training.seed, model));
+    pare_status status = PARE_OK;
+    if (pare_encoder_positions(*model) < recipe->length)
+        status = pri_fail(PARE_ERROR_ARGUMENT,
+                          "%s: has %zu positions, fewer than training.length %zu; use a shorter "
+                          "length",
+                          recipe->model.checkpoint, pare_encoder_positions(*model), recipe->length);
+    if (status == PARE_OK)
+        status = pare_bert_set_dropout(*model, recipe->model.bert.dropout,
+                                       recipe->model.bert.attention_dropout);
+    if (status == PARE_OK && labels > 1)
+        status = name_labels(data->task, labels, *model);
+    if (status != PARE_OK) {
+        pare_model_destroy(*model);
+        *model = NULL;
+    }
+    return status;
+}
+
+pare_status pare_recipe_create_model(const pare_recipe *recipe, const pare_recipe_data *data,
+                                     pare_context *context, pare_model **model)
+{
+    *model = NULL;
+    if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
+        return create_transformer_xl(recipe, data, context, model);
+    return recipe->model.checkpoint ? create_from_checkpoint(recipe, data, context, model)
+                                    : create_fresh_encoder(recipe, data, context, model);
+}
