@@ -129,7 +129,7 @@ PARE_API size_t pare_model_parameter_floats(const pare_model *model);
 PARE_API void pare_model_zero_gradients(pare_model *model);
 
 /* The geometry of the model's attention for segments of `length` tokens: what an average must have.
- */
+ * For encoders it serves sequences of up to `length`, and `ends_first` may be set in it. */
 PARE_API pare_geometry pare_model_attention_geometry(const pare_model *model, size_t length);
 /* Prunes the model from now on; NULL: dense again. The mask is copied by reference: it must outlive
  * its use. Refused when layers, heads or geometry do not fit. Plans are compiled on first use per
