@@ -118,6 +118,32 @@ static json_t *describe_average(const pare_average *average, bool json)
     return NULL;
 }
 
+static void print_bert_shape(const pare_bert_config *c)
+{
+    static const char *const heads[] = {"no head", "a classification head",
+                                        "a question answering head", "a masked words head"};
+    printf("shape     %zu layers, %zu heads of %zu, size %zu, feed-forward %zu, %zu positions, "
+           "vocabulary %zu, %s",
+           c->layers, c->heads, c->size / c->heads, c->size, c->feed_forward, c->positions,
+           c->vocabulary, heads[c->head]);
+    if (c->head == PARE_HEAD_CLASSIFICATION)
+        printf(" of %zu labels", c->labels);
+    printf("\n");
+}
+
+static void print_shape(const pare_model *model)
+{
+    const pare_transformer_xl_config *c = pare_transformer_xl_config_of(model);
+    if (c)
+        printf("shape     %zu layers, %zu heads of %zu, size %zu, feed-forward %zu, memory %zu, "
+               "vocabulary %zu\n",
+               c->layers, c->heads, c->head_size, c->size, c->feed_forward, c->memory,
+               c->vocabulary);
+    const pare_bert_config *bert = pare_bert_config_of(model);
+    if (bert)
+        print_bert_shape(bert);
+}
+
 static json_t *describe_model(pare_model *model, bool json)
 {
     size_t parameters = pare_model_parameter_floats(model);
@@ -127,12 +153,7 @@ static json_t *describe_model(pare_model *model, bool json)
                          pare_model_family(model), "parameters", (json_int_t)parameters, "mask",
                          mask ? describe_mask(mask, true) : json_null());
     printf("model     %s, %s parameters\n", pare_model_family(model), format_count(parameters));
-    const pare_transformer_xl_config *c = pare_transformer_xl_config_of(model);
-    if (c)
-        printf("shape     %zu layers, %zu heads of %zu, size %zu, feed-forward %zu, memory %zu, "
-               "vocabulary %zu\n",
-               c->layers, c->heads, c->head_size, c->size, c->feed_forward, c->memory,
-               c->vocabulary);
+    print_shape(model);
     if (mask)
         describe_mask(mask, false);
     else

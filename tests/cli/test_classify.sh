@@ -91,6 +91,9 @@ END
 write_model judge 2 -000+000 '"0": "negative", "1": "positive"'
 write_model measure 1 +000 '"0": "LABEL_0"'
 
+expect 0 "$pare" info judge
+stdout_has '^shape +1 layers, 2 heads of 2, size 4, .* 16 positions, vocabulary 10, a classification head of 2 labels$'
+
 # ---- One line in, one line out ----
 # The layer norms give +-sqrt 2; tanh of it .8884; 1 / (1 + exp(-2 * .8884)) = .8553.
 printf 'a good film\nbad films\na film\n\ngood good\tbad film\r\nGOOD' >lines
