@@ -71,6 +71,7 @@ const char *format_bytes(double bytes);
 const char *format_duration(double seconds);
 
 /* The verbs, one file each. */
+int command_answer(int argument_count, char **argument_values);
 int command_bench(int argument_count, char **argument_values);
 int command_classify(int argument_count, char **argument_values);
 int command_eval(int argument_count, char **argument_values);
@@ -83,8 +84,8 @@ int command_sweep(int argument_count, char **argument_values);
 int command_tokenize(int argument_count, char **argument_values);
 int command_train(int argument_count, char **argument_values);
 
-extern const cli_command bench_command, classify_command, eval_command, generate_command,
-    info_command, observe_command, prune_command, report_command, sweep_command, tokenize_command,
-    train_command;
+extern const cli_command answer_command, bench_command, classify_command, eval_command,
+    generate_command, info_command, observe_command, prune_command, report_command, sweep_command,
+    tokenize_command, train_command;
 
 #endif

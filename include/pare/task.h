@@ -197,8 +197,8 @@ PARE_API void pare_explanation_free(pare_explanation *explanation);
 typedef struct pare_question_answering_options {
     const char *train, *valid, *test; /* train NULL: evaluation only; test NULL: that of valid */
     size_t length;                    /* 0: 384 */
-    size_t stride;                    /* 0: 128 */
-    size_t question_length;           /* 0: 64 */
+    size_t stride;                    /* 0: 128, or what a window holds */
+    size_t question_length;           /* 0: 64, or half the length */
     size_t answer_length;             /* 0: 30 */
     size_t batch;  /* windows of a training batch at most; 0: 12, or with `tokens` no limit */
     size_t tokens; /* of a training batch at most, windows of like lengths together; 0: no limit */

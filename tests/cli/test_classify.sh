@@ -3,93 +3,13 @@
 # "bad", and what is left of them decides.
 set -u
 pare=$(realpath "$1")
+# shellcheck source=tests/cli/encoder.sh
+. "$(dirname "$(realpath "$0")")/encoder.sh"
 # shellcheck source=tests/cli/library.sh
 . "$(dirname "$(realpath "$0")")/library.sh"
 
-# ---- A model directory ----
-
-# Numbers as fp32: "+", "-" and "0" for 1, -1 and 0.
-write_numbers() {
-    local i
-    for ((i = 0; i < ${#1}; i++)); do
-        case ${1:i:1} in
-        +) printf '\000\000\200\077' ;;
-        -) printf '\000\000\200\277' ;;
-        0) printf '\000\000\000\000' ;;
-        esac
-    done
-}
-
-# add_tensor NAME SHAPE NUMBERS
-add_tensor() {
-    local begin
-    begin=$(wc -c <tensors)
-    write_numbers "$3" >>tensors
-    header+="${header:+,}\"$1\":{\"dtype\":\"F32\",\"shape\":[$2],\"data_offsets\":[$begin,$(wc -c <tensors)]}"
-}
-
-zeros() {
-    head -c "$1" /dev/zero | tr '\0' 0
-}
-
-identity=+0000+0000+0000+
-
-write_weights() {
-    local labels=$1 classifier=$2 part
-    header=
-    : >tensors
-    add_tensor bert.embeddings.word_embeddings.weight 10,4 "$(zeros 20)+-00-+00$(zeros 12)"
-    add_tensor bert.embeddings.position_embeddings.weight 16,4 "$(zeros 64)"
-    add_tensor bert.embeddings.token_type_embeddings.weight 2,4 "$(zeros 8)"
-    add_tensor bert.embeddings.LayerNorm.weight 4 ++++
-    add_tensor bert.embeddings.LayerNorm.bias 4 0000
-    for part in query key; do
-        add_tensor bert.encoder.layer.0.attention.self.$part.weight 4,4 "$(zeros 16)"
-        add_tensor bert.encoder.layer.0.attention.self.$part.bias 4 0000
-    done
-    for part in attention.self.value attention.output.dense; do
-        add_tensor bert.encoder.layer.0.$part.weight 4,4 $identity
-        add_tensor bert.encoder.layer.0.$part.bias 4 0000
-    done
-    for part in intermediate.dense output.dense; do
-        add_tensor bert.encoder.layer.0.$part.weight 4,4 "$(zeros 16)"
-        add_tensor bert.encoder.layer.0.$part.bias 4 0000
-    done
-    for part in attention.output.LayerNorm output.LayerNorm; do
-        add_tensor bert.encoder.layer.0.$part.weight 4 ++++
-        add_tensor bert.encoder.layer.0.$part.bias 4 0000
-    done
-    add_tensor bert.pooler.dense.weight 4,4 $identity
-    add_tensor bert.pooler.dense.bias 4 0000
-    add_tensor classifier.weight "$labels,4" "$classifier"
-    add_tensor classifier.bias "$labels" "$(zeros "$labels")"
-    header="{$header}"
-    while [ $((${#header} % 8)) -ne 0 ]; do header+=' '; done
-    {
-        # The length of the header as 8 bytes, little-endian.
-        # shellcheck disable=SC2059
-        printf "\\$(printf %03o $((${#header} % 256)))\\$(printf %03o $((${#header} / 256)))"
-        printf '\000\000\000\000\000\000%s' "$header"
-        cat tensors
-    } >"$3/model.safetensors"
-}
-
-# write_model DIRECTORY LABELS CLASSIFIER NAMES
-write_model() {
-    mkdir "$1"
-    write_weights "$2" "$3" "$1"
-    printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' good bad film a '##s' >"$1/vocab.txt"
-    cat >"$1/config.json" <<END
-{"model_type": "bert", "architectures": ["BertForSequenceClassification"], "vocab_size": 10,
- "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 4,
- "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
- "max_position_embeddings": 16, "type_vocab_size": 2, "initializer_range": 0.02,
- "layer_norm_eps": 1e-12, "id2label": {$4}}
-END
-}
-
-write_model judge 2 -000+000 '"0": "negative", "1": "positive"'
-write_model measure 1 +000 '"0": "LABEL_0"'
+write_classifier judge 2 -000+000 '"0": "negative", "1": "positive"'
+write_classifier measure 1 +000 '"0": "LABEL_0"'
 
 expect 0 "$pare" info judge
 stdout_has '^shape +1 layers, 2 heads of 2, size 4, .* 16 positions, vocabulary 10, a classification head of 2 labels$'

@@ -6,7 +6,7 @@ questions.
 The file holds a small vocabulary, a data set in SQuAD's layout, and for each of some shapes of
 windows the sequences, answers and places of most context of every window; then random logits for
 every window, coarse ones so that many are equal, and the answers that compute_predictions_logits
-finds in them, best first.
+finds in them, best first. (transformers 4.30.2 needs NumPy before 1.25 here.)
 """
 
 import json

@@ -19,15 +19,28 @@ static size_t value_or(size_t value, size_t fallback)
     return value ? value : fallback;
 }
 
+/* The usual numbers are for the usual length; of shorter sequences a question has half, and windows
+ * follow on each other where they must. */
+static pri_window_shape shape_of(const pare_question_answering_options *given, size_t longest)
+{
+    pri_window_shape shape = {.length = value_or(given->length, longest),
+                              .question_length = given->question_length,
+                              .stride = given->stride};
+    if (!shape.question_length)
+        shape.question_length = pri_smaller(DEFAULT_QUESTION_LENGTH, shape.length / 2);
+    size_t taken = shape.question_length + PRI_SPECIAL_TOKENS_PAIR;
+    if (!shape.stride && shape.length > taken)
+        shape.stride = pri_smaller(DEFAULT_STRIDE, shape.length - taken);
+    return shape;
+}
+
 pri_answering_settings pri_answering_settings_of(const pare_question_answering_options *options,
                                                  size_t longest)
 {
     static const pare_question_answering_options defaults;
     const pare_question_answering_options *given = options ? options : &defaults;
     return (pri_answering_settings){
-        .shape = {.length = value_or(given->length, longest),
-                  .stride = value_or(given->stride, DEFAULT_STRIDE),
-                  .question_length = value_or(given->question_length, DEFAULT_QUESTION_LENGTH)},
+        .shape = shape_of(given, longest),
         .answer_length = value_or(given->answer_length, DEFAULT_ANSWER_LENGTH),
         .evaluation_tokens = value_or(given->evaluation_tokens, DEFAULT_EVALUATION_TOKENS)};
 }
