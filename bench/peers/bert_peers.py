@@ -66,7 +66,7 @@ class Pare:
 
 
 class PareBf16(Pare):
-    name = "Pare, bf16"
+    name = "Pare bf16"
     precision = BF16
 
 
@@ -107,7 +107,7 @@ class PyTorch(Padding):
 
 
 class PyTorchBf16(PyTorch):
-    name = "PyTorch, bf16"
+    name = "PyTorch bf16"
 
     @torch.inference_mode()
     def call(self, arrays):
@@ -173,7 +173,7 @@ class OpenVino(Padding):
 
 
 class OpenVinoBf16(OpenVino):
-    name = "OpenVINO, bf16"
+    name = "OpenVINO bf16"
     precision = "bf16"
 
 
