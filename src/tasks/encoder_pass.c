@@ -114,6 +114,20 @@ pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_
     return status == PARE_OK ? restored : status;
 }
 
+/* Vocabularies of models are padded to a multiple of up to this; a tokenizer that lacks more has
+ * lost a part, and the words of that part would silently be unknown. */
+#define VOCABULARY_PADDING 128
+
+static pare_status check_vocabulary(size_t of_model, size_t of_tokenizer)
+{
+    if (of_model >= of_tokenizer && of_model < of_tokenizer + VOCABULARY_PADDING)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the model knows %zu word pieces and the tokenizer has %zu; use the tokenizer "
+                    "the model was trained with",
+                    of_model, of_tokenizer);
+}
+
 pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tokenizer,
                               size_t length)
 {
@@ -121,11 +135,7 @@ pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tok
     if (!config)
         return pri_fail(PARE_ERROR_ARGUMENT, "a model of family %s is no encoder; name a BERT",
                         pare_model_family(model));
-    if (config->vocabulary < pare_wordpiece_size(tokenizer))
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "the model knows %zu word pieces and the tokenizer has %zu; use the "
-                        "tokenizer the model was trained with",
-                        config->vocabulary, pare_wordpiece_size(tokenizer));
+    PRI_TRY(check_vocabulary(config->vocabulary, pare_wordpiece_size(tokenizer)));
     if (config->positions < length)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "sequences of %zu tokens, but the model has %zu positions; set a smaller "

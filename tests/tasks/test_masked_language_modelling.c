@@ -312,7 +312,7 @@ static void test_bad_options(void **state)
     options.length = LENGTH;
     options.share = 1.5;
     assert_fails(pare_masked_language_modelling_create(&options, tokenizer, &task),
-                 PARE_ERROR_ARGUMENT, "data.share 1.5");
+                 PARE_ERROR_ARGUMENT, "data.masked_share 1.5");
     options.share = 0;
     options.test = NULL;
     assert_fails(pare_masked_language_modelling_create(&options, tokenizer, &task),
@@ -359,7 +359,9 @@ static void test_wrong_models(void **state)
     assert_refused(task, create_model(config), "positions");
     config = tiny_config();
     config.vocabulary = VOCABULARY - 1;
-    assert_refused(task, create_model(config), "tokenizer");
+    assert_refused(task, create_model(config), "the tokenizer has 26");
+    config.vocabulary = VOCABULARY + 128; /* more than padding */
+    assert_refused(task, create_model(config), "the tokenizer has 26");
     pare_transformer_xl_config other = pare_transformer_xl_config_default();
     other.vocabulary = VOCABULARY;
     other.layers = other.heads = other.head_size = other.size = other.feed_forward = 4;

@@ -25,10 +25,11 @@ pare_status pri_word_masking_create(const pare_wordpiece *tokenizer, double shar
     *masking =
         (pri_word_masking){.share = share, .special = pare_wordpiece_special_tokens(tokenizer)};
     if (!(share > 0 && share < 1))
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "data.share %g of the words cannot be masked; use a share between 0 and 1, "
-                        "such as 0.15",
-                        share);
+        return pri_fail(
+            PARE_ERROR_ARGUMENT,
+            "data.masked_share %g of the words cannot be masked; use a share between 0 and 1, "
+            "such as 0.15",
+            share);
     size_t size = pare_wordpiece_size(tokenizer);
     masking->words = pri_allocate(size, sizeof *masking->words);
     if (!masking->words)

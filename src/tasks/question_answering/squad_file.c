@@ -138,6 +138,15 @@ static void place_answer(squad_reading *reading, const char *context, const json
     reading->squad->moved += answer->begin != PRI_NOWHERE;
 }
 
+/* Evaluation does without a start, but one that is no number is a mistake in the file. */
+static pare_status check_start(const json_t *object)
+{
+    const json_t *start = json_object_get(object, "answer_start");
+    if (!start || json_is_null(start) || json_is_integer(start))
+        return PARE_OK;
+    return fail_member(object, "answer_start", "a whole number");
+}
+
 static pare_status read_answers(squad_reading *reading, const json_t *object,
                                 pri_question *question)
 {
@@ -155,6 +164,7 @@ static pare_status read_answers(squad_reading *reading, const json_t *object,
                      sizeof *squad->answers));
         pri_gold_answer *answer = &squad->answers[squad->answer_count - 1];
         PRI_TRY(get_string(squad, member, "text", &answer->text));
+        PRI_TRY(check_start(member));
         place_answer(reading, squad->contexts[question->context], member, answer);
     }
     question->answer_count = squad->answer_count - question->first_answer;
