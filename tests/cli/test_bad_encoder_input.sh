@@ -1,0 +1,253 @@
+#!/usr/bin/env bash
+# What users do wrong with encoders: damaged checkpoints, files that disagree, tables and questions
+# with faults. Every case ends with its exit status and one line that names the culprit; nothing
+# crashes and no model is left half-written.
+set -u
+pare=$(realpath "$1")
+# shellcheck source=tests/cli/library.sh
+. "$(dirname "$(realpath "$0")")/library.sh"
+
+# ---- A checkpoint, a table and questions that are in order ----
+write_text text.txt 400
+cat >pretrain.yaml <<END
+name: pretrain
+task: masked-language-modelling
+data:
+  train: text.txt
+  maximum_vocabulary: 80
+model: {layers: 1, heads: 2, size: 16, feed_forward: 16, positions: 24}
+training: {optimizer: adamw, rate: 0.001, steps: 2, batch: 8, length: 24}
+END
+grep -v maximum_vocabulary pretrain.yaml | sed 's/^model.*/model: {checkpoint: encoder}/' >adapt.yaml
+cat >classify.yaml <<END
+name: classify
+task: classification
+data: {train: train.tsv, valid: dev.tsv, text_column: text, label_column: label}
+model: {checkpoint: encoder}
+training: {optimizer: adamw, rate: 0.001, steps: 2, batch: 4, length: 16}
+END
+cat >answer.yaml <<END
+name: answer
+task: question-answering
+data: {train: squad.json, valid: squad.json, stride: 8, question_length: 8}
+model: {checkpoint: encoder}
+training: {optimizer: adamw, rate: 0.001, steps: 2, batch: 4, length: 24}
+END
+{
+    printf 'text\tlabel\n'
+    for noun in cat dog king river house; do
+        printf 'the %s sees\tgood\nno %s reads\tbad\n' "$noun" "$noun"
+    done
+} >train.tsv
+cp train.tsv dev.tsv
+# questions CONTEXT QUESTION ANSWER START
+questions() {
+    printf '{"version": "1.1", "data": [{"title": "t", "paragraphs": [{"context": "%s", "qas": [' "$1"
+    printf '{"id": "q1", "question": "%s", "answers": [{"text": "%s", "answer_start": %s}]}' "$2" "$3" "$4"
+    printf ']}]}]}\n'
+}
+questions 'the cat sees the dog .' 'the cat sees ?' 'the dog' 13 >squad.json
+expect 0 "$pare" train pretrain.yaml --output encoder
+check "the encoder came with its tokenizer" [ -s encoder/vocab.txt ]
+expect 0 "$pare" train classify.yaml --output good
+expect 0 "$pare" train answer.yaml --output answers
+
+# accepted COMMAND...: in a fresh directory, like refused.
+accepted() {
+    rm -rf run
+    expect 0 "$@"
+}
+# refused CODE CULPRIT COMMAND...
+refused() {
+    local code=$1 culprit=$2
+    shift 2
+    rm -rf run
+    expect "$code" "$@"
+    stderr_is_one_line
+    stderr_has "$culprit"
+    check "$*: no model was written" [ ! -e run/model.safetensors ]
+}
+# shellcheck disable=SC2317 # called through refused and expect
+train() {
+    "$pare" train "$1.yaml" --output run "${@:2}"
+}
+# damage FILE EXPRESSION: a copy of the encoder in `bad`, one of its files edited.
+damage() {
+    rm -rf bad
+    cp -r encoder bad
+    sed -i "$2" "bad/$1"
+    check "$1 was changed by $2" cmp_differs "encoder/$1" "bad/$1"
+}
+cmp_differs() {
+    ! cmp -s "$1" "$2"
+}
+# refused_checkpoint CODE CULPRIT: `bad` serves for nothing.
+refused_checkpoint() {
+    refused "$1" "$2" train classify --set model.checkpoint=bad
+}
+
+# ---- Weights ----
+rm -rf bad && cp -r encoder bad
+for size in 0 7 8 100 2000; do
+    head -c "$size" encoder/model.safetensors >bad/model.safetensors
+    refused_checkpoint 3 'bad/model.safetensors'
+done
+{ cat encoder/model.safetensors; echo; } >bad/model.safetensors
+refused_checkpoint 3 'bad/model.safetensors'
+damage model.safetensors '0,/"F32"/s//"F64"/'
+refused_checkpoint 3 'bad/model.safetensors'
+damage model.safetensors '0,/"data_offsets":\[[0-9]/s//"data_offsets":[9/'
+refused_checkpoint 3 'bad/model.safetensors'
+damage model.safetensors '0,/self.query.weight/s//self.query.height/'
+refused_checkpoint 3 'bad/model.safetensors.*query.height'
+rm bad/model.safetensors
+refused_checkpoint 4 'bad/model.safetensors'
+echo weights >bad/pytorch_model.bin
+refused_checkpoint 7 'pytorch_model.bin.*save_pretrained|save_pretrained.*pytorch_model.bin'
+
+# ---- Configuration against weights ----
+damage config.json 's/"hidden_size": 16/"hidden_size": 32/'
+refused_checkpoint 3 'bad/model.safetensors'
+damage config.json 's/"num_hidden_layers": 1/"num_hidden_layers": 2/'
+refused_checkpoint 3 'bad/model.safetensors.*layer.1.'
+damage config.json 's/"intermediate_size": 16/"intermediate_size": 24/'
+refused_checkpoint 3 'bad/model.safetensors.*intermediate'
+damage config.json 's/"max_position_embeddings": 24/"max_position_embeddings": 512/'
+refused_checkpoint 3 'bad/model.safetensors.*position'
+damage config.json 's/"vocab_size": [0-9]*/"vocab_size": 20/'
+refused_checkpoint 3 'bad/model.safetensors.*word_embeddings'
+damage config.json 's/"num_attention_heads": 2/"num_attention_heads": 3/'
+refused_checkpoint 3 'bad/config.json.*(heads|hidden_size)'
+damage config.json 's/"num_attention_heads": 2/"num_attention_heads": 0/'
+refused_checkpoint 3 'bad/config.json.*num_attention_heads'
+damage config.json 's/"hidden_size": 16/"hidden_size": -16/'
+refused_checkpoint 3 'bad/config.json.*hidden_size'
+damage config.json '/"hidden_size"/d'
+refused_checkpoint 3 'bad/config.json.*hidden_size'
+damage config.json 's/"model_type": "bert"/"model_type": "gpt2"/'
+refused_checkpoint 7 'gpt2'
+damage config.json 's/"hidden_act": "gelu"/"hidden_act": "silu"/'
+refused_checkpoint 7 'bad/config.json.*hidden_act.*gelu'
+damage config.json 's/"absolute"/"relative_key"/'
+refused_checkpoint 7 'bad/config.json.*position_embedding_type.*absolute'
+damage config.json '1s/{/[/'
+refused_checkpoint 3 'bad/config.json'
+: >bad/config.json
+refused_checkpoint 3 'bad/config.json'
+rm bad/config.json
+refused_checkpoint 4 'bad/config.json'
+refused 4 'absent' train classify --set model.checkpoint=absent
+
+# ---- Tokenizers against models ----
+damage vocab.txt '$a some\nmore\nwords'
+rm bad/tokenizer.json
+refused_checkpoint 2 'tokenizer'
+damage vocab.txt '/\[MASK\]/d'
+rm bad/tokenizer.json
+refused_checkpoint 3 'bad/vocab.txt.*\[MASK\]'
+damage vocab.txt '7s/.*/[CLS]/'
+rm bad/tokenizer.json
+refused_checkpoint 3 'bad/vocab.txt'
+damage tokenizer.json 's/"WordPiece"/"BPE"/'
+refused_checkpoint 7 'bad/tokenizer.json.*BPE'
+damage tokenizer.json '1s/{/{{/'
+refused_checkpoint 3 'bad/tokenizer.json'
+rm bad/tokenizer.json bad/vocab.txt
+refused_checkpoint 4 'bad.*vocab.txt|vocab.txt.*bad'
+
+# ---- Lengths ----
+refused 2 '(25|positions)' train classify --set training.length=25
+refused 2 '(2|length)' train classify --set training.length=2
+refused 2 'length' train answer --set training.length=10
+refused 2 'positions' train adapt --set training.length=64
+
+# ---- Tables ----
+# table CODE CULPRIT EXPRESSION: training with an edited table.
+table() {
+    sed "$3" train.tsv >bad.tsv
+    refused "$1" "$2" train classify --set data.train=bad.tsv
+}
+table 3 'bad.tsv:4' '4s/\t.*//'
+table 3 'bad.tsv:1.*label|bad.tsv.*label' '1s/label/labels/'
+table 3 'bad.tsv' '2,$d'
+table 3 'bad.tsv' 'd'
+table 3 'bad.tsv:5' '5s/\t.*/\t/'
+refused 4 'absent.tsv' train classify --set data.train=absent.tsv
+refused 3 'column' train classify --set data.text_column=9
+refused 3 'nothing' train classify --set data.text_column=nothing
+sed '3s/bad/ugly/' dev.tsv >bad.tsv
+refused 3 'bad.tsv:3.*ugly' train classify --set data.valid=bad.tsv
+refused 3 'train.tsv:2.*good' train classify --set data.regression=true
+# Quotes are characters like others: a stray one joins no lines.
+sed '3s/no/"no/' train.tsv >quoted.tsv
+accepted train classify --set data.train=quoted.tsv
+# A published task's columns in a table that is none of it.
+sed 's/text_column.*label/glue: mrpc/' classify.yaml >glue.yaml
+refused 3 'train.tsv' train glue
+refused 2 "'cloa'" train glue --set data.glue=cloa
+head -c 3000 /dev/urandom >noise.tsv
+refused 3 'noise.tsv' train classify --set data.train=noise.tsv
+
+# ---- Questions ----
+# answers CODE CULPRIT: bad.json serves for nothing.
+answers() {
+    refused "$1" "$2" train answer --set data.train=bad.json
+}
+questions 'the cat sees the dog .' 'the cat sees ?' 'the king' 13 >bad.json
+answers 3 'bad.json.*q1'
+questions '' 'the cat sees ?' '' 0 >bad.json
+answers 3 'bad.json'
+head -c 80 squad.json >bad.json
+answers 3 'bad.json'
+sed 's/"context"/"contexts"/' squad.json >bad.json
+answers 3 'bad.json.*context'
+sed 's/"answer_start": 13/"answer_start": "13"/' squad.json >bad.json
+answers 3 'bad.json.*answer_start'
+echo '{"data": []}' >bad.json
+answers 3 'bad.json'
+refused 4 'absent.json' train answer --set data.train=absent.json
+# A start that is wrong is corrected where the answer occurs.
+questions 'the cat sees the dog .' 'the cat sees ?' 'the dog' 2 >moved.json
+accepted train answer --set data.train=moved.json
+# A question of any length is cut; one for which no window is left is refused.
+questions 'the cat sees the dog .' "$(printf 'the cat %.0s' {1..60})?" 'the dog' 13 >long.json
+accepted train answer --set data.train=long.json
+refused 2 'question_length' train answer --set data.question_length=22
+
+# ---- One line in, one line out ----
+echo 'the cat sees the dog .' >lines.txt
+expect 0 "$pare" classify good lines.txt
+expect_failure "$pare" classify good absent.txt
+stderr_is_one_line
+expect_failure "$pare" classify encoder lines.txt
+stderr_is_one_line
+expect_failure "$pare" classify answers lines.txt
+stderr_is_one_line
+rm -rf bad
+cp -r good bad
+rm bad/vocab.txt bad/tokenizer.json
+expect_failure "$pare" classify bad lines.txt
+stderr_is_one_line
+
+# ---- Masks of other shapes, tasks of other heads ----
+expect 0 "$pare" observe good --recipe classify.yaml --output good.average
+expect 0 "$pare" prune good.average --percent 50 --output good.mask
+expect 0 "$pare" eval good --recipe classify.yaml --mask good.mask
+head -c 300 good.mask >cut.mask
+refused 3 'cut.mask' "$pare" eval good --recipe classify.yaml --mask cut.mask
+expect_failure "$pare" eval good --recipe classify.yaml --mask good.average
+stderr_is_one_line
+sed 's/layers: 1/layers: 2/' pretrain.yaml >deeper.yaml
+expect 0 "$pare" train deeper.yaml --output deeper
+expect_failure "$pare" eval deeper --recipe pretrain.yaml --mask good.mask
+stderr_is_one_line
+expect_failure "$pare" eval good --recipe pretrain.yaml
+stderr_is_one_line
+expect_failure "$pare" eval encoder --recipe classify.yaml
+stderr_is_one_line
+expect_failure "$pare" generate good --prompt 'the cat'
+stderr_is_one_line
+expect_failure "$pare" eval good --text text.txt
+stderr_is_one_line
+
+finish
