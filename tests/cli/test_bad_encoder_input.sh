@@ -78,6 +78,7 @@ damage() {
     sed -i "$2" "bad/$1"
     check "$1 was changed by $2" cmp_differs "encoder/$1" "bad/$1"
 }
+# shellcheck disable=SC2317 # called through check
 cmp_differs() {
     ! cmp -s "$1" "$2"
 }
@@ -139,6 +140,7 @@ refused_checkpoint 4 'bad/config.json'
 refused 4 'absent' train classify --set model.checkpoint=absent
 
 # ---- Tokenizers against models ----
+# shellcheck disable=SC2016 # the dollar is sed's
 damage vocab.txt '$a some\nmore\nwords'
 rm bad/tokenizer.json
 refused_checkpoint 2 'tokenizer'
@@ -169,6 +171,7 @@ table() {
 }
 table 3 'bad.tsv:4' '4s/\t.*//'
 table 3 'bad.tsv:1.*label|bad.tsv.*label' '1s/label/labels/'
+# shellcheck disable=SC2016 # the dollar is sed's
 table 3 'bad.tsv' '2,$d'
 table 3 'bad.tsv' 'd'
 table 3 'bad.tsv:5' '5s/\t.*/\t/'

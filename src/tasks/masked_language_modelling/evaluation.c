@@ -57,7 +57,8 @@ static void free_split(masked_split *split)
 /* ---- Evaluation ---- */
 
 typedef struct measurement {
-    pare_model *model;
+    pare_inference *inference;
+    size_t vocabulary; /* of the model */
     pare_tape *tape;
     const masked_split *split;
     float *losses;    /* of all chosen words, in the order of the split */
@@ -117,8 +118,11 @@ static pare_status evaluate_batch(void *user, const pare_encoder_batch *batch,
     PRI_TRY(gather_chosen(measured, batch, indices));
     const pri_chosen_words *chosen = &measured->chosen;
     pare_tape_begin(measured->tape, false, 0);
-    pare_tensor *logits =
-        pare_encoder_words(measured->model, measured->tape, batch, chosen->rows, chosen->count);
+    pare_tensor *logits = pare_tape_tensor(measured->tape, chosen->count, measured->vocabulary);
+    PRI_TRY(pare_tape_status(measured->tape));
+    const pare_inference_output wanted = {
+        .words = logits->value, .rows = chosen->rows, .row_count = chosen->count};
+    PRI_TRY(pare_inference_run(measured->inference, batch, &wanted));
     pare_cross_entropy(measured->tape, logits, chosen->words, 0, measured->batch_losses);
     PRI_TRY(pare_tape_status(measured->tape));
     hand_out_losses(measured, batch, indices);
@@ -152,19 +156,20 @@ static pare_status measure_split(measurement *measured, const pri_encoder_pass *
                                  pare_evaluation *evaluation)
 {
     const size_t words = measured->split->chosen.count;
-    double begin = pri_clock_seconds(), attention = pare_tape_attention_seconds(measured->tape);
+    double begin = pri_clock_seconds();
     measured->losses = pri_allocate(words, sizeof(float));
     measured->batch_losses = pri_allocate(words, sizeof(float));
     if (!measured->losses || !measured->batch_losses)
         return PARE_ERROR_MEMORY;
     PRI_TRY(pri_encoder_pass_run(pass, evaluate_batch, measured));
     evaluation->seconds = pri_clock_seconds() - begin;
-    evaluation->attention_seconds = pare_tape_attention_seconds(measured->tape) - attention;
+    evaluation->attention_seconds = pare_inference_attention_seconds(measured->inference);
     return finish_evaluation(measured, pass->label, evaluation);
 }
 
 static void free_measurement(measurement *measured)
 {
+    pare_inference_destroy(measured->inference);
     pri_free(measured->losses);
     pri_free(measured->batch_losses);
     pri_chosen_words_free(&measured->chosen);
@@ -179,8 +184,12 @@ pare_status pri_masked_evaluate(pare_task *task, pare_model *model, pare_tape *t
     char label[32];
     snprintf(label, sizeof label, "evaluate %s", pri_split_name(split));
     masked_split masked;
-    measurement measured = {.model = model, .tape = tape, .split = &masked};
+    measurement measured = {
+        .vocabulary = pare_bert_config_of(model)->vocabulary, .tape = tape, .split = &masked};
     pare_status status = mask_split(modelling, split, &masked);
+    if (status == PARE_OK)
+        status = pare_inference_create(model, pare_context_precision(pare_tape_context(tape)),
+                                       &measured.inference);
     const pri_encoder_pass pass = {
         .sequences = &masked.sequences, .label = label, .progress = progress};
     if (status == PARE_OK)
