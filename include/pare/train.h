@@ -19,7 +19,7 @@ typedef enum pare_schedule_kind {
 
 typedef enum pare_keep {
     PARE_KEEP_BEST, /* the weights that were best on validation */
-    PARE_KEEP_LAST  /* those after the last step */
+    PARE_KEEP_LAST  /* those after the last step; validation chooses nothing */
 } pare_keep;
 
 typedef struct pare_training_options {
@@ -34,7 +34,8 @@ typedef struct pare_training_options {
     double epochs;
     uint64_t accumulation;     /* batches per step */
     pare_keep keep;            /* what the run's result is */
-    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch */
+    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch, or with
+                                  PARE_KEEP_LAST never */
     uint64_t patience;         /* evaluations without improvement before stopping; 0: never */
     uint64_t checkpoint_every; /* steps; 0: at every evaluation */
     double checkpoint_seconds; /* and at least this often; 0: no such limit */
@@ -49,7 +50,7 @@ PARE_API double pare_schedule_rate(const pare_training_options *options, uint64_
 
 typedef struct pare_training_result {
     uint64_t steps, tokens;
-    double best_loss, best_metric; /* on validation */
+    double best_loss, best_metric; /* on validation; infinite when that was never looked at */
     uint64_t best_step;
     double seconds, attention_seconds, tokens_per_second; /* inside training steps, without
                                                              evaluation and checkpoints, over all

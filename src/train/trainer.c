@@ -299,9 +299,17 @@ static pare_status run_step(training_run *run)
 
 /* ---- Between steps ---- */
 
+/* Without a choice to make, validation is looked at only when that was asked for. */
+static bool evaluates(const training_run *run)
+{
+    return run->options->keep == PARE_KEEP_BEST || run->options->evaluate_every;
+}
+
 static bool evaluation_due(const training_run *run)
 {
     const pri_training_state *state = &run->state;
+    if (!evaluates(run))
+        return false;
     bool due = state->step % run->steps_between_evaluations == 0 || state->step == run->steps;
     return due && state->evaluated_step < state->step;
 }
@@ -386,6 +394,13 @@ static pare_status stop_interrupted(training_run *run)
                     (unsigned long long)run->state.step, (unsigned long long)run->steps);
 }
 
+static pare_status finish(training_run *run)
+{
+    if (run->options->keep == PARE_KEEP_LAST)
+        PRI_TRY(pare_model_save(run->model, run->directory));
+    return write_checkpoint(run);
+}
+
 static pare_status train_to_the_end(training_run *run)
 {
     pri_training_state *state = &run->state;
@@ -400,7 +415,7 @@ static pare_status train_to_the_end(training_run *run)
         }
         state->finished = state->step == run->steps || state->stopped_early;
         if (state->finished)
-            return write_checkpoint(run);
+            return finish(run);
         if (stepped && checkpoint_due(run, evaluated))
             PRI_TRY(write_checkpoint(run));
         if (pare_interrupted())
