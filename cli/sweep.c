@@ -1,5 +1,6 @@
 /* pare sweep: the main job. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,10 +40,12 @@ static void announce_row(void *user, const pare_result_row *row, bool fresh)
     fprintf(stderr, "%s", row->method);
     if (strcmp(row->method, "dense"))
         fprintf(stderr, " p_adm %.1f", row->p_admissible);
-    if (!strcmp(row->method, "random"))
+    if (row->seed)
         fprintf(stderr, " seed %llu", (unsigned long long)row->seed);
-    fprintf(stderr, ": valid %.3f, test %.3f%s\n", row->valid, row->test,
-            fresh ? "" : " (done before)");
+    fprintf(stderr, ": valid %.3f", row->valid);
+    if (!isnan(row->test))
+        fprintf(stderr, ", test %.3f", row->test);
+    fprintf(stderr, "%s\n", fresh ? "" : " (done before)");
 }
 
 /* The command as typed, for the report. */

@@ -1,5 +1,6 @@
 /* pare train: one run of a recipe, dense or under a mask. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "command.h"
@@ -20,13 +21,28 @@ const cli_command train_command = {
 
 static json_t *row_to_json(const pare_result_row *row, const char *output)
 {
-    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I}", "output",
-                     output, "method", row->method, "p_nom", row->p_nominal, "p_adm",
+    json_t *more = json_object();
+    for (size_t i = 0; i < row->more_count; i++)
+        json_object_set_new(more, row->more[i].name, json_real(row->more[i].value));
+    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:I, s:I, s:I}",
+                     "output", output, "method", row->method, "p_nom", row->p_nominal, "p_adm",
                      row->p_admissible, "p_eff", row->p_effective, "valid", row->valid, "test",
-                     row->test, "train_seconds", row->train_seconds, "tokens_per_second",
+                     isnan(row->test) ? json_null() : json_real(row->test), "more", more,
+                     "train_seconds", row->train_seconds, "tokens_per_second",
                      row->tokens_per_second, "attention_seconds", row->attention_seconds,
                      "peak_bytes", (json_int_t)row->peak_bytes, "steps", (json_int_t)row->steps,
                      "parameters", (json_int_t)row->parameters);
+}
+
+static void print_row(const pare_result_row *row, const char *output)
+{
+    printf("%s: valid %.4f", output, row->valid);
+    if (!isnan(row->test))
+        printf(", test %.4f", row->test);
+    for (size_t i = 0; i < row->more_count; i++)
+        printf(", %s %.4f", row->more[i].name, row->more[i].value);
+    printf(" after %s steps in %s (%s tokens/s)\n", format_count(row->steps),
+           format_duration(row->train_seconds), format_count((uint64_t)row->tokens_per_second));
 }
 
 int command_train(int argument_count, char **argument_values)
@@ -65,9 +81,7 @@ int command_train(int argument_count, char **argument_values)
     else if (json)
         exit_code = print_json(row_to_json(&row, output));
     else
-        printf("%s: valid %.4f, test %.4f after %s steps in %s (%s tokens/s)\n", output, row.valid,
-               row.test, format_count(row.steps), format_duration(row.train_seconds),
-               format_count((uint64_t)row.tokens_per_second));
+        print_row(&row, output);
     pare_context_destroy(context);
     pare_recipe_free(&recipe);
     return exit_code;

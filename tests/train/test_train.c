@@ -271,6 +271,28 @@ static void the_returned_model_holds_the_best_weights(void **state)
     pri_free(last);
 }
 
+static void the_last_weights_can_be_kept(void **state)
+{
+    const test_directory *directory = *state;
+    training_fixture fixture = open_fixture(directory->root, 1);
+    pare_training_options options = small_options();
+    options.keep = PARE_KEEP_LAST;
+    options.evaluate_every = 0;
+    pare_training_result result;
+    assert_ok(pare_train(fixture.model, fixture.task, fixture.tape, &options, directory->other,
+                         NULL, &result));
+    assert_int_equal(result.best_step, 0);
+    char *last = pri_path_join(directory->other, "last/step-12");
+    assert_true(same_file(directory->other, last, "model.safetensors"));
+    pri_free(last);
+    json_t *lines = read_objects(directory->other, "log.jsonl");
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(lines, i), "event")),
+                            "step");
+    json_decref(lines);
+    close_fixture(&fixture);
+}
+
 static void interrupted_at_any_step_it_ends_with_the_same_bits(void **state)
 {
     const test_directory *directory = *state;
@@ -573,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TRAINING_TEST(training_lowers_the_loss_and_logs_it),
         TRAINING_TEST(the_returned_model_holds_the_best_weights),
+        TRAINING_TEST(the_last_weights_can_be_kept),
         TRAINING_TEST(interrupted_at_any_step_it_ends_with_the_same_bits),
         TRAINING_TEST(interrupted_in_an_evaluation_it_does_it_again),
         TRAINING_TEST(a_finished_run_returns_at_once),
