@@ -8,20 +8,21 @@
 const cli_command eval_command = {
     .name = "eval",
     .arguments = "MODEL (--recipe RECIPE | --text FILE) [options]",
-    .summary = "evaluate a model on a text",
+    .summary = "evaluate a model on a text, or on the data of a recipe",
     .details =
-        "MODEL is a directory with config.json, model.safetensors and vocab.json; a "
-        "mask.safetensors\n"
-        "in it is used unless --dense or --mask says otherwise. Every token is counted once.\n\n"
-        "Three numbers decide what context a token gets. --length is the segment: tokens computed\n"
-        "together. --memory is how many states of earlier tokens each segment may look back at; "
-        "the\n"
-        "default is what the model was trained with. A model trained with same_length sees "
-        "exactly\n"
-        "`memory` tokens in every row. To score single sentences, put each in a file of its own: "
-        "the\n"
-        "memory is empty only at the start of a text.",
-    .example = "  pare eval runs/demo/dense --text chapter.txt.gz",
+        "MODEL is a directory with config.json, model.safetensors and vocabulary or tokenizer; a\n"
+        "mask.safetensors in it is used unless --dense or --mask says otherwise. The recipe says\n"
+        "what the task is; its metrics come first.\n\n"
+        "Language models: every token is counted once, and three numbers decide what context it\n"
+        "gets. --length is the segment: tokens computed together. --memory is how many states of\n"
+        "earlier tokens each segment may look back at; the default is what the model was trained\n"
+        "with. A model trained with same_length sees exactly `memory` tokens in every row. To "
+        "score\n"
+        "single sentences, put each in a file of its own: the memory is empty only at the start "
+        "of a\ntext.",
+    .example = "  pare eval runs/demo/dense --text chapter.txt.gz\n"
+               "  pare eval runs/squad-small/dense --recipe recipes/squad-small.yaml \\\n"
+               "      --split valid --predictions answers.json",
     .positionals_min = 1,
     .positionals_max = 1};
 
@@ -50,7 +51,7 @@ int command_eval(int argument_count, char **argument_values)
 {
     static const char *const splits[] = {"train", "valid", "test", NULL};
     source_options source = {.evaluation_only = true};
-    const char *mask = NULL;
+    const char *mask = NULL, *predictions = NULL;
     bool dense = false, json = false;
     int split = PARE_SPLIT_TEST;
     const cli_option options[] = {
@@ -59,6 +60,8 @@ int command_eval(int argument_count, char **argument_values)
         {"set", "KEY=VALUE", OPTION_LIST, &source.set, "override a key of the recipe", NULL},
         {"text", "FILE", OPTION_STRING, &source.text, "a text, plain or gzip", NULL},
         {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
+        {"predictions", "FILE", OPTION_STRING, &predictions,
+         "question answering: write each question's answer, as SQuAD's own script reads it", NULL},
         {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"batch", "N", OPTION_COUNT, &source.lanes, "lanes computed together; speed only", NULL},
@@ -85,14 +88,18 @@ int command_eval(int argument_count, char **argument_values)
     if (status == PARE_OK)
         status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)
+        exit_code = check_batches("eval", &session, &source);
+    if (status == PARE_OK && !exit_code)
         status = pare_task_evaluate(session.data.task, session.model, session.tape,
                                     (pare_split)split, &progress, &evaluation);
+    if (status == PARE_OK && !exit_code && predictions)
+        status = pare_question_answering_save_predictions(session.data.task, predictions);
     progress_end();
     if (status != PARE_OK)
         exit_code = fail("eval", status);
-    else if (json)
+    else if (!exit_code && json)
         exit_code = print_json(evaluation_to_json(&session, &evaluation));
-    else
+    else if (!exit_code)
         print_evaluation(&session, &evaluation);
     close_session(&session);
     return exit_code;

@@ -89,14 +89,19 @@ int command_observe(int argument_count, char **argument_values)
     if (status == PARE_OK)
         status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)
+        exit_code = check_batches("observe", &session, &source);
+    if (status == PARE_OK && !exit_code)
         status = pare_task_observe(session.data.task, session.model, session.tape,
                                    (pare_split)split, ends_first, &progress, &average);
     progress_end();
-    if (status == PARE_OK)
+    if (average)
         status = merge_into(average, &merge);
-    if (status == PARE_OK)
+    if (average && status == PARE_OK)
         status = pare_average_save(average, output);
-    exit_code = status == PARE_OK ? describe(average, output, json) : fail("observe", status);
+    if (status != PARE_OK)
+        exit_code = fail("observe", status);
+    else if (average)
+        exit_code = describe(average, output, json);
     pare_average_destroy(average);
     close_session(&session);
     return exit_code;

@@ -101,6 +101,17 @@ pare_status open_task(cli_session *session, const char *directory, const source_
     return pare_recipe_open(&session->recipe, directory, &session->data);
 }
 
+int check_batches(const char *verb, const cli_session *session, const source_options *options)
+{
+    bool given = options->lanes || options->length || options->memory;
+    if (session->recipe.task == PARE_TASK_LANGUAGE_MODELLING || !given)
+        return 0;
+    return fail_usage(verb,
+                      "--batch, --length and --memory are for language models; the recipe "
+                      "says how %s is read",
+                      pare_task_names[session->recipe.task]);
+}
+
 void close_session(cli_session *session)
 {
     pare_recipe_close(&session->data);

@@ -36,6 +36,9 @@ pare_status open_session(cli_session *session, const char *directory, const char
                          bool dense, uint64_t threads);
 /* Adds the task that `options` describe, read as the model in `directory` reads text. */
 pare_status open_task(cli_session *session, const char *directory, const source_options *options);
+/* The same as check_source, once the task is known: lanes, segments and memory are a language
+ * model's. */
+int check_batches(const char *verb, const cli_session *session, const source_options *options);
 /* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
 void close_session(cli_session *session);
