@@ -120,8 +120,7 @@ typedef struct pare_recipe {
         pare_question_answering_options question_answering;
         pare_masked_language_modelling_options masked_language_modelling;
     } data;
-    pare_wordpiece_options wordpiece; /* of a tokenizer built from the training text */
-    struct {                          /* vocabularies are 0: known once the data are read */
+    struct {              /* vocabularies are 0: known once the data are read */
         char *checkpoint; /* directory of an encoder to start from; NULL: fresh weights */
         pare_transformer_xl_config transformer_xl; /* language modelling */
         pare_bert_config bert; /* masked language modelling without a checkpoint; with one, and for
@@ -157,7 +156,7 @@ PARE_API void pare_recipe_free(pare_recipe *recipe);
 typedef struct pare_recipe_data {
     pare_task *task;
     pare_vocabulary *vocabulary; /* of a model directory; NULL: the task has its own, or pieces */
-    pare_wordpiece *tokenizer;   /* encoders */
+    pare_wordpiece *tokenizer;   /* of a checkpoint or model directory; NULL: the task built one */
 } pare_recipe_data;
 
 /* Reads the data of `recipe`: as the model in `model_directory` reads text, or when that is NULL

@@ -111,6 +111,7 @@ static pare_status estimate_examples(pare_context *context, const pare_recipe *r
     PRI_TRY(pare_recipe_create_model(recipe, data, context, &model));
     pare_status status = measure(context, model, &options, &measured);
     uint64_t parameters = pare_model_parameter_floats(model);
+    uint64_t vocabulary = pare_bert_config_of(model)->vocabulary;
     pare_model_destroy(model);
     PRI_TRY(status);
 
@@ -120,7 +121,7 @@ static pare_status estimate_examples(pare_context *context, const pare_recipe *r
     double seconds = (double)tokens / measured.tokens_per_second;
     *estimate = (pare_sweep_estimate){.steps = steps,
                                       .tokens = tokens,
-                                      .vocabulary = pare_wordpiece_size(data->tokenizer),
+                                      .vocabulary = vocabulary,
                                       .parameters = parameters,
                                       .seconds_per_step = seconds / (double)steps,
                                       .seconds_per_run = seconds,

@@ -74,7 +74,9 @@ static json_t *describe_model(const pri_run_setting *setting)
             pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task)));
     if (recipe->model.checkpoint)
         return json_pack("{s:s}", "checkpoint", recipe->model.checkpoint);
-    return describe_encoder(&recipe->model.bert, pare_wordpiece_size(setting->data.tokenizer));
+    return describe_encoder(
+        &recipe->model.bert,
+        pare_wordpiece_size(pare_masked_language_modelling_tokenizer(setting->task)));
 }
 
 /* What decides the weights; how often to log or to save does not. */

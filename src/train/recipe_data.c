@@ -120,9 +120,8 @@ static void build_masked_language_modelling(pri_recipe_builder *build, const pri
     options->length = build->recipe->length;
     options->share = PRI_NUMBER(data, masked_share, .15, .001, .999);
     take_batch(build, training, &options->batch, &options->tokens);
-    build->recipe->wordpiece.size =
-        PRI_INTEGER(data, maximum_vocabulary, 8000, 10, PRI_COUNT_LIMIT);
-    build->recipe->wordpiece.lower_case = !data->lower_case || *data->lower_case;
+    options->tokenizer.size = PRI_INTEGER(data, maximum_vocabulary, 8000, 10, PRI_COUNT_LIMIT);
+    options->tokenizer.lower_case = !data->lower_case || *data->lower_case;
 }
 
 static void take_examples(pri_recipe_builder *build, const pri_data_section *data,

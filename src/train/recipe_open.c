@@ -27,16 +27,6 @@ static pare_status open_language_modelling(const pare_recipe *recipe, const char
     return pare_language_modelling_create(&options, data->vocabulary, &data->task);
 }
 
-static pare_status open_tokenizer(const pare_recipe *recipe, const char *model_directory,
-                                  pare_wordpiece **tokenizer)
-{
-    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
-    if (directory)
-        return pare_wordpiece_load(directory, tokenizer);
-    return pare_wordpiece_build(recipe->data.masked_language_modelling.train, &recipe->wordpiece,
-                                tokenizer);
-}
-
 static pare_status open_task(const pare_recipe *recipe, pare_recipe_data *data)
 {
     switch (recipe->task) {
@@ -58,7 +48,9 @@ pare_status pare_recipe_open(const pare_recipe *recipe, const char *model_direct
     *data = (pare_recipe_data){.task = NULL};
     if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
         return open_language_modelling(recipe, model_directory, data);
-    PRI_TRY(open_tokenizer(recipe, model_directory, &data->tokenizer));
+    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
+    if (directory)
+        PRI_TRY(pare_wordpiece_load(directory, &data->tokenizer));
     return open_task(recipe, data);
 }
 
@@ -84,7 +76,7 @@ static pare_status create_fresh_encoder(const pare_recipe *recipe, const pare_re
                                         pare_context *context, pare_model **model)
 {
     pare_bert_config config = recipe->model.bert;
-    config.vocabulary = pare_wordpiece_size(data->tokenizer);
+    config.vocabulary = pare_wordpiece_size(pare_masked_language_modelling_tokenizer(data->task));
     return pare_bert_create(context, &config, recipe->training.seed, model);
 }
 

@@ -532,8 +532,8 @@ static void an_encoder_from_scratch(void **state)
     assert_null(data->valid);
     assert_true(data->share == .2);
     assert_int_equal(data->length, 64);
-    assert_int_equal(recipe.wordpiece.size, 500);
-    assert_false(recipe.wordpiece.lower_case);
+    assert_int_equal(data->tokenizer.size, 500);
+    assert_false(data->tokenizer.lower_case);
     assert_int_equal(recipe.model.bert.layers, 2);
     assert_int_equal(recipe.model.bert.positions, 64);
     assert_int_equal(recipe.model.bert.head, PARE_HEAD_MASKED_WORDS);
