@@ -23,7 +23,7 @@ typedef struct pare_sweep_options {
 /* Runs everything that is not done yet and writes results.json and report.html into the output.
  *
  *     output/dense/                 the dense run (or the directory that the recipe names)
- *     output/dense/average.safetensors
+ *     output/dense/average.safetensors   (average-ends-first.safetensors in those coordinates)
  *     output/attention-pruning-90/  one directory per p, a complete model directory with its mask
  *     output/random-90-seed-1/
  *     output/seed-2/dense/ ...           the same for each of several training seeds

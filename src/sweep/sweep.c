@@ -269,7 +269,9 @@ static pare_status run_in(sweep *state, pare_context *context, const pare_recipe
         recipe->dense ? pri_string_copy(recipe->dense) : pri_path_join(state->output, "dense");
     state->results_path = pri_path_join(state->options->output, "results.json");
     if (state->dense_directory)
-        state->average_path = pri_path_join(state->dense_directory, "average.safetensors");
+        state->average_path = pri_path_join(state->dense_directory,
+                                            recipe->ends_first ? "average-ends-first.safetensors"
+                                                               : "average.safetensors");
     return state->average_path && state->results_path ? run_all(state) : PARE_ERROR_MEMORY;
 }
 
