@@ -1,6 +1,7 @@
 /* One sequence's attention as a page: a grid of layers x heads. Each map is a picture with the
  * pieces along its sides; labels are written once and used by all maps. The figure that the
  * address names (#layer-2-head-5) is shown large, which is all the interaction there is. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -86,14 +87,19 @@ static pare_status append_head(pri_text *text, attention_page *page, size_t laye
     pri_head_map_fill_attention(&page->map, page->view, layer, head);
     pri_indexed_image image =
         pri_heat_image(&page->palettes, &page->map, &page->scale, page->pixels);
+    char caption[64]; /* columns are narrow: a row names its layer once */
+    if (head)
+        snprintf(caption, sizeof caption, "head %zu", head + 1);
+    else
+        snprintf(caption, sizeof caption, "layer %zu, head 1", layer + 1);
     pri_text_append(text,
-                    "<figure id=\"layer-%zu-head-%zu\"><figcaption>layer %zu, head %zu"
+                    "<figure id=\"layer-%zu-head-%zu\"><figcaption>%s"
                     "<a class=\"close\" href=\"#\">close</a></figcaption>"
                     "<a href=\"#layer-%zu-head-%zu\"><svg viewBox=\"0 0 %zu %zu\" role=\"img\" "
                     "aria-label=\"Attention of layer %zu, head %zu\"><use href=\"#labels\"/>"
                     "<image x=\"%d\" y=\"%d\" width=\"%zu\" height=\"%zu\" href=\"",
-                    layer + 1, head + 1, layer + 1, head + 1, layer + 1, head + 1, LABELS + side,
-                    LABELS + side, layer + 1, head + 1, LABELS, LABELS, side, side);
+                    layer + 1, head + 1, caption, layer + 1, head + 1, LABELS + side, LABELS + side,
+                    layer + 1, head + 1, LABELS, LABELS, side, side);
     PRI_TRY(pri_html_append_image(text, &image));
     pri_text_append(text, "\"/></svg></a></figure>\n");
     return PARE_OK;

@@ -219,7 +219,8 @@ static void append_table(pri_text *text, const pri_collection *collection)
     pri_text_append(text, "<section>\n<h2>Results</h2>\n<div class=\"scroll\" tabindex=\"0\" "
                           "role=\"region\" aria-label=\"Results\"><table>\n<caption><span>");
     pri_html_append_escaped(text, collection->results.metric);
-    pri_text_append(text, " on validation and test, %s is better. Change is against dense.",
+    pri_text_append(text, " on validation%s, %s is better. Change is against dense.",
+                    summary->quality == PRI_QUANTITY_TEST ? " and test" : "",
                     collection->results.higher_is_better ? "higher" : "lower");
     pri_text_append(text, "</span></caption>\n<thead><tr>");
     for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
