@@ -61,7 +61,7 @@ int command_eval(int argument_count, char **argument_values)
         {"text", "FILE", OPTION_STRING, &source.text, "a text, plain or gzip", NULL},
         {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
         {"predictions", "FILE", OPTION_STRING, &predictions,
-         "question answering: write each question's answer, as SQuAD's own script reads it", NULL},
+         "question answering: also write the answers, in SQuAD's format", NULL},
         {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"batch", "N", OPTION_COUNT, &source.lanes, "lanes computed together; speed only", NULL},
