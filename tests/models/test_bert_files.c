@@ -277,7 +277,8 @@ static void write_halves(const pare_model *model, pri_data_type type)
             uint32_t bits;
             memcpy(&bits, &value, sizeof bits);
             tensor->value[j] = value;
-            uint32_t half = value == 0.0f ? 0 : (uint32_t)(exponent + 15) << 10 | (j % 2) << 15;
+            uint32_t sign = (uint32_t)(j % 2) << 15;
+            uint32_t half = value == 0.0f ? 0 : (uint32_t)(exponent + 15) << 10 | sign;
             halves[i][j] = (uint16_t)(type == PRI_DATA_BF16 ? bits >> 16 : half);
         }
         bool vector = strstr(parameters[i].name, "bias") || strstr(parameters[i].name, "Norm");
