@@ -34,7 +34,7 @@ PARE_API PARE_MUST_CHECK pare_status pare_sweep(pare_context *context, const par
                                                 const pare_sweep_options *options,
                                                 pare_results *results);
 
-/* One run of a recipe without the rest of the sweep: dense, or under the mask in file `mask`. */
+/* One run of a recipe without the rest of the sweep: dense, or under the mask in `mask_path`. */
 PARE_API PARE_MUST_CHECK pare_status pare_sweep_train(pare_context *context,
                                                       const pare_recipe *recipe,
                                                       const char *mask_path,

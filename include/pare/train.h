@@ -60,10 +60,10 @@ typedef struct pare_training_result {
 } pare_training_result;
 
 /* Trains `model` on `task` in `directory`, which becomes a model directory: config.json and
- * model.safetensors are the best weights on validation so far; last/ holds the newest checkpoint,
+ * model.safetensors are the weights that options->keep asks for; last/ holds the newest checkpoint,
  * trainer.json names it and log.jsonl has one line per event. When the directory already holds a
  * checkpoint of the same options, training resumes and ends with the same bits as if it had never
- * stopped; a finished run returns at once. On return `model` holds the best weights. A loss that is
+ * stopped; a finished run returns at once. On return `model` holds the kept weights. A loss that is
  * not finite stops with PARE_ERROR_NUMERIC, naming step and layer; the last checkpoint stays. */
 PARE_API PARE_MUST_CHECK pare_status pare_train(pare_model *model, pare_task *task, pare_tape *tape,
                                                 const pare_training_options *options,

@@ -1,8 +1,8 @@
 /* What a mask prunes, in the three meanings of p, and what its kept cells carry.
  *
  * Cells of all geometries are the admissible cells of the observed shape: a class counts all it has
- * there, and unobserved cells count too. Layers that are not to be pruned count as
- * kept, so all shares speak of the whole model. */
+ * there, and unobserved cells count too. Layers that are not to be pruned count as kept, so all
+ * shares speak of the whole model. */
 #include "pruning/mask.h"
 
 #include <math.h>
