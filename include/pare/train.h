@@ -36,7 +36,8 @@ typedef struct pare_training_options {
     pare_keep keep;            /* what the run's result is */
     uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch, or with
                                   PARE_KEEP_LAST never */
-    uint64_t patience;         /* evaluations without improvement before stopping; 0: never */
+    uint64_t patience;         /* evaluations without improvement before stopping; 0: never; not
+                                  with PARE_KEEP_LAST */
     uint64_t checkpoint_every; /* steps; 0: at every evaluation */
     double checkpoint_seconds; /* and at least this often; 0: no such limit */
     uint64_t log_every;        /* steps */

@@ -54,6 +54,10 @@ static pare_status check_options(const pare_training_options *options)
     if (!options->accumulation || !options->log_every)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "training.accumulation and log_every must be 1 or more");
+    if (options->patience && options->keep == PARE_KEEP_LAST)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "training.patience waits for better weights, which training.keep last does "
+                        "not look for; leave one out");
     if (!options->steps && !(options->epochs > 0 && isfinite(options->epochs)))
         return pri_fail(PARE_ERROR_ARGUMENT, "set training.steps or a positive training.epochs");
     return PARE_OK;

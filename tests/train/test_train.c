@@ -460,8 +460,8 @@ static void another_mask_of_the_same_size_is_refused(void **state)
 static void impossible_options_are_refused(void **state)
 {
     const test_directory *directory = *state;
-    pare_training_options options[6];
-    for (size_t i = 0; i < 6; i++)
+    pare_training_options options[7];
+    for (size_t i = 0; i < 7; i++)
         options[i] = small_options();
     options[0].rate = -1;
     options[1].beta2 = 1;
@@ -470,7 +470,9 @@ static void impossible_options_are_refused(void **state)
     options[4].steps = 0;
     options[4].epochs = NAN;
     options[5].epsilon = 0;
-    for (size_t i = 0; i < 6; i++) {
+    options[6].keep = PARE_KEEP_LAST;
+    options[6].patience = 2;
+    for (size_t i = 0; i < 7; i++) {
         pare_training_result result;
         assert_int_equal(
             train_in(directory->root, directory->reference, &options[i], 1, NULL, NULL, &result),
