@@ -146,7 +146,7 @@ PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compi
  * the others. The arrays must live until backward. */
 typedef struct pare_encoder_batch {
     size_t sequences;
-    const size_t *offsets;    /* (sequences + 1) */
+    const size_t *offsets;    /* (sequences + 1), the first 0 */
     const uint32_t *tokens;   /* "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]" of each sequence */
     const uint32_t *segments; /* 0 for a, 1 for b; NULL: all 0 */
 } pare_encoder_batch;

@@ -117,6 +117,11 @@ static pare_tensor *embed(const forward_pass *pass)
 static pare_status check_sequences(const pri_bert *model, const pare_encoder_batch *batch,
                                    size_t *longest)
 {
+    if (batch->sequences == 0)
+        return pri_fail(PARE_ERROR_ARGUMENT, "a batch needs at least one sequence");
+    if (batch->offsets[0] != 0)
+        return pri_fail(PARE_ERROR_ARGUMENT, "the first sequence of a batch begins at %zu, not 0",
+                        batch->offsets[0]);
     *longest = 0;
     for (size_t n = 0; n < batch->sequences; n++) {
         size_t length = batch->offsets[n + 1] - batch->offsets[n];
@@ -128,8 +133,6 @@ static pare_status check_sequences(const pri_bert *model, const pare_encoder_bat
         if (length > *longest)
             *longest = length;
     }
-    if (batch->sequences == 0)
-        return pri_fail(PARE_ERROR_ARGUMENT, "a batch needs at least one sequence");
     return PARE_OK;
 }
 

@@ -448,6 +448,8 @@ static void test_batches_that_do_not_fit(void **state)
     refuse(model, &batch, "sequence 1 has 0 tokens");
     offsets[2] = 15;
     refuse(model, &batch, "sequence 1 has 13 tokens; the model reads 1 to 12");
+    offsets[0] = 1;
+    refuse(model, &batch, "begins at 1, not 0");
     batch.sequences = 0;
     refuse(model, &batch, "at least one sequence");
     small.segments[17] = 2;
