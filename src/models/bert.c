@@ -189,12 +189,12 @@ static pare_status begin_pass(forward_pass *pass)
     return PARE_OK;
 }
 
-static pare_status check_encoder(const pare_model *model)
+static pare_status check_bert(const pare_model *model)
 {
     if (model->family == &pri_bert_family)
         return PARE_OK;
-    return pri_fail(PARE_ERROR_UNSUPPORTED, "a %s model is no encoder; use one of type \"%s\"",
-                    model->family->name, pri_bert_family.name);
+    return pri_fail(PARE_ERROR_UNSUPPORTED, "a model of type \"%s\" is needed, not \"%s\"",
+                    pri_bert_family.name, model->family->name);
 }
 
 /* Hidden states in the order of the layers' rows. */
@@ -245,7 +245,7 @@ static pare_tensor *run_encoder(pare_model *base, pare_tape *tape, const pare_en
     if (pare_tape_status(tape) != PARE_OK)
         return NULL;
     *pass = (forward_pass){.model = pri_bert_of(base), .tape = tape, .batch = batch};
-    pare_status status = check_encoder(base);
+    pare_status status = check_bert(base);
     if (status == PARE_OK && head != PARE_HEAD_NONE)
         status = check_head(pass->model, head);
     if (status == PARE_OK)
@@ -677,14 +677,6 @@ pare_status pare_bert_load_with_head(pare_context *context, const char *director
 }
 
 /* ---- Changes of a model ---- */
-
-static pare_status check_bert(const pare_model *model)
-{
-    if (model->family == &pri_bert_family)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_UNSUPPORTED, "a model of type \"%s\" is needed, not \"%s\"",
-                    pri_bert_family.name, model->family->name);
-}
 
 pare_status pare_bert_set_dropout(pare_model *model, float dropout, float attention_dropout)
 {

@@ -11,8 +11,6 @@ static pare_status scale_backward(pare_tape *tape, pri_record *base)
 {
     scale_record *record = (scale_record *)base;
     pare_tensor *input = record->input;
-    if (!pri_wants_gradient(input))
-        return PARE_OK;
     float beta;
     PRI_TRY(pri_gradient_begin(tape, input, &beta));
     pri_add_scaled(tape, input->rows * input->columns, record->factor, base->output->gradient, beta,
@@ -22,7 +20,7 @@ static pare_status scale_backward(pare_tape *tape, pri_record *base)
 
 pare_tensor *pare_scale(pare_tape *tape, pare_tensor *input, float factor)
 {
-    if (!pri_tape_ready(tape, input != NULL))
+    if (!pri_tape_ready(tape, input))
         return NULL;
     pare_tensor *scaled =
         pri_tape_result(tape, input->rows, input->columns, pri_wants_gradient(input));
