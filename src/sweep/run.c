@@ -73,7 +73,9 @@ static json_t *describe_model(const pri_run_setting *setting)
             &recipe->model.transformer_xl,
             pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task)));
     if (recipe->model.checkpoint)
-        return json_pack("{s:s}", "checkpoint", recipe->model.checkpoint);
+        return json_pack("{s:s, s:f, s:f}", "checkpoint", recipe->model.checkpoint, "dropout",
+                         (double)recipe->model.bert.dropout, "attention_dropout",
+                         (double)recipe->model.bert.attention_dropout);
     return describe_encoder(
         &recipe->model.bert,
         pare_wordpiece_size(pare_masked_language_modelling_tokenizer(setting->task)));
@@ -94,8 +96,8 @@ static json_t *describe_training(const pare_training_options *training)
         (json_int_t)training->evaluate_every, "patience", (json_int_t)training->patience);
 }
 
-/* What decides the batches of training and, for running text, the context of evaluation; the number
- * of lanes there changes rounding only. */
+/* What decides the batches of training and what is measured, as far as the hashes of the data do
+ * not tell; the number of lanes in evaluation changes rounding only. */
 static void describe_batches(const pare_recipe *recipe, json_t *description)
 {
     size_t batch = 0, tokens = 0;
@@ -115,10 +117,15 @@ static void describe_batches(const pare_recipe *recipe, json_t *description)
     case PARE_TASK_QUESTION_ANSWERING:
         batch = recipe->data.question_answering.batch;
         tokens = recipe->data.question_answering.tokens;
+        json_object_set_new(
+            description, "answer_length",
+            json_integer((json_int_t)recipe->data.question_answering.answer_length));
         break;
     case PARE_TASK_MASKED_LANGUAGE_MODELLING:
         batch = recipe->data.masked_language_modelling.batch;
         tokens = recipe->data.masked_language_modelling.tokens;
+        json_object_set_new(description, "masked_share",
+                            json_real(recipe->data.masked_language_modelling.share));
         break;
     }
     json_object_set_new(description, "batch", json_integer((json_int_t)batch));
