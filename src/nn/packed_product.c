@@ -145,11 +145,6 @@ size_t pri_packed_rows(const pri_packed_weight *packed)
     return packed->rows;
 }
 
-size_t pri_packed_columns(const pri_packed_weight *packed)
-{
-    return packed->columns;
-}
-
 size_t pri_packed_bytes(const pri_packed_weight *packed)
 {
     size_t values = packed->words ? pairs_of(packed) : packed->columns;

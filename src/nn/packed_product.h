@@ -17,7 +17,6 @@ pare_status pri_packed_create(const pare_context *context, pare_precision precis
                               pri_packed_weight **packed);
 void pri_packed_destroy(pri_packed_weight *packed);
 size_t pri_packed_rows(const pri_packed_weight *packed);
-size_t pri_packed_columns(const pri_packed_weight *packed);
 size_t pri_packed_bytes(const pri_packed_weight *packed);
 
 /* Words of scratch for products of so many rows; 0 in fp32. */

@@ -87,7 +87,8 @@ static pare_status append_line(pri_text_table *table, const comparison *compared
 {
     char cell[PRI_CELL_SIZE];
     double sum = 0;
-    snprintf(cell, sizeof cell, "%s%s%s", line->method, line->start[0] ? ", " : "", line->start);
+    snprintf(cell, sizeof cell, "%s%s%s", pri_method_words(line->method),
+             line->start[0] ? ", " : "", line->start);
     PRI_TRY(pri_text_table_add(table, cell));
     snprintf(cell, sizeof cell, "%g", requested_percent(line));
     PRI_TRY(pri_text_table_add(table, cell));

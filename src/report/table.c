@@ -50,11 +50,14 @@ void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE]
     snprintf(cell, PRI_CELL_SIZE, "%s ± %s", mean, deviation);
 }
 
+const char *pri_method_words(const char *method)
+{
+    return strcmp(method, "attention-pruning") ? method : "attention pruning";
+}
+
 static void format_method(const pri_group *group, char *cell)
 {
-    const char *method = group->rows[0]->method;
-    if (!strcmp(method, "attention-pruning"))
-        method = "attention pruning";
+    const char *method = pri_method_words(group->rows[0]->method);
     if (group->count > 1)
         snprintf(cell, PRI_CELL_SIZE, "%s, %zu seeds", method, group->count);
     else
@@ -70,7 +73,7 @@ static void format_more(const pri_group *group, char *cell)
         char value[24];
         double sum = 0;
         for (size_t i = 0; i < group->count; i++)
-            sum += group->rows[i]->more[m].value;
+            sum += m < group->rows[i]->more_count ? group->rows[i]->more[m].value : (double)NAN;
         pri_format_metric(sum / (double)group->count, value, sizeof value);
         used += (size_t)snprintf(cell + used, PRI_CELL_SIZE - used, "%s%s %s", m ? ", " : "",
                                  first->more[m].name, value);

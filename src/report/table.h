@@ -31,7 +31,8 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
 /* Whether any row has something to say there. */
 bool pri_table_column_known(const pri_summary *summary, pri_column column);
 
-/* Numbers as people read them. */
+/* Numbers and names as people read them. */
+const char *pri_method_words(const char *method);
 void pri_format_metric(double value, char *text, size_t size);
 /* "86.3 ± 0.4", or the mean alone where there is one run. */
 void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE]);

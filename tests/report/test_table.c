@@ -127,7 +127,7 @@ static void sweeps_stand_side_by_side(void **state)
     assert_string_equal(text, "method              p           one    two   mean\n"
                               "-----------------  --  ------------  -----  -----\n"
                               "dense               0  51.00 ± 1.41  90.00  70.50\n"
-                              "attention-pruning  60         48.00      -      -\n"
+                              "attention pruning  60         48.00      -      -\n"
                               "random             60             -  70.00      -\n");
     free(text);
 }
