@@ -24,7 +24,7 @@ static int set_up(void **state)
 {
     char text[512] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
     for (int i = 0; i < WORDS; i++)
-        snprintf(text + strlen(text), 8, "w%d\n", i);
+        snprintf(text + strlen(text), 16, "w%d\n", i);
     if (make_directory(state) != 0 ||
         pri_file_replace(in_directory("vocab.txt"), text, strlen(text)) != PARE_OK ||
         pare_wordpiece_load(directory, &tokenizer) != PARE_OK)
