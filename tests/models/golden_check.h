@@ -9,6 +9,9 @@
 
 /* Of the largest magnitude of the compared tensor. */
 #define TOLERANCE 2e-5
+/* Where the gradient is zero (biases of keys, and of answers' logits), Adam moves weights by
+ * rounding alone, differently with every order of sums. */
+#define TRAINED_TOLERANCE 1e-4
 
 static inline const pri_stored_tensor *stored_tensor(const pri_safetensors *file, const char *name)
 {
@@ -104,8 +107,10 @@ static inline void expect_trained_weights(const pri_safetensors *file, pare_mode
             squares += (double)tensor->value[j] * (double)tensor->value[j];
         }
         double norm = sqrt((double)expected[1] * (double)(tensor->rows * tensor->columns));
-        assert_true(fabs(squares - (double)expected[1]) <= TOLERANCE * (double)expected[1]);
-        assert_true(fabs(sum - (double)expected[0]) <= TOLERANCE * norm);
+        if (fabs(squares - (double)expected[1]) > TRAINED_TOLERANCE * (double)expected[1] ||
+            fabs(sum - (double)expected[0]) > TRAINED_TOLERANCE * norm)
+            fail_msg("%s: sum %.9g, squares %.9g; expected %.9g, %.9g", name, sum, squares,
+                     (double)expected[0], (double)expected[1]);
     }
 }
 
