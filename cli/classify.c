@@ -244,7 +244,11 @@ static int classify_file(classifier *used, const char *path)
     int exit_code = classify_lines(used, lines, standard ? "standard input" : path,
                                    standard && isatty(STDIN_FILENO));
     pare_lines_close(lines);
-    return exit_code;
+    if (exit_code || !used->page)
+        return exit_code;
+    fprintf(stderr, "pare classify: there was no line to explain, so %s was not written\n",
+            used->page);
+    return PARE_ERROR_FORMAT;
 }
 
 int command_classify(int argument_count, char **argument_values)

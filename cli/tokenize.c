@@ -7,19 +7,18 @@
 
 const cli_command tokenize_command = {
     .name = "tokenize",
-    .arguments = "DIRECTORY FILE [options]",
+    .arguments = "DIRECTORY [FILE] [options]",
     .summary = "cut lines into the pieces of a BERT tokenizer",
     .details =
-        "DIRECTORY has a tokenizer.json, or a vocab.txt and perhaps a tokenizer_config.json. FILE "
-        "is\n"
-        "plain or gzip; - is the standard input. Each line of it gives a line: the pieces between\n"
-        "blanks, or with --json {\"ids\": [...], \"tokens\": [...], \"offsets\": [[begin, end], "
-        "...]}.\n"
-        "Offsets count the characters of the line, as the tokenizers package does. [CLS] and "
-        "[SEP]\n"
-        "are not added.",
+        "DIRECTORY has a tokenizer.json, or a vocab.txt and perhaps a tokenizer_config.json. "
+        "Every\n"
+        "line of FILE (plain or gzip; -, or nothing: the standard input) gives a line: the pieces\n"
+        "between blanks, or with --json {\"ids\": [...], \"tokens\": [...], \"offsets\": [[begin,\n"
+        "end], ...]}. Offsets count the characters of the line, as the tokenizers package does.\n"
+        "[CLS] and [SEP] are not added.\n\n"
+        "--train makes a tokenizer instead: a vocabulary for FILE, written into DIRECTORY.",
     .example = "  pare tokenize minilm reviews.txt --json",
-    .positionals_min = 2,
+    .positionals_min = 1,
     .positionals_max = 2};
 
 static void print_pieces(const pare_wordpiece *tokenizer, const pare_pieces *pieces)
@@ -173,9 +172,12 @@ int command_tokenize(int argument_count, char **argument_values)
     if (!parse_arguments(&tokenize_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    const char *directory = parsed.positionals[0], *path = parsed.positionals[1];
+    const char *directory = parsed.positionals[0],
+               *path = parsed.count == 2 ? parsed.positionals[1] : "-";
     if (!make && (size || cased))
         return fail_usage("tokenize", "--size and --cased are for --train");
+    if (make && parsed.count == 1)
+        return fail_usage("tokenize", "--train reads its text from a FILE; name one");
     if (make && json)
         return fail_usage("tokenize", "--train prints no pieces; leave --json out");
     return make ? train(directory, path,

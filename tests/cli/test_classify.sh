@@ -93,6 +93,9 @@ check "a page of two heads" [ "$(grep -c '<figure id="layer-1-head-' page.html)"
 check "its title" grep -q '<title>a good film: positive, 85.5%</title>' page.html
 expect 0 sh -c "printf 'good\nbad\n' | '$pare' classify judge --json --explain-page page.html"
 check "the page is that of the first line" grep -q '<title>good: positive' page.html
+expect 3 "$pare" classify judge /dev/null --explain-page none.html
+stderr_has 'no line to explain, so none.html was not written'
+check "no page of nothing" [ ! -e none.html ]
 expect 4 sh -c "echo good | '$pare' classify judge --explain-page no/such/page.html"
 stderr_is_one_line
 expect 2 "$pare" classify judge lines --json --explain

@@ -26,6 +26,8 @@ gzip -k text
 "$pare" tokenize bert - --json <text.gz >stream.out
 check "gzip gives the same" cmp plain.out gzip.out
 check "a gzip stream gives the same" cmp plain.out stream.out
+"$pare" tokenize bert --json <text >nameless.out
+check "no file is the standard input" cmp plain.out nameless.out
 
 # A line is answered before the next one is written.
 mkfifo questions answers
@@ -60,6 +62,8 @@ stderr_is_one_line
 check "nothing is written" [ ! -e small ]
 expect 2 "$pare" tokenize bert text --size 10
 stderr_has 'for --train'
+expect 2 "$pare" tokenize small --train
+stderr_has 'name one'
 printf 'a\0b\n' >binary
 expect 3 "$pare" tokenize small binary --train
 stderr_is_one_line
