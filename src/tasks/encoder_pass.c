@@ -2,6 +2,7 @@
  * results belong to sequences and so do not depend on the order. */
 #include "tasks/encoder_pass.h"
 
+#include "base/arithmetic.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -112,6 +113,18 @@ pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_
         *average = NULL;
     }
     return status == PARE_OK ? restored : status;
+}
+
+/* ---- What a model can read ---- */
+
+size_t pri_encoder_longest(const pare_model *model)
+{
+    size_t positions = pare_encoder_positions(model);
+    const pare_mask *mask = pare_model_mask(model);
+    const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
+    return geometry && geometry->kind == PARE_GEOMETRY_CELL
+               ? pri_smaller(positions, geometry->queries)
+               : positions;
 }
 
 /* Vocabularies of models are padded to a multiple of up to this; a tokenizer that lacks more has

@@ -32,6 +32,9 @@ pare_status pri_encoder_observe_as_is(const pri_encoder_pass *pass,
                                       const pri_encoder_corpus *corpus, pare_model *model,
                                       pare_tape *tape, pare_average **average);
 
+/* Tokens of the longest sequence that the model's positions and its mask serve: a cell mask knows
+ * one length. 0: no encoder. */
+size_t pri_encoder_longest(const pare_model *model);
 /* Whether the model is an encoder that knows the tokenizer's pieces and reads `length` of them. */
 pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tokenizer,
                               size_t length);

@@ -1,7 +1,6 @@
 /* A classifier at work: texts in, probabilities out; and what it looked at. */
 #include <math.h>
 
-#include "base/arithmetic.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "pare/task.h"
@@ -50,16 +49,6 @@ static pare_status classify_batch(void *user, const pare_encoder_batch *batch,
         PRI_TRY(check_scores(scores, run->labels));
     }
     return PARE_OK;
-}
-
-/* What model and mask serve. */
-static size_t longest_sequence(const pare_model *model)
-{
-    size_t length = pare_encoder_positions(model);
-    const pare_mask *mask = pare_model_mask(model);
-    const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
-    return geometry && geometry->kind == PARE_GEOMETRY_CELL ? pri_smaller(length, geometry->queries)
-                                                            : length;
 }
 
 static pare_status append_text(const pare_wordpiece *tokenizer, const pare_text_pair *text,
@@ -115,7 +104,8 @@ pare_status pare_classify(pare_inference *inference, const pare_wordpiece *token
     PRI_TRY(pri_check_encoder(model, tokenizer, 0));
     PRI_TRY(check_head(model));
     pri_sequences sequences = {0};
-    pare_status status = append_texts(tokenizer, texts, count, longest_sequence(model), &sequences);
+    pare_status status =
+        append_texts(tokenizer, texts, count, pri_encoder_longest(model), &sequences);
     if (status == PARE_OK)
         status = run_inference(inference, &sequences, pare_bert_config_of(model)->labels, scores);
     pri_sequences_free(&sequences);
@@ -162,7 +152,7 @@ pare_status pare_classify_explain(pare_model *model, pare_tape *tape,
     *explanation = (pare_explanation){0};
     PRI_TRY(pri_check_encoder(model, tokenizer, 0));
     pri_sequences sequences = {0};
-    pare_status status = append_texts(tokenizer, text, 1, longest_sequence(model), &sequences);
+    pare_status status = append_texts(tokenizer, text, 1, pri_encoder_longest(model), &sequences);
     if (status == PARE_OK)
         status = name_pieces(tokenizer, pri_sequences_at(&sequences, 0), explanation);
     if (status == PARE_OK)

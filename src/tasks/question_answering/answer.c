@@ -35,16 +35,6 @@ static pare_status answer_batch(void *user, const pare_encoder_batch *batch, con
     return PARE_OK;
 }
 
-/* A cell mask knows one length. */
-static size_t longest_sequence(const pare_model *model)
-{
-    size_t length = pri_smaller(USUAL_LENGTH, pare_encoder_positions(model));
-    const pare_mask *mask = pare_model_mask(model);
-    const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
-    return geometry && geometry->kind == PARE_GEOMETRY_CELL ? pri_smaller(length, geometry->queries)
-                                                            : length;
-}
-
 static pare_status run_windows(answering *asked, const pri_features *features,
                                const pri_answering_settings *settings)
 {
@@ -88,7 +78,8 @@ pare_status pare_answer_question(pare_inference *inference, const pare_wordpiece
         return pri_fail(PARE_ERROR_ARGUMENT, "%zu answers; ask for %d at most", capacity,
                         PARE_ANSWERS_MAX);
     const pare_model *model = pare_inference_model(inference);
-    pri_answering_settings settings = pri_answering_settings_of(options, longest_sequence(model));
+    size_t longest = pri_smaller(USUAL_LENGTH, pri_encoder_longest(model));
+    pri_answering_settings settings = pri_answering_settings_of(options, longest);
     PRI_TRY(pri_check_answering(model, tokenizer, settings.shape.length));
     if (!capacity)
         return PARE_OK;
