@@ -20,15 +20,10 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "pare/model.h"
+#include "status_check.h"
 
 static pare_context *context;
 static pare_tape *tape;
-
-static inline void check_ok(pare_status status)
-{
-    if (status != PARE_OK)
-        fail_msg("status %d: %s", (int)status, pare_error_message());
-}
 
 static inline void start_with_threads(int threads)
 {

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "status_check.h"
 #include "tasks/batches.h"
 
 #define COUNT 257
@@ -266,13 +267,6 @@ static void test_dealing_allocates_nothing(void **state)
     pri_dealer_tokens(dealer, 1000);
     assert_int_equal(pri_allocation_count(), before);
     pri_dealer_destroy(dealer);
-}
-
-static void assert_fails(pare_status status, pare_status expected, const char *part_of_message)
-{
-    assert_int_equal(status, expected);
-    if (!strstr(pare_error_message(), part_of_message))
-        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
 }
 
 static void test_a_position_survives_as_a_file(void **state)

@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "status_check.h"
 #include "tasks/classification/classification.h"
 #include "tasks/classification/metrics.h"
 #include "temporary_files.h"
@@ -21,26 +22,6 @@
 static pare_context *context;
 static pare_tape *tape;
 static pare_wordpiece *tokenizer;
-
-static void check_ok(pare_status status)
-{
-    if (status != PARE_OK)
-        fail_msg("status %d: %s", (int)status, pare_error_message());
-}
-
-static void assert_fails(pare_status status, pare_status expected, const char *part_of_message)
-{
-    assert_int_equal(status, expected);
-    if (!strstr(pare_error_message(), part_of_message))
-        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
-}
-
-/* cmocka compares floats in single precision. */
-static void assert_near(double value, double expected, double tolerance)
-{
-    if (!(fabs(value - expected) <= tolerance))
-        fail_msg("%.12g is not within %g of %.12g", value, tolerance, expected);
-}
 
 /* The same pointer for the same name, valid to the end. */
 static const char *path_of(const char *name)

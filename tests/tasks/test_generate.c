@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/text_buffer.h"
 #include "pare/task.h"
+#include "status_check.h"
 
 static char directory[] = "/tmp/pare-test-generate-XXXXXX";
 static pare_context *context;
@@ -43,13 +44,6 @@ static int tear_down(void **state)
     pare_tape_destroy(tape);
     pare_context_destroy(context);
     return pri_remove_tree(directory) == PARE_OK ? 0 : -1;
-}
-
-/* cmocka compares floats in single precision. */
-static void assert_near(double value, double expected, double tolerance)
-{
-    if (!(fabs(value - expected) <= tolerance))
-        fail_msg("%.12g is not within %g of %.12g", value, tolerance, expected);
 }
 
 static pare_transformer_xl_config tiny_config(void)

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "pare/task.h"
+#include "status_check.h"
 
 static char directory[] = "/tmp/pare-test-tasks-XXXXXX";
 static pare_context *context;
@@ -75,13 +76,6 @@ static const char *write_words(const char *name, size_t words, uint64_t seed)
 
 #define VOCABULARY 12
 
-static void assert_fails(pare_status status, pare_status expected, const char *part_of_message)
-{
-    assert_int_equal(status, expected);
-    if (!strstr(pare_error_message(), part_of_message))
-        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
-}
-
 static pare_task *create_task(pare_language_modelling_options options)
 {
     pare_task *task;
@@ -89,13 +83,6 @@ static pare_task *create_task(pare_language_modelling_options options)
     if (status != PARE_OK)
         fail_msg("%s", pare_error_message());
     return task;
-}
-
-/* cmocka compares floats in single precision. */
-static void assert_near(double value, double expected, double tolerance)
-{
-    if (!(fabs(value - expected) <= tolerance))
-        fail_msg("%.12g is not within %g of %.12g", value, tolerance, expected);
 }
 
 static pare_transformer_xl_config tiny_config(void)

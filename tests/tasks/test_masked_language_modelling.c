@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "nn/optimizer.h"
 #include "pare/task.h"
+#include "status_check.h"
 #include "tasks/masked_language_modelling/packing.h"
 #include "temporary_files.h"
 
@@ -50,20 +51,6 @@ static int tear_down(void **state)
     pare_tape_destroy(tape);
     pare_context_destroy(context);
     return remove_directory(state);
-}
-
-static void assert_fails(pare_status status, pare_status expected, const char *part_of_message)
-{
-    assert_int_equal(status, expected);
-    if (!strstr(pare_error_message(), part_of_message))
-        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
-}
-
-/* cmocka compares floats in single precision. */
-static void assert_near(double value, double expected, double tolerance)
-{
-    if (!(fabs(value - expected) <= tolerance))
-        fail_msg("%.12g is not within %g of %.12g", value, tolerance, expected);
 }
 
 /* ---- Packing ---- */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "status_check.h"
 #include "text/vocabulary.h"
 
 /* ---- Files in a directory of this program ---- */
@@ -117,13 +118,6 @@ static void assert_reads(const char *path, const char *expected)
     assert_tokens(vocabulary, &tokens, expected);
     pare_tokens_free(&tokens);
     pare_vocabulary_destroy(vocabulary);
-}
-
-static void assert_fails(pare_status status, pare_status expected, const char *part_of_message)
-{
-    assert_int_equal(status, expected);
-    if (!strstr(pare_error_message(), part_of_message))
-        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), part_of_message);
 }
 
 /* ---- Vocabularies ---- */

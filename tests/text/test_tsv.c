@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/text_buffer.h"
+#include "status_check.h"
 #include "temporary_files.h"
 #include "text/tsv.h"
 
@@ -73,13 +74,6 @@ static void test_a_byte_order_mark_is_skipped_at_the_beginning_only(void **state
     assert_rows("\xef\xbb\xbfid\n\xef\xbb\xbfid\n", "1:id;2:\xef\xbb\xbfid;");
     assert_rows("\xef\xbb\xbf\na\n", "2:a;");
     assert_rows("\xef\xbb\n", "1:\xef\xbb;");
-}
-
-static void assert_fails(pare_status status, pare_status expected, const char *message)
-{
-    assert_int_equal(status, expected);
-    if (!strstr(pare_error_message(), message))
-        fail_msg("message \"%s\" lacks \"%s\"", pare_error_message(), message);
 }
 
 static void test_a_nul_byte_is_refused(void **state)
