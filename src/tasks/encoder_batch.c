@@ -121,6 +121,17 @@ size_t *pri_sequences_lengths(const pri_sequences *sequences)
     return lengths;
 }
 
+pare_status pri_sequences_deal(const pri_sequences *sequences, const pri_dealing *dealing,
+                               pri_dealer **dealer)
+{
+    size_t *lengths = pri_sequences_lengths(sequences);
+    if (!lengths)
+        return PARE_ERROR_MEMORY;
+    pare_status status = pri_dealer_create(dealing, lengths, sequences->count, dealer);
+    pri_free(lengths);
+    return status;
+}
+
 /* ---- Batches ---- */
 
 void pri_batch_builder_free(pri_batch_builder *builder)

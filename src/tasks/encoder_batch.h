@@ -4,6 +4,7 @@
 
 #include "pare/model.h"
 #include "pare/text.h"
+#include "tasks/batches.h"
 
 typedef struct pri_token_span {
     const uint32_t *ids;
@@ -34,6 +35,9 @@ size_t pri_sequences_longest(const pri_sequences *sequences);
 uint64_t pri_sequences_hash(const pri_sequences *sequences); /* of tokens and segments */
 /* (count), as dealing wants them; release with pri_free. NULL: no memory. */
 size_t *pri_sequences_lengths(const pri_sequences *sequences);
+/* Deals them for training. */
+pare_status pri_sequences_deal(const pri_sequences *sequences, const pri_dealing *dealing,
+                               pri_dealer **dealer);
 
 /* Gathers batches into buffers that grow to the largest. Zero-initialise. */
 typedef struct pri_batch_builder {

@@ -1,12 +1,24 @@
 /* The public functions of tasks: each hands over to the task's own. */
 #include "tasks/task.h"
 
+#include <math.h>
+
 #include "base/status.h"
 
 const char *pri_split_name(pare_split split)
 {
     static const char *const names[PARE_SPLIT_COUNT] = {"train", "valid", "test"};
     return names[split];
+}
+
+pare_status pri_check_loss(const char *label, double loss)
+{
+    if (isfinite(loss))
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_NUMERIC,
+                    "%s: the loss is not a finite number; the weights are damaged or training "
+                    "diverged",
+                    label);
 }
 
 void pare_task_destroy(pare_task *task)

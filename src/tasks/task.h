@@ -31,5 +31,7 @@ struct pare_task {
 };
 
 const char *pri_split_name(pare_split split); /* "valid" */
+/* Refuses a loss that is no number; `label` says of what: "evaluate valid". */
+pare_status pri_check_loss(const char *label, double loss);
 
 #endif

@@ -246,14 +246,8 @@ static pare_status create_dealer(pri_classification *classification,
 {
     const pri_dealing dealing = {
         .examples = options->batch, .tokens = options->tokens, .seed = options->seed};
-    const pri_sequences *sequences = &classification->splits[PARE_SPLIT_TRAIN].sequences;
-    size_t *lengths = pri_sequences_lengths(sequences);
-    if (!lengths)
-        return PARE_ERROR_MEMORY;
-    pare_status status =
-        pri_dealer_create(&dealing, lengths, sequences->count, &classification->dealer);
-    pri_free(lengths);
-    return status;
+    return pri_sequences_deal(&classification->splits[PARE_SPLIT_TRAIN].sequences, &dealing,
+                              &classification->dealer);
 }
 
 static pare_status fill_task(pri_classification *classification,

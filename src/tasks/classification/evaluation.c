@@ -1,6 +1,5 @@
 /* Measuring a classifier on a split, and averaging its attention over one. Predictions are kept in
  * the order of the file, so that no result depends on how sequences were batched. */
-#include <math.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -122,11 +121,7 @@ static pare_status finish_evaluation(const measurement *measured, const char *la
         loss += measured->losses[i];
     evaluation->tokens = count;
     evaluation->loss = loss / (double)count;
-    if (!isfinite(evaluation->loss))
-        return pri_fail(PARE_ERROR_NUMERIC,
-                        "%s: the loss is not a finite number; the weights are damaged or training "
-                        "diverged",
-                        label);
+    PRI_TRY(pri_check_loss(label, evaluation->loss));
     PRI_TRY(measure(measured, measures[0], &evaluation->metric));
     for (size_t i = 1; i < PRI_MEASURES_MAX && measures[i]; i++) {
         pare_measure *more = &evaluation->more[evaluation->more_count++];

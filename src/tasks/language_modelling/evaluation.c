@@ -81,11 +81,7 @@ static pare_status finish_evaluation(const pri_language_modelling *modelling,
 {
     evaluation->tokens = measured->tokens;
     evaluation->loss = measured->loss / (double)measured->tokens;
-    if (!isfinite(evaluation->loss))
-        return pri_fail(PARE_ERROR_NUMERIC,
-                        "%s: the loss is not a finite number; the weights are damaged or training "
-                        "diverged",
-                        label);
+    PRI_TRY(pri_check_loss(label, evaluation->loss));
     bool bytes = pare_vocabulary_level(modelling->corpus.vocabulary) == PARE_TEXT_BYTE;
     evaluation->metric = bytes ? evaluation->loss / log(2.0) : exp(evaluation->loss);
     return PARE_OK;

@@ -140,11 +140,7 @@ static pare_status finish_evaluation(const measurement *measured, const char *la
         sum += (double)measured->losses[i];
     evaluation->tokens = words;
     evaluation->loss = sum / (double)words;
-    if (!isfinite(evaluation->loss))
-        return pri_fail(PARE_ERROR_NUMERIC,
-                        "%s: the loss is not a finite number; the weights are damaged or training "
-                        "diverged",
-                        label);
+    PRI_TRY(pri_check_loss(label, evaluation->loss));
     evaluation->metric = exp(evaluation->loss);
     evaluation->more[0] =
         (pare_measure){"accuracy", 100 * (double)measured->guessed / (double)words};

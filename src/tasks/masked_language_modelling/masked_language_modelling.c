@@ -184,13 +184,7 @@ static pare_status make_dealer(pri_masked_language_modelling *modelling,
     const pri_dealing dealing = {.examples = options->batch,
                                  .tokens = unlimited ? DEFAULT_TOKENS : options->tokens,
                                  .seed = options->seed};
-    const pri_sequences *sequences = &modelling->splits[PARE_SPLIT_TRAIN];
-    size_t *lengths = pri_sequences_lengths(sequences);
-    if (!lengths)
-        return PARE_ERROR_MEMORY;
-    pare_status status = pri_dealer_create(&dealing, lengths, sequences->count, &modelling->dealer);
-    pri_free(lengths);
-    return status;
+    return pri_sequences_deal(&modelling->splits[PARE_SPLIT_TRAIN], &dealing, &modelling->dealer);
 }
 
 static pare_status fill_task(pri_masked_language_modelling *modelling,

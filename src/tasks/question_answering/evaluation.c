@@ -1,7 +1,6 @@
 /* Measuring: answers to all questions of a split against those that are right, the loss on the way,
  * and the average attention. A question without an answer in its context has no loss; one without
  * any answer is answered, but neither is right nor wrong. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -123,12 +122,7 @@ static pare_status summarise(const measurement *measured, const char *label,
     evaluation->more[0] =
         (pare_measure){"exact match", 100 * sums.exact_match / (double)sums.questions};
     evaluation->more_count = 1;
-    if (isfinite(evaluation->loss))
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_NUMERIC,
-                    "%s: the loss is not a finite number; the weights are damaged or training "
-                    "diverged",
-                    label);
+    return pri_check_loss(label, evaluation->loss);
 }
 
 /* ---- Evaluation ---- */

@@ -230,13 +230,7 @@ static pare_status deal_windows(pri_question_answering *answering,
         .examples = options->tokens ? options->batch : value_or(options->batch, DEFAULT_BATCH),
         .tokens = options->tokens,
         .seed = options->seed};
-    size_t *lengths = pri_sequences_lengths(&split->features.sequences);
-    if (!lengths)
-        return PARE_ERROR_MEMORY;
-    pare_status status =
-        pri_dealer_create(&dealing, lengths, split->features.window_count, &answering->dealer);
-    pri_free(lengths);
-    return status;
+    return pri_sequences_deal(&split->features.sequences, &dealing, &answering->dealer);
 }
 
 static pare_status fill_task(pri_question_answering *answering,
