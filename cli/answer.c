@@ -27,8 +27,6 @@ const cli_command answer_command = {
 
 typedef struct answerer {
     cli_session session;
-    pare_wordpiece *tokenizer;
-    pare_inference *inference;
     char *context; /* of all questions; NULL: each line brings its own */
     uint64_t best;
     bool json;
@@ -38,18 +36,12 @@ typedef struct answerer {
 
 /* ---- Reading ---- */
 
-static int fail_memory(void)
-{
-    fprintf(stderr, "pare answer: out of memory\n");
-    return PARE_ERROR_MEMORY;
-}
-
 /* Returns an exit code, as those below. */
 static int append_line(char **text, size_t *length, const char *line, size_t line_length)
 {
     char *grown = realloc(*text, *length + line_length + 2);
     if (!grown)
-        return fail_memory();
+        return fail_memory("answer");
     memcpy(grown + *length, line, line_length);
     *length += line_length;
     grown[(*length)++] = '\n';
@@ -142,8 +134,9 @@ static int answer_question(const answerer *used, const char *question, const cha
 {
     pare_answer answers[PARE_ANSWERS_MAX];
     size_t count;
-    pare_status status = pare_answer_question(used->inference, used->tokenizer, question, context,
-                                              NULL, (size_t)used->best, answers, &count);
+    pare_status status =
+        pare_answer_question(used->session.inference, used->session.data.tokenizer, question,
+                             context, NULL, (size_t)used->best, answers, &count);
     if (status == PARE_ERROR_ARGUMENT)
         return fail_line(used, pare_error_message());
     if (status != PARE_OK)
@@ -175,7 +168,7 @@ static int answer_copy(const answerer *used, const char *line, size_t length)
 {
     char *copy = malloc(length + 1);
     if (!copy)
-        return fail_memory();
+        return fail_memory("answer");
     memcpy(copy, line, length);
     copy[length] = 0;
     int exit_code = answer_line(used, copy, length);
@@ -226,22 +219,17 @@ static int open_answerer(answerer *opened, const char *directory, const char *ma
     size_t none;
     pare_status status = open_session(&opened->session, directory, mask, dense, threads);
     if (status == PARE_OK)
-        status = pare_wordpiece_load(directory, &opened->tokenizer);
-    if (status == PARE_OK)
-        status =
-            pare_inference_create(opened->session.model, PARE_PRECISION_FP32, &opened->inference);
+        status = open_encoder(&opened->session, directory);
     /* A model that answers nothing is refused before the first question is waited for. */
     if (status == PARE_OK)
-        status = pare_answer_question(opened->inference, opened->tokenizer, "", "", NULL, 0, NULL,
-                                      &none);
+        status = pare_answer_question(opened->session.inference, opened->session.data.tokenizer, "",
+                                      "", NULL, 0, NULL, &none);
     return status == PARE_OK ? 0 : fail("answer", status);
 }
 
 static void close_answerer(answerer *used)
 {
     free(used->context);
-    pare_wordpiece_destroy(used->tokenizer);
-    pare_inference_destroy(used->inference);
     close_session(&used->session);
 }
 
@@ -265,8 +253,8 @@ int command_answer(int argument_count, char **argument_values)
                          &exit_code))
         return exit_code;
     const char *path = parsed.count == 2 ? parsed.positionals[1] : "-";
-    if (mask && dense)
-        return fail_usage("answer", "give either --mask or --dense");
+    if ((exit_code = check_masks("answer", mask, dense)))
+        return exit_code;
     if (!opened.best || opened.best > PARE_ANSWERS_MAX)
         return fail_usage("answer", "--best must be 1 to %d", PARE_ANSWERS_MAX);
     if (context && !strcmp(context, "-") && !strcmp(path, "-"))

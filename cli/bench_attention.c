@@ -151,7 +151,7 @@ static int fail_no_points(const learned_set *learned)
     return fail_usage(VERB, "no learned mask has these --length keys; they have %s", keys);
 }
 
-static int fail_memory(void)
+static int fail_grid_memory(void)
 {
     fflush(stdout);
     fprintf(stderr,
@@ -178,7 +178,7 @@ static int create_grid(const bench_options *o, learned_set *learned, bench_grid 
                  : o->full ? grid_add_full(grid, axes.heads, learned)
                            : grid_add_default(grid, axes.heads, learned);
     if (!added)
-        return fail_memory();
+        return fail_grid_memory();
     if (!grid->count)
         return fail_no_points(learned);
     for (size_t i = 0; i < grid->count; i++)
@@ -272,7 +272,7 @@ static pare_status run_grid(bench_run *run)
 static int fail_run(pare_status status, bool has_json)
 {
     if (status == PARE_ERROR_MEMORY)
-        return fail_memory();
+        return fail_grid_memory();
     if (status != PARE_ERROR_INTERRUPTED)
         return fail(VERB, status);
     fflush(stdout);

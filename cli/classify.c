@@ -34,8 +34,6 @@ const cli_command classify_command = {
 
 typedef struct classifier {
     cli_session session;
-    pare_wordpiece *tokenizer;
-    pare_inference *inference;
     size_t labels;
     bool json, explain;
     const char *page; /* of the first line; NULL: no more, or not wanted */
@@ -47,31 +45,23 @@ typedef struct classifier {
     uint64_t line; /* read so far */
 } classifier;
 
-static int fail_memory(void)
-{
-    fprintf(stderr, "pare classify: out of memory\n");
-    return PARE_ERROR_MEMORY;
-}
-
 /* Returns an exit code, as those below. */
 static int open_classifier(classifier *opened, const char *directory, const char *mask, bool dense,
                            uint64_t threads)
 {
     pare_status status = open_session(&opened->session, directory, mask, dense, threads);
     if (status == PARE_OK)
-        status = pare_wordpiece_load(directory, &opened->tokenizer);
-    if (status == PARE_OK)
-        status =
-            pare_inference_create(opened->session.model, PARE_PRECISION_FP32, &opened->inference);
+        status = open_encoder(&opened->session, directory);
     if (status != PARE_OK)
         return fail("classify", status);
     const pare_bert_config *config = pare_bert_config_of(opened->session.model);
     opened->labels = config && config->labels ? config->labels : 1;
     opened->scores = calloc(LINES_MAX * opened->labels, sizeof *opened->scores);
     if (!opened->scores)
-        return fail_memory();
+        return fail_memory("classify");
     /* A model that is no classifier is refused before the first line is waited for. */
-    status = pare_classify(opened->inference, opened->tokenizer, NULL, 0, opened->scores);
+    status = pare_classify(opened->session.inference, opened->session.data.tokenizer, NULL, 0,
+                           opened->scores);
     return status == PARE_OK ? 0 : fail("classify", status);
 }
 
@@ -86,8 +76,6 @@ static void close_classifier(classifier *used)
 {
     forget_lines(used);
     free(used->scores);
-    pare_wordpiece_destroy(used->tokenizer);
-    pare_inference_destroy(used->inference);
     close_session(&used->session);
 }
 
@@ -112,7 +100,7 @@ static int take_line(classifier *used, const char *name, const char *line, size_
 {
     char *copy = malloc(length + 1);
     if (!copy)
-        return fail_memory();
+        return fail_memory("classify");
     memcpy(copy, line, length);
     used->line++;
     used->lines[used->count] = copy;
@@ -183,7 +171,7 @@ static pare_status write_page(const classifier *used, const pare_text_pair *text
     else
         snprintf(title, sizeof title, "%.*s: %s, %.1f%%", (int)shown, text->first,
                  pare_bert_label(used->session.model, best), 100 * (double)scores[best]);
-    return write_explanation(&used->session, used->tokenizer, text, title, used->page);
+    return write_explanation(&used->session, text, title, used->page);
 }
 
 static pare_status answer_line(classifier *used, const pare_text_pair *text, const float *scores)
@@ -194,7 +182,7 @@ static pare_status answer_line(classifier *used, const pare_text_pair *text, con
     else
         print_text(used, scores);
     if (used->explain)
-        status = print_explanation(&used->session, used->tokenizer, text);
+        status = print_explanation(&used->session, text);
     if (status == PARE_OK && used->page)
         status = write_page(used, text, scores);
     used->page = NULL;
@@ -203,8 +191,8 @@ static pare_status answer_line(classifier *used, const pare_text_pair *text, con
 
 static pare_status answer_lines(classifier *used)
 {
-    pare_status status =
-        pare_classify(used->inference, used->tokenizer, used->texts, used->count, used->scores);
+    pare_status status = pare_classify(used->session.inference, used->session.data.tokenizer,
+                                       used->texts, used->count, used->scores);
     for (size_t i = 0; i < used->count && status == PARE_OK; i++)
         status = answer_line(used, &used->texts[i], used->scores + i * used->labels);
     forget_lines(used);
@@ -271,8 +259,8 @@ int command_classify(int argument_count, char **argument_values)
     if (!parse_arguments(&classify_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    if (mask && dense)
-        return fail_usage("classify", "give either --mask or --dense");
+    if ((exit_code = check_masks("classify", mask, dense)))
+        return exit_code;
     if (opened.json && opened.explain)
         return fail_usage("classify", "--explain draws for people; use --explain-page with --json");
     exit_code = open_classifier(&opened, parsed.positionals[0], mask, dense, threads);

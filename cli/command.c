@@ -51,6 +51,12 @@ int fail_usage(const char *verb, const char *format, ...)
     return PARE_ERROR_ARGUMENT;
 }
 
+int fail_memory(const char *verb)
+{
+    fprintf(stderr, "pare %s: out of memory\n", verb);
+    return PARE_ERROR_MEMORY;
+}
+
 int print_json(json_t *object)
 {
     int failed = !object || json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

@@ -56,6 +56,8 @@ int fail(const char *verb, pare_status status);
 /* The same for mistakes found by the command itself. */
 int fail_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+int fail_memory(const char *verb);
+
 /* Prints and releases a JSON object as the verb's only standard output. */
 int print_json(json_t *object);
 

@@ -78,8 +78,8 @@ int command_eval(int argument_count, char **argument_values)
         return exit_code;
     if ((exit_code = check_source("eval", &source)))
         return exit_code;
-    if (mask && dense)
-        return fail_usage("eval", "give either --mask or --dense");
+    if ((exit_code = check_masks("eval", mask, dense)))
+        return exit_code;
 
     cli_session session = {0};
     pare_evaluation evaluation;

@@ -109,12 +109,11 @@ static pare_status print_layers(const pare_attention_view *view)
     return PARE_OK;
 }
 
-pare_status print_explanation(const cli_session *session, const pare_wordpiece *tokenizer,
-                              const pare_text_pair *text)
+pare_status print_explanation(const cli_session *session, const pare_text_pair *text)
 {
     pare_explanation explanation;
-    pare_status status =
-        pare_classify_explain(session->model, session->tape, tokenizer, text, &explanation);
+    pare_status status = pare_classify_explain(session->model, session->tape,
+                                               session->data.tokenizer, text, &explanation);
     if (status != PARE_OK)
         return status;
     pare_attention_view view = view_of(session, &explanation, "");
@@ -124,12 +123,12 @@ pare_status print_explanation(const cli_session *session, const pare_wordpiece *
     return status;
 }
 
-pare_status write_explanation(const cli_session *session, const pare_wordpiece *tokenizer,
-                              const pare_text_pair *text, const char *title, const char *path)
+pare_status write_explanation(const cli_session *session, const pare_text_pair *text,
+                              const char *title, const char *path)
 {
     pare_explanation explanation;
-    pare_status status =
-        pare_classify_explain(session->model, session->tape, tokenizer, text, &explanation);
+    pare_status status = pare_classify_explain(session->model, session->tape,
+                                               session->data.tokenizer, text, &explanation);
     if (status != PARE_OK)
         return status;
     pare_attention_view view = view_of(session, &explanation, title);

@@ -55,8 +55,8 @@ int command_generate(int argument_count, char **argument_values)
         return exit_code;
     if (temperature < 0 || top_p <= 0 || top_p > 1)
         return fail_usage("generate", "--temperature must be 0 or more and --top-p in (0, 1]");
-    if (mask && dense)
-        return fail_usage("generate", "give either --mask or --dense");
+    if ((exit_code = check_masks("generate", mask, dense)))
+        return exit_code;
 
     json_t *pieces = json ? json_array() : NULL;
     pare_generate_options request = {.tokens = tokens,

@@ -28,6 +28,11 @@ int check_source(const char *verb, const source_options *options)
     return 0;
 }
 
+int check_masks(const char *verb, const char *mask, bool dense)
+{
+    return mask && dense ? fail_usage(verb, "give either --mask or --dense") : 0;
+}
+
 static pare_status choose_mask(cli_session *session, const char *mask_path, bool dense)
 {
     if (dense)
@@ -112,8 +117,17 @@ int check_batches(const char *verb, const cli_session *session, const source_opt
                       pare_task_names[session->recipe.task]);
 }
 
+pare_status open_encoder(cli_session *session, const char *directory)
+{
+    pare_status status = pare_wordpiece_load(directory, &session->data.tokenizer);
+    if (status == PARE_OK)
+        status = pare_inference_create(session->model, PARE_PRECISION_FP32, &session->inference);
+    return status;
+}
+
 void close_session(cli_session *session)
 {
+    pare_inference_destroy(session->inference);
     pare_recipe_close(&session->data);
     pare_recipe_free(&session->recipe);
     pare_model_destroy(session->model);

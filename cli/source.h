@@ -15,6 +15,7 @@ typedef struct cli_session {
     pare_mask *mask; /* given on the command line; the model's own mask is inside the model */
     pare_recipe recipe;
     pare_recipe_data data;
+    pare_inference *inference; /* of encoders at work */
 } cli_session;
 
 typedef struct source_options {
@@ -27,6 +28,9 @@ typedef struct source_options {
 
 /* Prints what is wrong with `options` and returns an exit code, 0 when they fit together. */
 int check_source(const char *verb, const source_options *options);
+
+/* The same for the two options that say which mask a model has. */
+int check_masks(const char *verb, const char *mask, bool dense);
 
 pare_status open_context(uint64_t threads, pare_context **context);
 
@@ -41,6 +45,8 @@ pare_status open_task(cli_session *session, const char *directory, const source_
 int check_batches(const char *verb, const cli_session *session, const source_options *options);
 /* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
+/* Adds an encoder's tokenizer, in session->data, and its inference. */
+pare_status open_encoder(cli_session *session, const char *directory);
 void close_session(cli_session *session);
 
 #endif
