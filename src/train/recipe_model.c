@@ -28,6 +28,44 @@ static void refuse_foreign(pri_recipe_builder *build, const pri_model_section *m
     pri_recipe_refuse_foreign(build, keys, sizeof keys / sizeof *keys, kind, name);
 }
 
+/* ---- What both families have ---- */
+
+typedef struct model_shape {
+    size_t layers, heads, size, feed_forward;
+} model_shape;
+
+static model_shape take_shape(pri_recipe_builder *build, const pri_model_section *model)
+{
+    PRI_REQUIRE(model, layers);
+    PRI_REQUIRE(model, heads);
+    PRI_REQUIRE(model, size);
+    PRI_REQUIRE(model, feed_forward);
+    model_shape shape; /* one after the other: the first error counts */
+    shape.layers = PRI_INTEGER(model, layers, 0, 1, 1000);
+    shape.heads = PRI_INTEGER(model, heads, 1, 1, 1000);
+    shape.size = PRI_INTEGER(model, size, 0, 1, PRI_COUNT_LIMIT);
+    shape.feed_forward = PRI_INTEGER(model, feed_forward, 0, 1, PRI_COUNT_LIMIT);
+    return shape;
+}
+
+/* Rates that are not given stay as they are. */
+static void take_dropouts(pri_recipe_builder *build, const pri_model_section *model, float *dropout,
+                          float *attention_dropout)
+{
+    *dropout = (float)pri_take_share(build, "model.dropout", model->dropout, (double)*dropout);
+    *attention_dropout = (float)pri_take_share(
+        build, "model.attention_dropout", model->attention_dropout, (double)*attention_dropout);
+}
+
+static void check_head_size(pri_recipe_builder *build, const model_shape *shape, size_t head_size)
+{
+    if (build->status == PARE_OK && (!head_size || head_size > 256))
+        build->status =
+            pri_recipe_fail(build->document, "model.heads",
+                            "%zu features over %zu heads give head size %zu; it must be 1 to 256",
+                            shape->size, shape->heads, head_size);
+}
+
 /* ---- Transformer-XL ---- */
 
 static void build_head_size(pri_recipe_builder *build, const pri_model_section *model,
@@ -41,15 +79,6 @@ static void build_head_size(pri_recipe_builder *build, const pri_model_section *
             "model.size %zu is no multiple of model.heads %zu; change one, or give head_size",
             config->size, config->heads);
     config->head_size = config->size / config->heads;
-}
-
-static void check_head_size(pri_recipe_builder *build, const pare_transformer_xl_config *config)
-{
-    if (build->status == PARE_OK && (!config->head_size || config->head_size > 256))
-        build->status =
-            pri_recipe_fail(build->document, "model.heads",
-                            "%zu features over %zu heads give head size %zu; it must be 1 to 256",
-                            config->size, config->heads, config->head_size);
 }
 
 static void build_cutoffs(pri_recipe_builder *build, const pri_model_section *model,
@@ -94,13 +123,11 @@ static void build_transformer_xl(pri_recipe_builder *build, const pri_model_sect
 {
     pare_transformer_xl_config *config = &build->recipe->model.transformer_xl;
     *config = pare_transformer_xl_config_default();
-    PRI_REQUIRE(model, layers);
-    PRI_REQUIRE(model, heads);
-    PRI_REQUIRE(model, size);
-    PRI_REQUIRE(model, feed_forward);
-    config->layers = PRI_INTEGER(model, layers, 0, 1, 1000);
-    config->heads = PRI_INTEGER(model, heads, 1, 1, 1000);
-    config->size = PRI_INTEGER(model, size, 0, 1, PRI_COUNT_LIMIT);
+    model_shape shape = take_shape(build, model);
+    config->layers = shape.layers;
+    config->heads = shape.heads;
+    config->size = shape.size;
+    config->feed_forward = shape.feed_forward;
     if (build->status == PARE_OK && config->size % 2)
         build->status = pri_recipe_fail(build->document, "model.size",
                                         "model.size must be even (half of a position's features "
@@ -108,9 +135,8 @@ static void build_transformer_xl(pri_recipe_builder *build, const pri_model_sect
                                         config->size);
     config->head_size = PRI_INTEGER(model, head_size, 0, 1, 256);
     build_head_size(build, model, config);
-    check_head_size(build, config);
+    check_head_size(build, &shape, config->head_size);
     config->embedding_size = PRI_INTEGER(model, embedding_size, 0, 1, PRI_COUNT_LIMIT);
-    config->feed_forward = PRI_INTEGER(model, feed_forward, 0, 1, PRI_COUNT_LIMIT);
     config->memory = PRI_INTEGER(model, memory, build->recipe->length, 0, PRI_COUNT_LIMIT);
     config->clamp_length = PRI_INTEGER(model, clamp_length, 0, 0, PRI_COUNT_LIMIT);
     config->same_length = model->same_length && *model->same_length;
@@ -119,10 +145,7 @@ static void build_transformer_xl(pri_recipe_builder *build, const pri_model_sect
     build_cutoffs(build, model, config);
     config->division = PRI_INTEGER(model, division, 1, 1, 1000);
     check_division(build, config);
-    config->dropout =
-        (float)pri_take_share(build, "model.dropout", model->dropout, config->dropout);
-    config->attention_dropout = (float)pri_take_share(
-        build, "model.attention_dropout", model->attention_dropout, config->attention_dropout);
+    take_dropouts(build, model, &config->dropout, &config->attention_dropout);
     if (build->status == PARE_OK && config->same_length && !config->memory)
         build->status = pri_recipe_fail(build->document, "model.same_length",
                                         "same_length lets every row see model.memory keys, which "
@@ -136,29 +159,19 @@ static void build_bert(pri_recipe_builder *build, const pri_model_section *model
     pare_bert_config *config = &build->recipe->model.bert;
     *config = pare_bert_config_default();
     config->head = PARE_HEAD_MASKED_WORDS;
-    PRI_REQUIRE(model, layers);
-    PRI_REQUIRE(model, heads);
-    PRI_REQUIRE(model, size);
-    PRI_REQUIRE(model, feed_forward);
-    config->layers = PRI_INTEGER(model, layers, 0, 1, 1000);
-    config->heads = PRI_INTEGER(model, heads, 1, 1, 1000);
-    config->size = PRI_INTEGER(model, size, 0, 1, PRI_COUNT_LIMIT);
-    config->feed_forward = PRI_INTEGER(model, feed_forward, 0, 1, PRI_COUNT_LIMIT);
+    model_shape shape = take_shape(build, model);
+    config->layers = shape.layers;
+    config->heads = shape.heads;
+    config->size = shape.size;
+    config->feed_forward = shape.feed_forward;
     config->positions = PRI_INTEGER(model, positions, build->recipe->length, 1, PRI_COUNT_LIMIT);
-    config->dropout =
-        (float)pri_take_share(build, "model.dropout", model->dropout, (double)config->dropout);
-    config->attention_dropout =
-        (float)pri_take_share(build, "model.attention_dropout", model->attention_dropout,
-                              (double)config->attention_dropout);
+    take_dropouts(build, model, &config->dropout, &config->attention_dropout);
     if (build->status == PARE_OK && config->size % config->heads)
         build->status = pri_recipe_fail(build->document, "model.heads",
                                         "model.size %zu is no multiple of model.heads %zu",
                                         config->size, config->heads);
-    if (build->status == PARE_OK && config->size / config->heads > 256)
-        build->status =
-            pri_recipe_fail(build->document, "model.heads",
-                            "%zu features over %zu heads give head size %zu; it must be 1 to 256",
-                            config->size, config->heads, config->size / config->heads);
+    if (build->status == PARE_OK)
+        check_head_size(build, &shape, config->size / config->heads);
     if (build->status == PARE_OK && config->positions < build->recipe->length)
         build->status = pri_recipe_fail(build->document, "model.positions",
                                         "model.positions %zu is less than training.length %zu",
@@ -169,9 +182,8 @@ static void build_bert(pri_recipe_builder *build, const pri_model_section *model
 static void build_checkpoint(pri_recipe_builder *build, const pri_model_section *model)
 {
     pare_bert_config *config = &build->recipe->model.bert;
-    config->dropout = (float)pri_take_share(build, "model.dropout", model->dropout, -1);
-    config->attention_dropout =
-        (float)pri_take_share(build, "model.attention_dropout", model->attention_dropout, -1);
+    config->dropout = config->attention_dropout = -1.0f;
+    take_dropouts(build, model, &config->dropout, &config->attention_dropout);
 }
 
 /* Classes and answers are learned on top of an encoder that knows the language. */
