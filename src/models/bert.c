@@ -22,6 +22,7 @@
 #include "base/memory.h"
 #include "models/checkpoint.h"
 #include "nn/tape.h"
+#include "pruning/geometry.h"
 
 /* ---- Forward ---- */
 
@@ -90,7 +91,7 @@ static bool fill_ids(const forward_pass *pass, row_ids *ids)
     for (size_t n = 0; n < batch->sequences; n++) {
         size_t begin = batch->offsets[n], length = batch->offsets[n + 1] - begin;
         for (size_t i = 0; i < length; i++) {
-            size_t row = begin + pri_bert_row(pass->ends_first, i, length);
+            size_t row = begin + pri_geometry_place(pass->ends_first, i, length);
             ids->words[row] = batch->tokens[begin + i];
             ids->positions[row] = (uint32_t)i;
             ids->segments[row] = batch->segments ? batch->segments[begin + i] : 0;
@@ -215,7 +216,7 @@ static uint32_t *rows_of_tokens(const forward_pass *pass)
     uint32_t *rows = pri_tape_allocate(pass->tape, pass->tokens, sizeof *rows);
     for (size_t n = 0; rows && n < pass->batch->sequences; n++)
         for (size_t begin = offsets[n], length = offsets[n + 1] - begin, i = 0; i < length; i++)
-            rows[begin + i] = (uint32_t)(begin + pri_bert_row(pass->ends_first, i, length));
+            rows[begin + i] = (uint32_t)(begin + pri_geometry_place(pass->ends_first, i, length));
     return rows;
 }
 
@@ -617,14 +618,7 @@ pare_status pare_bert_create(pare_context *context, const pare_bert_config *conf
     PRI_TRY(pri_bert_check_config(config));
     pare_model *created = NULL;
     PRI_TRY(declare_model(context, config, NULL, &created));
-    pare_status status = pri_model_allocate(created);
-    if (status != PARE_OK) {
-        pare_model_destroy(created);
-        return status;
-    }
-    pri_model_initialise(created, seed);
-    *model = created;
-    return PARE_OK;
+    return pri_model_finish_fresh(created, seed, model);
 }
 
 /* ---- Another head ---- */

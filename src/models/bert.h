@@ -41,15 +41,6 @@ static inline pri_bert *pri_bert_of(pare_model *model)
 pare_status pri_bert_check_batch(const pri_bert *model, const pare_encoder_batch *batch,
                                  size_t *longest);
 
-/* The row, within its sequence, of token i of a sequence of `length`. Attention does not see the
- * order of rows, positions are in the embeddings; only masks and averages do. */
-static inline size_t pri_bert_row(bool ends_first, size_t i, size_t length)
-{
-    if (!ends_first || i == 0)
-        return i;
-    return i == length - 1 ? 1 : i + 1;
-}
-
 /* ---- Configuration ---- */
 /* What fits together. */
 pare_status pri_bert_check_config(const pare_bert_config *config);

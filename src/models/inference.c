@@ -16,6 +16,7 @@
 #include "models/bert.h"
 #include "nn/kernels.h"
 #include "nn/packed_product.h"
+#include "pruning/geometry.h"
 
 /* Rows of a block: what the feed-forward part holds of them stays in the second-level cache. */
 #define BLOCK_ROWS ((size_t)48)
@@ -542,7 +543,7 @@ static void arrange(const inference_run *run, bool ends_first)
     for (size_t n = 0; n < run->batch->sequences; n++) {
         size_t begin = offsets[n], length = offsets[n + 1] - begin;
         for (size_t i = 0; i < length; i++) {
-            size_t row = begin + pri_bert_row(ends_first, i, length);
+            size_t row = begin + pri_geometry_place(ends_first, i, length);
             run->token[row] = (uint32_t)(begin + i);
             run->position[row] = (uint32_t)i;
         }

@@ -164,6 +164,18 @@ void pri_model_initialise(pare_model *model, uint64_t seed)
         pri_model_initialise_parameter(model, index, seed);
 }
 
+pare_status pri_model_finish_fresh(pare_model *declared, uint64_t seed, pare_model **model)
+{
+    pare_status status = pri_model_allocate(declared);
+    if (status != PARE_OK) {
+        pare_model_destroy(declared);
+        return status;
+    }
+    pri_model_initialise(declared, seed);
+    *model = declared;
+    return PARE_OK;
+}
+
 void pare_model_zero_gradients(pare_model *model)
 {
     const size_t block = 1 << 16;

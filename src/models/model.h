@@ -107,6 +107,8 @@ float *pri_model_declare_constant(pare_model *model, const char *name, size_t co
 pare_status pri_model_allocate(pare_model *model);
 /* Draws fresh values; a parameter's depend on seed and name only. */
 void pri_model_initialise(pare_model *model, uint64_t seed);
+/* Both, for a declared model that becomes the caller's; destroys it on failure. */
+pare_status pri_model_finish_fresh(pare_model *declared, uint64_t seed, pare_model **model);
 void pri_model_initialise_parameter(pare_model *model, size_t index, uint64_t seed);
 /* Rows begin .. begin + count - 1 of a parameter; of a one-row parameter, those columns. */
 pare_tensor pri_parameter_part(const pare_tensor *parameter, size_t begin, size_t count);

@@ -557,12 +557,5 @@ pare_status pare_transformer_xl_create(pare_context *context,
     PRI_TRY(pri_transformer_xl_check_config(&checked));
     pare_model *created = NULL;
     PRI_TRY(declare_model(context, &checked, &created));
-    pare_status status = pri_model_allocate(created);
-    if (status != PARE_OK) {
-        pare_model_destroy(created);
-        return status;
-    }
-    pri_model_initialise(created, seed);
-    *model = created;
-    return PARE_OK;
+    return pri_model_finish_fresh(created, seed, model);
 }

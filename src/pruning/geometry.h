@@ -31,6 +31,14 @@ size_t pri_geometry_class(const pare_geometry *geometry, size_t row, size_t colu
 /* Admissible cells of the observed shape. */
 uint64_t pri_geometry_class_cells(const pare_geometry *geometry, size_t class_index);
 
+/* Where token `index` of a sequence of `length` lies, as row and as column. */
+static inline size_t pri_geometry_place(bool ends_first, size_t index, size_t length)
+{
+    if (!ends_first || index == 0)
+        return index;
+    return index + 1 == length ? 1 : index + 1;
+}
+
 static inline size_t pri_geometry_memory(const pare_geometry *geometry)
 {
     return geometry->causal ? geometry->keys - geometry->queries : 0;

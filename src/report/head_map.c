@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "pruning/geometry.h"
 
 static size_t reduced(size_t count, size_t factor)
 {
@@ -107,19 +108,12 @@ void pri_head_map_fill_mask(pri_head_map *map, const pare_mask *mask, size_t lay
 
 /* ---- One sequence ---- */
 
-/* Where token `index` of the sentence lies in the average. */
-static size_t place_of(const pare_geometry *geometry, size_t index)
-{
-    if (!geometry->ends_first || index == 0)
-        return index;
-    return index + 1 == geometry->keys ? 1 : index + 1;
-}
-
 double pare_attention_value(const pare_attention_view *view, size_t layer, size_t head, size_t row,
                             size_t column)
 {
     const pare_geometry *geometry = pare_average_geometry(view->average);
-    size_t query = place_of(geometry, row), key = place_of(geometry, column);
+    size_t query = pri_geometry_place(geometry->ends_first, row, geometry->queries);
+    size_t key = pri_geometry_place(geometry->ends_first, column, geometry->keys);
     if (view->mask && !pare_mask_kept(view->mask, layer, head, query, key))
         return (double)NAN;
     return pare_average_value(view->average, PARE_AVERAGE_VALID, layer, head, query, key);

@@ -25,9 +25,7 @@ pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recip
 {
     *setting = (pri_run_setting){.context = context, .recipe = recipe, .progress = *progress};
     PRI_TRY(pare_context_check_precision(context, recipe->training.precision));
-    PRI_TRY(pare_recipe_open(recipe, NULL, &setting->data));
-    setting->task = setting->data.task;
-    return PARE_OK;
+    return pare_recipe_open(recipe, NULL, &setting->data);
 }
 
 void pri_run_setting_close(pri_run_setting *setting)
@@ -71,14 +69,14 @@ static json_t *describe_model(const pri_run_setting *setting)
     if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
         return describe_transformer_xl(
             &recipe->model.transformer_xl,
-            pare_vocabulary_size(pare_language_modelling_vocabulary(setting->task)));
+            pare_vocabulary_size(pare_language_modelling_vocabulary(setting->data.task)));
     if (recipe->model.checkpoint)
         return json_pack("{s:s, s:f, s:f}", "checkpoint", recipe->model.checkpoint, "dropout",
                          (double)recipe->model.bert.dropout, "attention_dropout",
                          (double)recipe->model.bert.attention_dropout);
     return describe_encoder(
         &recipe->model.bert,
-        pare_wordpiece_size(pare_masked_language_modelling_tokenizer(setting->task)));
+        pare_wordpiece_size(pare_masked_language_modelling_tokenizer(setting->data.task)));
 }
 
 /* What decides the weights; how often to log or to save does not. */
@@ -138,8 +136,8 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
     const pare_recipe *recipe = setting->recipe;
     json_t *tokens = json_array(), *texts = json_array();
     for (int split = 0; split < PARE_SPLIT_COUNT; split++) {
-        uint64_t count = pare_task_examples(setting->task, (pare_split)split);
-        uint64_t hash = pare_task_hash(setting->task, (pare_split)split);
+        uint64_t count = pare_task_examples(setting->data.task, (pare_split)split);
+        uint64_t hash = pare_task_hash(setting->data.task, (pare_split)split);
         json_array_append_new(tokens, json_integer((json_int_t)count));
         json_array_append_new(texts, json_sprintf("%016llx", (unsigned long long)hash));
     }
@@ -295,7 +293,7 @@ static pare_status train(const pri_run_setting *setting, const pri_run *run, par
         return pare_model_save(model, run->directory);
     }
     pare_training_result result;
-    PRI_TRY(pare_train(model, setting->task, tape, &setting->recipe->training, run->directory,
+    PRI_TRY(pare_train(model, setting->data.task, tape, &setting->recipe->training, run->directory,
                        progress, &result));
     row->steps = result.steps;
     row->train_seconds = result.seconds;
@@ -319,16 +317,17 @@ static pare_status evaluate(const pri_run_setting *setting, pare_model *model, p
                             const pare_progress *progress, pare_result_row *row)
 {
     pare_evaluation valid, test;
-    PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_VALID, progress, &valid));
+    PRI_TRY(
+        pare_task_evaluate(setting->data.task, model, tape, PARE_SPLIT_VALID, progress, &valid));
     row->valid = valid.metric;
     row->test = (double)NAN;
     row->evaluate_seconds = valid.seconds;
     note_measures(&valid, row);
     /* Tasks without a labelled test set have the same examples twice. */
-    if (pare_task_hash(setting->task, PARE_SPLIT_VALID) ==
-        pare_task_hash(setting->task, PARE_SPLIT_TEST))
+    if (pare_task_hash(setting->data.task, PARE_SPLIT_VALID) ==
+        pare_task_hash(setting->data.task, PARE_SPLIT_TEST))
         return PARE_OK;
-    PRI_TRY(pare_task_evaluate(setting->task, model, tape, PARE_SPLIT_TEST, progress, &test));
+    PRI_TRY(pare_task_evaluate(setting->data.task, model, tape, PARE_SPLIT_TEST, progress, &test));
     row->test = test.metric;
     row->evaluate_seconds += test.seconds;
     note_measures(&test, row);
@@ -378,7 +377,7 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK && run->mask && run->start != PARE_START_RESTART)
         status = load_dense_weights(run, model);
     if (status == PARE_OK)
-        status = pare_task_save_files(setting->task, run->directory);
+        status = pare_task_save_files(setting->data.task, run->directory);
     if (status == PARE_OK)
         status = pare_model_set_mask(model, run->mask);
     if (status == PARE_OK)
@@ -388,7 +387,7 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK) {
         row->parameters = pare_model_parameter_floats(model);
         row->plan_seconds = pare_model_plan_seconds(model);
-        row->p_nominal = inadmissible_percent(model, pare_task_length(setting->task));
+        row->p_nominal = inadmissible_percent(model, pare_task_length(setting->data.task));
         row->kept_mass = 100;
         if (run->mask)
             describe_mask(run->mask, row);
@@ -419,11 +418,12 @@ static pare_status load_result(const char *path, pare_result_row *row)
 static pare_status save_result(const pri_run_setting *setting, const char *path,
                                pare_result_row *row)
 {
-    pare_results single = {
-        .rows = row, .count = 1, .higher_is_better = pare_task_higher_is_better(setting->task)};
+    pare_results single = {.rows = row,
+                           .count = 1,
+                           .higher_is_better = pare_task_higher_is_better(setting->data.task)};
     snprintf(single.name, sizeof single.name, "%s",
              setting->recipe->name ? setting->recipe->name : "");
-    snprintf(single.metric, sizeof single.metric, "%s", pare_task_metric(setting->task));
+    snprintf(single.metric, sizeof single.metric, "%s", pare_task_metric(setting->data.task));
     return pare_results_save(&single, path);
 }
 

@@ -9,7 +9,6 @@ typedef struct pri_run_setting {
     pare_context *context;
     const pare_recipe *recipe;
     pare_recipe_data data;
-    pare_task *task; /* that of the data */
     pare_progress progress;
 } pri_run_setting;
 

@@ -94,11 +94,12 @@ static void describe_sweep(sweep *state)
     pare_context *context = state->setting.context;
     pare_results *results = state->results;
     *results = (pare_results){.threads = pare_context_threads(context)};
-    results->higher_is_better = pare_task_higher_is_better(state->setting.task);
+    results->higher_is_better = pare_task_higher_is_better(state->setting.data.task);
     snprintf(results->name, sizeof results->name, "%s", recipe->name ? recipe->name : "sweep");
     snprintf(results->description, sizeof results->description, "%s",
              recipe->description ? recipe->description : "");
-    snprintf(results->metric, sizeof results->metric, "%s", pare_task_metric(state->setting.task));
+    snprintf(results->metric, sizeof results->metric, "%s",
+             pare_task_metric(state->setting.data.task));
     snprintf(results->machine, sizeof results->machine, "%s", pare_cpu_name());
     snprintf(results->level, sizeof results->level, "%s",
              pare_level_name(pare_context_level(context)));
@@ -143,7 +144,7 @@ static pare_status run_dense(sweep *state)
 static pare_status load_average(sweep *state)
 {
     PRI_TRY(pare_average_load(state->average_path, &state->average));
-    uint64_t hash = pare_task_hash(state->setting.task, PARE_SPLIT_TRAIN);
+    uint64_t hash = pare_task_hash(state->setting.data.task, PARE_SPLIT_TRAIN);
     if (pare_average_corpus_hash(state->average) == hash)
         return PARE_OK;
     return pri_fail(PARE_ERROR_ARGUMENT,
@@ -162,7 +163,7 @@ static pare_status observe_dense(sweep *state)
     if (status == PARE_OK)
         status = pare_model_load(state->setting.context, state->dense_directory, &model);
     if (status == PARE_OK)
-        status = pare_task_observe(state->setting.task, model, tape, PARE_SPLIT_TRAIN,
+        status = pare_task_observe(state->setting.data.task, model, tape, PARE_SPLIT_TRAIN,
                                    state->setting.recipe->ends_first, &state->options->progress,
                                    &state->average);
     if (status == PARE_OK)
