@@ -220,10 +220,27 @@ static pare_status read_question(squad_reading *reading, const json_t *object)
     return status == PARE_OK ? status : pri_fail_in(status, "id %.80s", question->id);
 }
 
+/* Reads every entry of the array `key`; messages say which one is wrong. */
+static pare_status read_each(squad_reading *reading, const json_t *object, const char *key,
+                             const char *what,
+                             pare_status (*read)(squad_reading *reading, const json_t *entry))
+{
+    const json_t *entries;
+    PRI_TRY(get_array(object, key, &entries));
+    size_t i;
+    json_t *entry;
+    json_array_foreach(entries, i, entry)
+    {
+        pare_status status = read(reading, entry);
+        if (status != PARE_OK)
+            return pri_fail_in(status, "%s %zu", what, i + 1);
+    }
+    return PARE_OK;
+}
+
 static pare_status read_paragraph(squad_reading *reading, const json_t *object)
 {
     pri_squad *squad = reading->squad;
-    const json_t *questions;
     PRI_TRY(grow((void **)&squad->contexts, &squad->context_count, &squad->context_capacity,
                  sizeof *squad->contexts));
     const char **context = &squad->contexts[squad->context_count - 1];
@@ -231,45 +248,17 @@ static pare_status read_paragraph(squad_reading *reading, const json_t *object)
     if (is_blank(*context))
         return pri_fail(PARE_ERROR_FORMAT,
                         "its context is empty, so nothing in it can be asked for; remove it");
-    PRI_TRY(get_array(object, "qas", &questions));
-    size_t i;
-    json_t *question;
-    json_array_foreach(questions, i, question)
-    {
-        pare_status status = read_question(reading, question);
-        if (status != PARE_OK)
-            return pri_fail_in(status, "question %zu", i + 1);
-    }
-    return PARE_OK;
+    return read_each(reading, object, "qas", "question", read_question);
 }
 
 static pare_status read_article(squad_reading *reading, const json_t *object)
 {
-    const json_t *paragraphs;
-    PRI_TRY(get_array(object, "paragraphs", &paragraphs));
-    size_t i;
-    json_t *paragraph;
-    json_array_foreach(paragraphs, i, paragraph)
-    {
-        pare_status status = read_paragraph(reading, paragraph);
-        if (status != PARE_OK)
-            return pri_fail_in(status, "paragraph %zu", i + 1);
-    }
-    return PARE_OK;
+    return read_each(reading, object, "paragraphs", "paragraph", read_paragraph);
 }
 
 static pare_status read_articles(squad_reading *reading, const json_t *root)
 {
-    const json_t *articles;
-    PRI_TRY(get_array(root, "data", &articles));
-    size_t i;
-    json_t *article;
-    json_array_foreach(articles, i, article)
-    {
-        pare_status status = read_article(reading, article);
-        if (status != PARE_OK)
-            return pri_fail_in(status, "article %zu", i + 1);
-    }
+    PRI_TRY(read_each(reading, root, "data", "article", read_article));
     return reading->squad->question_count
                ? PARE_OK
                : pri_fail(PARE_ERROR_FORMAT, "it holds no question at all");
