@@ -112,7 +112,8 @@ static pare_transformer_xl_config config_of(const bench_settings *settings,
 static pare_status create_random_mask(const pare_model *model, const bench_settings *settings,
                                       pare_mask **mask)
 {
-    pare_geometry geometry = pare_model_attention_geometry(model, settings->length);
+    pare_geometry geometry =
+        pare_model_attention_geometry(model, PARE_ATTENTION_SELF, settings->length);
     pare_average *average;
     pare_status status = pare_average_create(&geometry, &average);
     if (status != PARE_OK)
@@ -142,7 +143,7 @@ static pare_status measure(pare_context *context, const pare_transformer_xl_conf
     if (status == PARE_OK && settings->percent > 0.0)
         status = create_random_mask(model, settings, &mask);
     if (status == PARE_OK)
-        status = pare_model_set_mask(model, mask);
+        status = pare_model_set_mask(model, PARE_ATTENTION_SELF, mask);
     pare_step_options options = {.lanes = settings->lanes,
                                  .length = settings->length,
                                  .memory = settings->memory,

@@ -44,7 +44,7 @@ static pare_status open_bench(step_bench *bench, const char *recipe)
     if (status == PARE_OK && bench->mask)
         status = pare_mask_load(bench->mask, &bench->pruned);
     if (status == PARE_OK)
-        status = pare_model_set_mask(bench->model, bench->pruned);
+        status = pare_model_set_mask(bench->model, PARE_ATTENTION_SELF, bench->pruned);
     if (status == PARE_OK)
         status = pare_tape_create(bench->context, &bench->tape);
     return status;

@@ -22,7 +22,7 @@ static pare_attention_view view_of(const cli_session *session, const pare_explan
 {
     return (pare_attention_view){.title = title,
                                  .average = explanation->average,
-                                 .mask = pare_model_mask(session->model),
+                                 .mask = pare_model_mask(session->model, PARE_ATTENTION_SELF),
                                  .pieces = explanation->pieces};
 }
 

@@ -147,7 +147,7 @@ static void print_shape(const pare_model *model)
 static json_t *describe_model(pare_model *model, bool json)
 {
     size_t parameters = pare_model_parameter_floats(model);
-    const pare_mask *mask = pare_model_mask(model);
+    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
     if (json)
         return json_pack("{s:s, s:s, s:I, s:o}", "type", "model", "family",
                          pare_model_family(model), "parameters", (json_int_t)parameters, "mask",

@@ -36,11 +36,13 @@ int check_masks(const char *verb, const char *mask, bool dense)
 static pare_status choose_mask(cli_session *session, const char *mask_path, bool dense)
 {
     if (dense)
-        return pare_model_set_mask(session->model, NULL);
+        return pare_model_set_mask(session->model, PARE_ATTENTION_SELF, NULL);
     if (!mask_path)
         return PARE_OK;
     pare_status status = pare_mask_load(mask_path, &session->mask);
-    return status == PARE_OK ? pare_model_set_mask(session->model, session->mask) : status;
+    return status == PARE_OK
+               ? pare_model_set_mask(session->model, PARE_ATTENTION_SELF, session->mask)
+               : status;
 }
 
 pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
@@ -66,7 +68,7 @@ pare_status open_vocabulary(cli_session *session, const char *directory)
 /* A cell mask knows one length of segments; anything else takes the usual one. */
 static size_t default_length(const pare_model *model)
 {
-    const pare_mask *mask = pare_model_mask(model);
+    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
     const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
     return geometry && geometry->kind == PARE_GEOMETRY_CELL ? geometry->queries : DEFAULT_LENGTH;
 }

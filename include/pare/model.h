@@ -111,8 +111,9 @@ PARE_API PARE_MUST_CHECK pare_status pare_bert_set_labels(pare_model *model,
 PARE_API const char *pare_bert_label(const pare_model *model, size_t label);
 
 /* ---- Any model --------------------------------------------------------------------------------*/
-/* Reads `directory`/config.json and model.safetensors, and mask.safetensors when present (the mask
- * then lives as long as the model). The context must outlive the model. */
+/* Reads `directory`/config.json and model.safetensors, and masks when present
+ * (pare_model_mask_file; they then live as long as the model). The context must outlive the model.
+ */
 PARE_API PARE_MUST_CHECK pare_status pare_model_load(pare_context *context, const char *directory,
                                                      pare_model **model);
 /* Writes config.json and model.safetensors (each replaced atomically); creates the directory. */
@@ -128,17 +129,39 @@ PARE_API pare_parameter *pare_model_parameters(pare_model *model, size_t *count)
 PARE_API size_t pare_model_parameter_floats(const pare_model *model);
 PARE_API void pare_model_zero_gradients(pare_model *model);
 
-/* The geometry of the model's attention for segments of `length` tokens: what an average must have.
- * For encoders it serves sequences of up to `length`, and `ends_first` may be set in it. */
-PARE_API pare_geometry pare_model_attention_geometry(const pare_model *model, size_t length);
-/* Prunes the model from now on; NULL: dense again. The mask is copied by reference: it must outlive
- * its use. Refused when layers, heads or geometry do not fit. Plans are compiled on first use per
- * shape and kept. */
-PARE_API PARE_MUST_CHECK pare_status pare_model_set_mask(pare_model *model, const pare_mask *mask);
-PARE_API const pare_mask *pare_model_mask(const pare_model *model);
-/* Accumulates attention into `average` during forward passes; NULL: off. Counting the examples is
- * left to the caller (pare_average_add_examples). */
-PARE_API void pare_model_observe(pare_model *model, pare_average *average);
+/* ---- Kinds of attention ------------------------------------------------------------------------
+ * A translation model has three, each with layers, averages and masks of its own; every other model
+ * has the first alone. */
+typedef enum pare_attention_kind {
+    PARE_ATTENTION_SELF,    /* also that of a translation model's encoder */
+    PARE_ATTENTION_DECODER, /* of target tokens to those before them and themselves */
+    PARE_ATTENTION_CROSS,   /* of target tokens to source tokens */
+    PARE_ATTENTION_KINDS
+} pare_attention_kind;
+/* "encoder", "decoder", "cross": the words for kinds in recipes and names of files. */
+PARE_API extern const char *const pare_attention_kind_names[PARE_ATTENTION_KINDS + 1];
+PARE_API size_t pare_model_attention_kinds(const pare_model *model); /* 1, or all */
+
+/* The geometry of one kind of the model's attention for segments of `length` tokens: what an
+ * average must have. For encoders and translation models it serves sequences of up to `length`;
+ * `ends_first` may be set in it where keys are an encoder's. Cross attention has as many queries as
+ * keys here, and a ratio of 1: all three are the caller's to change. */
+PARE_API pare_geometry pare_model_attention_geometry(const pare_model *model,
+                                                     pare_attention_kind kind, size_t length);
+/* Prunes one kind of the model's attention from now on; NULL: dense again. The mask is copied by
+ * reference: it must outlive its use. Refused when layers, heads or geometry do not fit. Plans are
+ * compiled on first use per shape and kept. */
+PARE_API PARE_MUST_CHECK pare_status pare_model_set_mask(pare_model *model,
+                                                         pare_attention_kind kind,
+                                                         const pare_mask *mask);
+PARE_API const pare_mask *pare_model_mask(const pare_model *model, pare_attention_kind kind);
+/* Accumulates one kind of attention into `average` during forward passes; NULL: off. Counting the
+ * examples is left to the caller (pare_average_add_examples). */
+PARE_API void pare_model_observe(pare_model *model, pare_attention_kind kind,
+                                 pare_average *average);
+/* The file of a model directory that holds a kind's mask: "mask.safetensors", or of a translation
+ * model "mask-cross.safetensors" and so on. NULL when the model has no such kind. */
+PARE_API const char *pare_model_mask_file(const pare_model *model, pare_attention_kind kind);
 PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compiling plans */
 
 /* ---- Encoders ---------------------------------------------------------------------------------

@@ -29,7 +29,7 @@
 /* What one forward pass has in common over the layers. */
 typedef struct forward_pass {
     pri_bert *model;
-    pare_tape *tape;
+    pri_block_pass blocks;
     const pare_encoder_batch *batch;
     size_t tokens;
     bool ends_first;          /* rows of a sequence: its first token, its last, the others */
@@ -38,41 +38,20 @@ typedef struct forward_pass {
     pare_observer *observers; /* NULL: not observed */
 } forward_pass;
 
-static pare_tensor *normalise(const forward_pass *pass, pare_tensor *h, pare_tensor *gain,
-                              pare_tensor *offset)
-{
-    return pare_layer_norm(pass->tape, h, gain, offset, pass->model->config.layer_norm_epsilon);
-}
-
 static pare_tensor *linear(const forward_pass *pass, pare_tensor *h, pare_tensor *weight,
                            pare_tensor *bias)
 {
-    return pare_linear(pass->tape, h, weight, bias, PARE_ACTIVATION_NONE);
+    return pare_linear(pass->blocks.tape, h, weight, bias, PARE_ACTIVATION_NONE);
 }
 
-static pare_tensor *attention_block(const forward_pass *pass, size_t index, pare_tensor *h)
+static pare_tensor *run_layer(const forward_pass *pass, size_t index, pare_tensor *h)
 {
     const pri_bert_layer *layer = &pass->model->layers[index];
     pare_attention layout = pass->layout;
     layout.plan = pass->plans ? pass->plans[index] : NULL;
     layout.observer = pass->observers ? &pass->observers[index] : NULL;
-    pare_tensor *attended =
-        pare_attend(pass->tape, &layout, linear(pass, h, layer->query_weight, layer->query_bias),
-                    linear(pass, h, layer->key_weight, layer->key_bias),
-                    linear(pass, h, layer->value_weight, layer->value_bias), NULL);
-    pare_tensor *change = linear(pass, attended, layer->output_weight, layer->output_bias);
-    pare_tensor *sum = pare_add_dropped(pass->tape, h, change, pass->model->config.dropout);
-    return normalise(pass, sum, layer->attention_gain, layer->attention_offset);
-}
-
-static pare_tensor *feed_forward_block(const forward_pass *pass, size_t index, pare_tensor *h)
-{
-    const pri_bert_layer *layer = &pass->model->layers[index];
-    pare_tensor *inner =
-        pare_linear(pass->tape, h, layer->inner_weight, layer->inner_bias, PARE_ACTIVATION_GELU);
-    pare_tensor *change = linear(pass, inner, layer->outer_weight, layer->outer_bias);
-    pare_tensor *sum = pare_add_dropped(pass->tape, h, change, pass->model->config.dropout);
-    return normalise(pass, sum, layer->feed_forward_gain, layer->feed_forward_offset);
+    h = pri_attention_block_run(&pass->blocks, &layer->attention, &layout, h, NULL);
+    return pri_feed_forward_block_run(&pass->blocks, &layer->feed_forward, h);
 }
 
 /* What the three embeddings of each row are looked up by. */
@@ -83,9 +62,10 @@ typedef struct row_ids {
 static bool fill_ids(const forward_pass *pass, row_ids *ids)
 {
     const pare_encoder_batch *batch = pass->batch;
-    *ids = (row_ids){.words = pri_tape_allocate(pass->tape, pass->tokens, sizeof(uint32_t)),
-                     .positions = pri_tape_allocate(pass->tape, pass->tokens, sizeof(uint32_t)),
-                     .segments = pri_tape_allocate(pass->tape, pass->tokens, sizeof(uint32_t))};
+    *ids =
+        (row_ids){.words = pri_tape_allocate(pass->blocks.tape, pass->tokens, sizeof(uint32_t)),
+                  .positions = pri_tape_allocate(pass->blocks.tape, pass->tokens, sizeof(uint32_t)),
+                  .segments = pri_tape_allocate(pass->blocks.tape, pass->tokens, sizeof(uint32_t))};
     if (!ids->words || !ids->positions || !ids->segments)
         return false;
     for (size_t n = 0; n < batch->sequences; n++) {
@@ -103,7 +83,7 @@ static bool fill_ids(const forward_pass *pass, row_ids *ids)
 static pare_tensor *embed(const forward_pass *pass)
 {
     pri_bert *model = pass->model;
-    pare_tape *tape = pass->tape;
+    pare_tape *tape = pass->blocks.tape;
     row_ids ids;
     if (!fill_ids(pass, &ids))
         return NULL;
@@ -111,7 +91,7 @@ static pare_tensor *embed(const forward_pass *pass)
     pare_tensor *places = pare_embedding(tape, model->positions, ids.positions, pass->tokens, 1.0f);
     pare_tensor *kinds = pare_embedding(tape, model->segments, ids.segments, pass->tokens, 1.0f);
     pare_tensor *sum = pare_add(tape, pare_add(tape, words, kinds), places);
-    return pare_dropout(tape, normalise(pass, sum, model->embedding_gain, model->embedding_offset),
+    return pare_dropout(tape, pri_norm_run(&pass->blocks, &model->embedding_norm, sum),
                         model->config.dropout);
 }
 
@@ -175,12 +155,18 @@ static pare_status begin_pass(forward_pass *pass)
     const pare_encoder_batch *batch = pass->batch;
     size_t longest;
     PRI_TRY(pri_bert_check_batch(model, batch, &longest));
-    PRI_TRY(pri_model_plans(&model->base, longest, 0, 0, &pass->plans));
-    PRI_TRY(pri_model_observers(&model->base, pass->tape, &pass->observers));
-    PRI_TRY(pri_model_ends_first(&model->base, &pass->ends_first));
+    pri_call_shape shape = {longest, longest, longest};
+    PRI_TRY(pri_model_plans(&model->base, PARE_ATTENTION_SELF, shape, &pass->plans));
+    PRI_TRY(pri_model_observers(&model->base, PARE_ATTENTION_SELF, pass->blocks.tape,
+                                &pass->observers));
+    PRI_TRY(pri_model_ends_first(&model->base, PARE_ATTENTION_SELF, &pass->ends_first));
     size_t head_size = config->size / config->heads;
     pare_ragged sequences = {.offsets = batch->offsets, .count = batch->sequences};
     pass->tokens = batch->offsets[batch->sequences];
+    pass->blocks = (pri_block_pass){.tape = pass->blocks.tape,
+                                    .epsilon = config->layer_norm_epsilon,
+                                    .dropout = config->dropout,
+                                    .activation = PARE_ACTIVATION_GELU};
     pass->layout = (pare_attention){.heads = config->heads,
                                     .head_size = head_size,
                                     .scale = 1.0f / sqrtf((float)head_size),
@@ -202,10 +188,8 @@ static pare_status check_bert(const pare_model *model)
 static pare_tensor *run_layers(const forward_pass *pass)
 {
     pare_tensor *h = embed(pass);
-    for (size_t layer = 0; layer < pass->model->base.layers; layer++) {
-        h = attention_block(pass, layer, h);
-        h = feed_forward_block(pass, layer, h);
-    }
+    for (size_t layer = 0; layer < pass->model->base.layers; layer++)
+        h = run_layer(pass, layer, h);
     return h;
 }
 
@@ -213,7 +197,7 @@ static pare_tensor *run_layers(const forward_pass *pass)
 static uint32_t *rows_of_tokens(const forward_pass *pass)
 {
     const size_t *offsets = pass->batch->offsets;
-    uint32_t *rows = pri_tape_allocate(pass->tape, pass->tokens, sizeof *rows);
+    uint32_t *rows = pri_tape_allocate(pass->blocks.tape, pass->tokens, sizeof *rows);
     for (size_t n = 0; rows && n < pass->batch->sequences; n++)
         for (size_t begin = offsets[n], length = offsets[n + 1] - begin, i = 0; i < length; i++)
             rows[begin + i] = (uint32_t)(begin + pri_geometry_place(pass->ends_first, i, length));
@@ -226,7 +210,7 @@ static pare_tensor *in_sentence_order(const forward_pass *pass, pare_tensor *row
     if (!pass->ends_first || !rows)
         return rows;
     uint32_t *numbers = rows_of_tokens(pass);
-    return numbers ? pare_select_rows(pass->tape, rows, numbers, pass->tokens) : NULL;
+    return numbers ? pare_select_rows(pass->blocks.tape, rows, numbers, pass->tokens) : NULL;
 }
 
 /* ---- Heads ---- */
@@ -245,7 +229,7 @@ static pare_tensor *run_encoder(pare_model *base, pare_tape *tape, const pare_en
 {
     if (pare_tape_status(tape) != PARE_OK)
         return NULL;
-    *pass = (forward_pass){.model = pri_bert_of(base), .tape = tape, .batch = batch};
+    *pass = (forward_pass){.model = pri_bert_of(base), .blocks = {.tape = tape}, .batch = batch};
     pare_status status = check_bert(base);
     if (status == PARE_OK && head != PARE_HEAD_NONE)
         status = check_head(pass->model, head);
@@ -295,18 +279,18 @@ static pare_tensor *select_tokens(const forward_pass *pass, pare_tensor *h, cons
                                   size_t count)
 {
     uint32_t *rows = rows_of_tokens(pass);
-    uint32_t *chosen = pri_tape_allocate(pass->tape, count, sizeof *chosen);
+    uint32_t *chosen = pri_tape_allocate(pass->blocks.tape, count, sizeof *chosen);
     if (!rows || !chosen)
         return NULL;
     for (size_t i = 0; i < count; i++) {
         if (tokens[i] >= pass->tokens)
-            return pri_tape_fail(pass->tape,
+            return pri_tape_fail(pass->blocks.tape,
                                  pri_fail(PARE_ERROR_ARGUMENT,
                                           "word %zu is token %lu of a batch of %zu tokens", i,
                                           (unsigned long)tokens[i], pass->tokens));
         chosen[i] = rows[tokens[i]];
     }
-    return pare_select_rows(pass->tape, h, chosen, count);
+    return pare_select_rows(pass->blocks.tape, h, chosen, count);
 }
 
 pare_tensor *pare_encoder_words(pare_model *base, pare_tape *tape, const pare_encoder_batch *batch,
@@ -320,7 +304,7 @@ pare_tensor *pare_encoder_words(pare_model *base, pare_tape *tape, const pare_en
     const pri_bert *model = pass.model;
     pare_tensor *transformed = pare_linear(tape, chosen, model->transform_weight,
                                            model->transform_bias, PARE_ACTIVATION_GELU);
-    transformed = normalise(&pass, transformed, model->transform_gain, model->transform_offset);
+    transformed = pri_norm_run(&pass.blocks, &model->transform_norm, transformed);
     return linear(&pass, transformed, model->words, model->head_bias);
 }
 
@@ -357,11 +341,10 @@ static void declare_linear(pri_bert *model, pare_tensor **weight, pare_tensor **
     declare_vector(model, bias, PRI_BIAS, out, path, ".bias");
 }
 
-static void declare_norm(pri_bert *model, pare_tensor **gain, pare_tensor **offset,
-                         const char *path)
+static void declare_norm(pri_bert *model, pri_norm *norm, const char *path)
 {
-    declare_vector(model, gain, PRI_GAIN, model->config.size, path, ".weight");
-    declare_vector(model, offset, PRI_BIAS, model->config.size, path, ".bias");
+    declare_vector(model, &norm->gain, PRI_GAIN, model->config.size, path, ".weight");
+    declare_vector(model, &norm->offset, PRI_BIAS, model->config.size, path, ".bias");
 }
 
 static void declare_embeddings(pri_bert *model)
@@ -377,27 +360,26 @@ static void declare_embeddings(pri_bert *model)
                    "position_embeddings.weight");
     declare_matrix(model, &model->segments, config->segments, config->size, prefix,
                    "token_type_embeddings.weight");
-    declare_vector(model, &model->embedding_gain, PRI_GAIN, config->size, prefix,
-                   "LayerNorm.weight");
-    declare_vector(model, &model->embedding_offset, PRI_BIAS, config->size, prefix,
-                   "LayerNorm.bias");
+    snprintf(prefix, sizeof prefix, "%sembeddings.LayerNorm", body_prefix(model));
+    declare_norm(model, &model->embedding_norm, prefix);
 }
 
 static void declare_layer(pri_bert *model, size_t index)
 {
-    pri_bert_layer *layer = &model->layers[index];
+    pri_attention_block *attention = &model->layers[index].attention;
+    pri_feed_forward_block *feed_forward = &model->layers[index].feed_forward;
     size_t d = model->config.size, inner = model->config.feed_forward;
     struct {
         const char *name;
         pare_tensor **weight, **bias;
         size_t out, in;
     } linears[] = {
-        {"attention.self.query", &layer->query_weight, &layer->query_bias, d, d},
-        {"attention.self.key", &layer->key_weight, &layer->key_bias, d, d},
-        {"attention.self.value", &layer->value_weight, &layer->value_bias, d, d},
-        {"attention.output.dense", &layer->output_weight, &layer->output_bias, d, d},
-        {"intermediate.dense", &layer->inner_weight, &layer->inner_bias, inner, d},
-        {"output.dense", &layer->outer_weight, &layer->outer_bias, d, inner},
+        {"attention.self.query", &attention->query_weight, &attention->query_bias, d, d},
+        {"attention.self.key", &attention->key_weight, &attention->key_bias, d, d},
+        {"attention.self.value", &attention->value_weight, &attention->value_bias, d, d},
+        {"attention.output.dense", &attention->output_weight, &attention->output_bias, d, d},
+        {"intermediate.dense", &feed_forward->inner_weight, &feed_forward->inner_bias, inner, d},
+        {"output.dense", &feed_forward->outer_weight, &feed_forward->outer_bias, d, inner},
     };
     char path[PRI_NAME_MAX];
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
@@ -408,9 +390,9 @@ static void declare_layer(pri_bert *model, size_t index)
     }
     snprintf(path, sizeof path, "%sencoder.layer.%zu.attention.output.LayerNorm",
              body_prefix(model), index);
-    declare_norm(model, &layer->attention_gain, &layer->attention_offset, path);
+    declare_norm(model, &attention->norm, path);
     snprintf(path, sizeof path, "%sencoder.layer.%zu.output.LayerNorm", body_prefix(model), index);
-    declare_norm(model, &layer->feed_forward_gain, &layer->feed_forward_offset, path);
+    declare_norm(model, &feed_forward->norm, path);
 }
 
 static void declare_pooler(pri_bert *model)
@@ -429,8 +411,7 @@ static void declare_word_head(pri_bert *model)
     pri_model_declare_alias(&model->base, "cls.predictions.decoder.", "bias", false);
     declare_linear(model, &model->transform_weight, &model->transform_bias, config->size,
                    config->size, "cls.predictions.transform.dense");
-    declare_norm(model, &model->transform_gain, &model->transform_offset,
-                 "cls.predictions.transform.LayerNorm");
+    declare_norm(model, &model->transform_norm, "cls.predictions.transform.LayerNorm");
 }
 
 /* What is declared last: a pooler is no part of some checkpoints either. */
@@ -536,7 +517,8 @@ static pare_status declare_model(pare_context *context, const pare_bert_config *
     created->base = (pare_model){.family = &pri_bert_family,
                                  .context = context,
                                  .layers = config->layers,
-                                 .size = config->size};
+                                 .size = config->size,
+                                 .positions = config->positions};
     created->config = *config;
     created->labels = labels;
     created->layers = pri_allocate_zero(config->layers, sizeof *created->layers);
@@ -577,8 +559,10 @@ static const char *bert_architecture(const pare_model *model)
     return pri_bert_architecture(pare_bert_config_of(model)->head);
 }
 
-static pare_geometry bert_attention(const pare_model *model, size_t length)
+static pare_geometry bert_attention(const pare_model *model, pare_attention_kind kind,
+                                    size_t length)
 {
+    (void)kind;
     const pare_bert_config *config = pare_bert_config_of(model);
     return (pare_geometry){.kind = PARE_GEOMETRY_CELL,
                            .layers = config->layers,
@@ -595,6 +579,7 @@ const pri_family pri_bert_family = {
     .own_name = bert_own_name,
     .bind = bert_bind,
     .destroy = bert_destroy,
+    .kinds = 1,
     .attention = bert_attention,
 };
 

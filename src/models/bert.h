@@ -3,17 +3,11 @@
 #ifndef PARE_SRC_MODELS_BERT_H
 #define PARE_SRC_MODELS_BERT_H
 
-#include "models/model.h"
+#include "models/transformer_block.h"
 
 typedef struct pri_bert_layer {
-    pare_tensor *query_weight, *query_bias; /* (d, d), (1, d) */
-    pare_tensor *key_weight, *key_bias;
-    pare_tensor *value_weight, *value_bias;
-    pare_tensor *output_weight, *output_bias; /* W_o */
-    pare_tensor *attention_gain, *attention_offset;
-    pare_tensor *inner_weight, *inner_bias; /* W_1 (f, d) */
-    pare_tensor *outer_weight, *outer_bias; /* W_2 (d, f) */
-    pare_tensor *feed_forward_gain, *feed_forward_offset;
+    pri_attention_block attention;
+    pri_feed_forward_block feed_forward;
 } pri_bert_layer;
 
 typedef struct pri_bert {
@@ -22,14 +16,14 @@ typedef struct pri_bert {
     char **labels; /* names of the classification head's, (config.labels); NULL without it */
 
     pare_tensor *words, *positions, *segments; /* (vocabulary, d), (positions, d), (segments, d) */
-    pare_tensor *embedding_gain, *embedding_offset;
+    pri_norm embedding_norm;
     pri_bert_layer *layers;
     pare_tensor *pooler_weight, *pooler_bias; /* of PARE_HEAD_NONE and _CLASSIFICATION */
     /* Of the head: (labels, d), or (2, d) for question answering; for masked words the (1,
      * vocabulary) bias alone, the weight is `words`. */
     pare_tensor *head_weight, *head_bias;
     pare_tensor *transform_weight, *transform_bias; /* of masked words, before the output */
-    pare_tensor *transform_gain, *transform_offset;
+    pri_norm transform_norm;
 } pri_bert;
 
 static inline pri_bert *pri_bert_of(pare_model *model)

@@ -148,21 +148,26 @@ pare_status pri_read_weights(pare_model *model, const char *directory, bool fres
     return status;
 }
 
-static pare_status read_mask(pare_model *model, const char *directory)
+static pare_status take_mask(pare_model *model, pare_attention_kind kind, const char *path)
 {
-    char *path = pri_path_join(directory, "mask.safetensors");
-    if (!path)
-        return PARE_ERROR_MEMORY;
+    pare_mask **mask = &model->attention[kind].owned_mask;
+    PRI_TRY(pare_mask_load(path, mask));
+    pare_status status = pare_model_set_mask(model, kind, *mask);
+    return status == PARE_OK ? PARE_OK : pri_fail_in(status, "%s", path);
+}
+
+static pare_status read_masks(pare_model *model, const char *directory)
+{
     pare_status status = PARE_OK;
-    if (pri_path_exists(path)) {
-        status = pare_mask_load(path, &model->owned_mask);
-        if (status == PARE_OK) {
-            status = pare_model_set_mask(model, model->owned_mask);
-            if (status != PARE_OK)
-                status = pri_fail_in(status, "%s", path);
-        }
+    for (size_t i = 0; i < pare_model_attention_kinds(model) && status == PARE_OK; i++) {
+        pare_attention_kind kind = (pare_attention_kind)i;
+        char *path = pri_path_join(directory, pare_model_mask_file(model, kind));
+        if (!path)
+            return PARE_ERROR_MEMORY;
+        if (pri_path_exists(path))
+            status = take_mask(model, kind, path);
+        pri_free(path);
     }
-    pri_free(path);
     return status;
 }
 
@@ -174,7 +179,7 @@ pare_status pare_model_load(pare_context *context, const char *directory, pare_m
     if (status == PARE_OK)
         status = pri_read_weights(loaded, directory, false, 0);
     if (status == PARE_OK)
-        status = read_mask(loaded, directory);
+        status = read_masks(loaded, directory);
     if (status != PARE_OK) {
         pare_model_destroy(loaded);
         return status;

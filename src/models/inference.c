@@ -69,8 +69,10 @@ static pare_status pack_one(pare_inference *inference, packed_linear *linear,
 static pare_status pack_inputs(pare_inference *inference, packed_layer *packed,
                                const pri_bert_layer *layer)
 {
-    const pare_tensor *weights[] = {layer->query_weight, layer->key_weight, layer->value_weight};
-    const pare_tensor *biases[] = {layer->query_bias, layer->key_bias, layer->value_bias};
+    const pare_tensor *weights[] = {layer->attention.query_weight, layer->attention.key_weight,
+                                    layer->attention.value_weight};
+    const pare_tensor *biases[] = {layer->attention.query_bias, layer->attention.key_bias,
+                                   layer->attention.value_bias};
     size_t size = inference->model->size;
     packed->inputs_bias = pri_allocate(3 * size, sizeof(float));
     if (!packed->inputs_bias)
@@ -85,9 +87,12 @@ static pare_status pack_layer(pare_inference *inference, size_t index)
     packed_layer *packed = &inference->layers[index];
     const pri_bert_layer *layer = &inference->bert->layers[index];
     PRI_TRY(pack_inputs(inference, packed, layer));
-    PRI_TRY(pack_one(inference, &packed->output, layer->output_weight, layer->output_bias));
-    PRI_TRY(pack_one(inference, &packed->up, layer->inner_weight, layer->inner_bias));
-    return pack_one(inference, &packed->down, layer->outer_weight, layer->outer_bias);
+    PRI_TRY(pack_one(inference, &packed->output, layer->attention.output_weight,
+                     layer->attention.output_bias));
+    PRI_TRY(pack_one(inference, &packed->up, layer->feed_forward.inner_weight,
+                     layer->feed_forward.inner_bias));
+    return pack_one(inference, &packed->down, layer->feed_forward.outer_weight,
+                    layer->feed_forward.outer_bias);
 }
 
 static pare_status pack_head(pare_inference *inference)
@@ -219,13 +224,12 @@ static float *row_at(const inference_run *run, float *rows, size_t row)
 
 /* value = layer norm(value + bias + residual) */
 static void add_and_normalise(const inference_run *run, size_t rows, const float *bias,
-                              const float *residual, const pare_tensor *gain,
-                              const pare_tensor *offset, float *value)
+                              const float *residual, const pri_norm *norm, float *value)
 {
     const pare_inference *inference = run->inference;
     for (size_t i = 0; i < rows; i++)
         inference->kernels->add_layer_norm(
-            run->size, bias, residual + i * run->size, gain->value, offset->value,
+            run->size, bias, residual + i * run->size, norm->gain->value, norm->offset->value,
             inference->bert->config.layer_norm_epsilon, value + i * run->size);
 }
 
@@ -258,8 +262,8 @@ static void embed(const inference_run *run, size_t row)
     memcpy(value, bert->words->value + batch->tokens[token] * size, size * sizeof(float));
     run->inference->kernels->add_layer_norm(
         size, bert->positions->value + run->position[row] * size,
-        bert->segments->value + segment * size, bert->embedding_gain->value,
-        bert->embedding_offset->value, bert->config.layer_norm_epsilon, value);
+        bert->segments->value + segment * size, bert->embedding_norm.gain->value,
+        bert->embedding_norm.offset->value, bert->config.layer_norm_epsilon, value);
 }
 
 /* From what attention gave these rows to what the layer hands on, in the place of `hidden`. */
@@ -269,13 +273,13 @@ static void finish_layer(const inference_run *run, size_t index, size_t rows, co
     const packed_layer *packed = &run->inference->layers[index];
     const pri_bert_layer *layer = &run->inference->bert->layers[index];
     multiply(&packed->output, rows, context, scratch->attended, scratch);
-    add_and_normalise(run, rows, packed->output.bias, hidden, layer->attention_gain,
-                      layer->attention_offset, scratch->attended);
+    add_and_normalise(run, rows, packed->output.bias, hidden, &layer->attention.norm,
+                      scratch->attended);
     multiply_and_activate(run, &packed->up, PARE_ACTIVATION_GELU, rows, scratch->attended,
                           scratch->inner, scratch);
     multiply(&packed->down, rows, scratch->inner, hidden, scratch);
-    add_and_normalise(run, rows, packed->down.bias, scratch->attended, layer->feed_forward_gain,
-                      layer->feed_forward_offset, hidden);
+    add_and_normalise(run, rows, packed->down.bias, scratch->attended, &layer->feed_forward.norm,
+                      hidden);
 }
 
 /* One block: from the attention of the layer before, or the tokens, to the inputs of this one's. */
@@ -467,10 +471,10 @@ static pare_status write_words(const inference_run *run, const float *states, fl
     apply(run, &inference->transform, PARE_ACTIVATION_GELU, count, states, transformed);
     for (size_t i = 0; i < count; i++) {
         float mean, inverse_deviation;
-        inference->kernels->layer_norm(1, run->size, transformed + i * run->size,
-                                       bert->transform_gain->value, bert->transform_offset->value,
-                                       bert->config.layer_norm_epsilon, normal + i * run->size,
-                                       &mean, &inverse_deviation);
+        inference->kernels->layer_norm(
+            1, run->size, transformed + i * run->size, bert->transform_norm.gain->value,
+            bert->transform_norm.offset->value, bert->config.layer_norm_epsilon,
+            normal + i * run->size, &mean, &inverse_deviation);
     }
     apply(run, &inference->head, PARE_ACTIVATION_NONE, count, normal, output);
     return PARE_OK;
@@ -554,8 +558,9 @@ static pare_status prepare(inference_run *run)
 {
     pare_model *model = run->inference->model;
     bool ends_first;
-    PRI_TRY(pri_model_ends_first(model, &ends_first));
-    PRI_TRY(pri_model_plans(model, run->longest, 0, 0, &run->plans));
+    PRI_TRY(pri_model_ends_first(model, PARE_ATTENTION_SELF, &ends_first));
+    pri_call_shape shape = {run->longest, run->longest, run->longest};
+    PRI_TRY(pri_model_plans(model, PARE_ATTENTION_SELF, shape, &run->plans));
     run->token = allocate(run, run->tokens, sizeof *run->token);
     run->position = allocate(run, run->tokens, sizeof *run->position);
     run->hidden = allocate_rows(run, run->tokens);

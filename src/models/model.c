@@ -192,8 +192,7 @@ void pare_model_zero_gradients(pare_model *model)
 
 void pri_model_release(pare_model *model)
 {
-    pri_model_drop_plans(model);
-    pare_mask_destroy(model->owned_mask);
+    pri_model_release_masks(model);
     for (size_t index = 0; index < model->parameter_count; index++)
         pri_free((char *)model->parameters[index].name);
     for (size_t index = 0; index < model->alias_count; index++)
@@ -232,7 +231,8 @@ size_t pare_model_parameter_floats(const pare_model *model)
     return model->floats;
 }
 
-pare_geometry pare_model_attention_geometry(const pare_model *model, size_t length)
+pare_geometry pare_model_attention_geometry(const pare_model *model, pare_attention_kind kind,
+                                            size_t length)
 {
-    return model->family->attention(model, length);
+    return model->family->attention(model, kind, length);
 }

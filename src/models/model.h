@@ -23,7 +23,8 @@ typedef struct pri_family {
     /* Called once the parameters have storage: sets up tensors that are parts of others. */
     void (*bind)(pare_model *model);
     void (*destroy)(pare_model *model); /* the family's own allocations and the model itself */
-    pare_geometry (*attention)(const pare_model *model, size_t length);
+    size_t kinds;                       /* of attention */
+    pare_geometry (*attention)(const pare_model *model, pare_attention_kind kind, size_t length);
 
     /* Language models only; NULL otherwise. */
     /* (lanes * length, size): what the output layer sees. Advances `memory` unless NULL. */
@@ -58,17 +59,28 @@ typedef struct pri_constant {
     size_t count;
 } pri_constant;
 
-/* The plans of all layers for calls of `queries` rows and at most `memory` keys before them. */
+/* The plans of all layers for calls of at most so many queries and keys. */
 typedef struct pri_plan_set {
-    size_t queries, memory;
-    pare_plan **plans; /* (layers) */
+    size_t queries, keys;
+    pare_plan **plans; /* (layers of the kind) */
 } pri_plan_set;
+
+/* Mask and observation of one kind of attention. */
+typedef struct pri_attention_state {
+    size_t layers;
+    const pare_mask *mask;
+    pare_mask *owned_mask; /* read with the model; lives as long */
+    pri_plan_set *plan_sets;
+    size_t plan_set_count;
+    pare_average *average;
+} pri_attention_state;
 
 struct pare_model {
     const pri_family *family;
     pare_context *context;
     size_t layers, size; /* size: columns of a hidden state */
     size_t vocabulary;   /* language models; 0 otherwise */
+    size_t positions; /* tokens of the longest sequence; 0: language models, which have segments */
 
     pare_status declared; /* sticky: the first failure among the declarations */
     size_t parameter_count, parameter_capacity, floats;
@@ -80,12 +92,8 @@ struct pare_model {
     size_t constant_count;
     float *values, *gradients; /* all parameters end to end, in the order of the table */
 
-    const pare_mask *mask;
-    pare_mask *owned_mask; /* read with the model; lives as long */
-    pri_plan_set *plan_sets;
-    size_t plan_set_count;
+    pri_attention_state attention[PARE_ATTENTION_KINDS];
     double plan_seconds;
-    pare_average *average;
 };
 
 /* ---- Declaring parameters (in from_config; failures are sticky) ----
@@ -116,16 +124,22 @@ pare_tensor pri_parameter_part(const pare_tensor *parameter, size_t begin, size_
 void pri_model_release(pare_model *model);
 
 /* ---- Plans and observation, for one forward pass ---- */
-/* The plan of each layer for `queries` rows and `memory` of at most `memory_capacity` keys before
- * them, in a batch of encoders the rows of the longest sequence; *plans is NULL without a mask. */
-pare_status pri_model_plans(pare_model *model, size_t queries, size_t memory,
-                            size_t memory_capacity, pare_plan *const **plans);
+/* The shape of a call: the longest of its sequences. */
+typedef struct pri_call_shape {
+    size_t queries, keys;
+    size_t most_keys; /* that a language model's memory may make of `keys`; else equal to them */
+} pri_call_shape;
+/* The plan of each layer for calls of that shape; *plans is NULL without a mask. */
+pare_status pri_model_plans(pare_model *model, pare_attention_kind kind, pri_call_shape shape,
+                            pare_plan *const **plans);
 /* One observer per layer on the tape; *observers is NULL when nobody observes. */
-pare_status pri_model_observers(const pare_model *model, pare_tape *tape,
+pare_status pri_model_observers(const pare_model *model, pare_attention_kind kind, pare_tape *tape,
                                 pare_observer **observers);
 /* Whether mask and average, which must agree, have the ends of a sequence first. */
-pare_status pri_model_ends_first(const pare_model *model, bool *ends_first);
-void pri_model_drop_plans(pare_model *model);
+pare_status pri_model_ends_first(const pare_model *model, pare_attention_kind kind,
+                                 bool *ends_first);
+/* Releases plans, and masks that live with the model. */
+void pri_model_release_masks(pare_model *model);
 
 /* ---- Memory ---- */
 struct pare_memory {

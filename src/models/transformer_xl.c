@@ -200,8 +200,9 @@ static pare_status begin_pass(forward_pass *pass)
     const pare_transformer_xl_config *config = &model->config;
     size_t filled = pass->memory ? pass->memory->filled : 0;
     size_t capacity = pass->memory ? pass->memory->capacity : 0;
-    PRI_TRY(pri_model_plans(&model->base, pass->length, filled, capacity, &pass->plans));
-    PRI_TRY(pri_model_observers(&model->base, pass->tape, &pass->observers));
+    pri_call_shape shape = {pass->length, pass->length + filled, pass->length + capacity};
+    PRI_TRY(pri_model_plans(&model->base, PARE_ATTENTION_SELF, shape, &pass->plans));
+    PRI_TRY(pri_model_observers(&model->base, PARE_ATTENTION_SELF, pass->tape, &pass->observers));
     pass->layout = (pare_attention){
         .heads = config->heads,
         .head_size = config->head_size,
@@ -512,8 +513,10 @@ static const char *transformer_xl_architecture(const pare_model *model)
     return "TransfoXLLMHeadModel";
 }
 
-static pare_geometry transformer_xl_attention(const pare_model *model, size_t length)
+static pare_geometry transformer_xl_attention(const pare_model *model, pare_attention_kind kind,
+                                              size_t length)
 {
+    (void)kind;
     const pare_transformer_xl_config *config = pare_transformer_xl_config_of(model);
     return (pare_geometry){.kind = PARE_GEOMETRY_CELL,
                            .layers = config->layers,
@@ -536,6 +539,7 @@ const pri_family pri_transformer_xl_family = {
     .architecture = transformer_xl_architecture,
     .bind = transformer_xl_bind,
     .destroy = transformer_xl_destroy,
+    .kinds = 1,
     .attention = transformer_xl_attention,
     .hidden = transformer_xl_hidden,
     .output = transformer_xl_output,

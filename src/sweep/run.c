@@ -350,7 +350,7 @@ static void describe_mask(const pare_mask *mask, pare_result_row *row)
  * too. */
 static double inadmissible_percent(const pare_model *model, size_t length)
 {
-    pare_geometry geometry = pare_model_attention_geometry(model, length);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, length);
     double forbidden = 0;
     if (!geometry.causal)
         return 0;
@@ -379,7 +379,7 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK)
         status = pare_task_save_files(setting->data.task, run->directory);
     if (status == PARE_OK)
-        status = pare_model_set_mask(model, run->mask);
+        status = pare_model_set_mask(model, PARE_ATTENTION_SELF, run->mask);
     if (status == PARE_OK)
         status = train(setting, run, model, tape, &progress, row);
     if (status == PARE_OK)

@@ -77,13 +77,14 @@ static pare_status observe_batch(void *user, const pare_encoder_batch *batch, co
 static pare_status observe_corpus(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
                                   observation *observed)
 {
-    pare_geometry geometry = pare_model_attention_geometry(observed->model, corpus->length);
+    pare_geometry geometry =
+        pare_model_attention_geometry(observed->model, PARE_ATTENTION_SELF, corpus->length);
     geometry.ends_first = corpus->ends_first;
     PRI_TRY(pare_average_create(&geometry, &observed->average));
     pare_average_set_corpus(observed->average, corpus->name, corpus->hash);
-    pare_model_observe(observed->model, observed->average);
+    pare_model_observe(observed->model, PARE_ATTENTION_SELF, observed->average);
     pare_status status = pri_encoder_pass_run(pass, observe_batch, observed);
-    pare_model_observe(observed->model, NULL);
+    pare_model_observe(observed->model, PARE_ATTENTION_SELF, NULL);
     return status;
 }
 
@@ -104,10 +105,10 @@ pare_status pri_encoder_observe_as_is(const pri_encoder_pass *pass,
 pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_corpus *corpus,
                                 pare_model *model, pare_tape *tape, pare_average **average)
 {
-    const pare_mask *mask = pare_model_mask(model);
-    PRI_TRY(pare_model_set_mask(model, NULL));
+    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
+    PRI_TRY(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
     pare_status status = pri_encoder_observe_as_is(pass, corpus, model, tape, average);
-    pare_status restored = pare_model_set_mask(model, mask);
+    pare_status restored = pare_model_set_mask(model, PARE_ATTENTION_SELF, mask);
     if (status == PARE_OK && restored != PARE_OK) {
         pare_average_destroy(*average);
         *average = NULL;
@@ -120,7 +121,7 @@ pare_status pri_encoder_observe(const pri_encoder_pass *pass, const pri_encoder_
 size_t pri_encoder_longest(const pare_model *model)
 {
     size_t positions = pare_encoder_positions(model);
-    const pare_mask *mask = pare_model_mask(model);
+    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
     const pare_geometry *geometry = mask ? pare_mask_geometry(mask) : NULL;
     return geometry && geometry->kind == PARE_GEOMETRY_CELL
                ? pri_smaller(positions, geometry->queries)

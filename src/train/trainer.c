@@ -91,7 +91,7 @@ static json_t *describe_identity(const training_run *run)
     static const char *const precisions[] = {"fp32", "bf16"};
     static const char *const schedules[] = {"constant", "cosine", "inverse-square-root", "linear"};
     const pare_training_options *options = run->options;
-    const pare_mask *mask = pare_model_mask(run->model);
+    const pare_mask *mask = pare_model_mask(run->model, PARE_ATTENTION_SELF);
     char digest[17] = "none";
     if (mask)
         snprintf(digest, sizeof digest, "%016llx", (unsigned long long)pare_mask_digest(mask));

@@ -173,13 +173,13 @@ static void test_hidden_states(void **state)
 static pare_average *observe(pare_model *model, const small_batch *small, bool ends_first)
 {
     pare_average *average;
-    pare_geometry geometry = pare_model_attention_geometry(model, LONGEST);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, LONGEST);
     geometry.ends_first = ends_first;
     check_ok(pare_average_create(&geometry, &average));
-    pare_model_observe(model, average);
+    pare_model_observe(model, PARE_ATTENTION_SELF, average);
     hidden_of(model, &small->batch);
     pare_average_add_examples(average, SEQUENCES);
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     return average;
 }
 
@@ -220,10 +220,10 @@ static void check_order(bool ends_first)
     expect_average(&r, &small, average);
     for (int kind = 0; kind < (ends_first ? 2 : 1); kind++) {
         pare_mask *mask = prune(average, kind ? PARE_GEOMETRY_RELATIVE : PARE_GEOMETRY_CELL, 60.0);
-        check_ok(pare_model_set_mask(model, mask));
+        check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
         r.mask = mask;
         expect_reference(&r, &small, hidden_of(model, &small.batch));
-        check_ok(pare_model_set_mask(model, NULL));
+        check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
         pare_mask_destroy(mask);
     }
     pare_average_destroy(average);
@@ -260,21 +260,21 @@ static void test_lengths_of_masks(void **state)
     pare_model *model = create_bert(PARE_HEAD_NONE);
     size_t lengths[] = {0, 5, 6};
     pare_encoder_batch two = {.sequences = 2, .offsets = lengths, .tokens = small.tokens};
-    pare_geometry geometry = pare_model_attention_geometry(model, 7);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, 7);
     geometry.ends_first = true;
     pare_average *average;
     check_ok(pare_average_create(&geometry, &average));
-    pare_model_observe(model, average);
+    pare_model_observe(model, PARE_ATTENTION_SELF, average);
     refuse(model, &small.batch, "12");
     hidden_of(model, &two);
     pare_average_add_examples(average, 2);
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     pare_mask *cells = prune(average, PARE_GEOMETRY_CELL, 50.0);
     pare_mask *classes = prune(average, PARE_GEOMETRY_RELATIVE, 50.0);
-    check_ok(pare_model_set_mask(model, cells));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, cells));
     hidden_of(model, &two);
     refuse(model, &small.batch, "at most 7 tokens but one has 12");
-    check_ok(pare_model_set_mask(model, classes));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, classes));
     reference r = {.model = model, .mask = classes, .ends_first = true};
     expect_reference(&r, &small, hidden_of(model, &small.batch));
     pare_model_destroy(model);
@@ -303,8 +303,9 @@ static void test_masks_of_other_models(void **state)
                 observer.counts[row * others[i].keys + j] = 1;
         pare_average_add_examples(average, 1);
         check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 0.0}, &mask));
-        assert_int_equal(pare_model_set_mask(model, mask), PARE_ERROR_ARGUMENT);
-        assert_null(pare_model_mask(model));
+        assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask),
+                         PARE_ERROR_ARGUMENT);
+        assert_null(pare_model_mask(model, PARE_ATTENTION_SELF));
         pare_mask_destroy(mask);
         pare_average_destroy(average);
     }
@@ -319,10 +320,10 @@ static void test_orders_of_mask_and_average_agree(void **state)
     pare_model *model = create_bert(PARE_HEAD_NONE);
     pare_average *first = observe(model, &small, true), *plain = observe(model, &small, false);
     pare_mask *mask = prune(first, PARE_GEOMETRY_CELL, 20.0);
-    check_ok(pare_model_set_mask(model, mask));
-    pare_model_observe(model, plain);
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
+    pare_model_observe(model, PARE_ATTENTION_SELF, plain);
     refuse(model, &small.batch, "order of the sentence");
-    pare_model_observe(model, first);
+    pare_model_observe(model, PARE_ATTENTION_SELF, first);
     hidden_of(model, &small.batch);
     pare_model_destroy(model);
     pare_mask_destroy(mask);
@@ -368,7 +369,7 @@ static void check_batch_mates(pare_head head, bool ends_first)
     pare_model *model = create_bert(head);
     pare_average *average = observe(model, &small, ends_first);
     pare_mask *mask = prune(average, PARE_GEOMETRY_CELL, 50.0);
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     pare_tensor *result = run_head(model, &small.batch);
     size_t columns = result->columns, rows = result->rows;
     float *together = malloc(rows * columns * sizeof *together);

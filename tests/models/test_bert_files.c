@@ -373,13 +373,13 @@ static void save_mask(pare_model *model)
 {
     small_batch small;
     fill_batch(&small);
-    pare_geometry geometry = pare_model_attention_geometry(model, 12);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, 12);
     pare_average *average;
     pare_mask *mask;
     check_ok(pare_average_create(&geometry, &average));
-    pare_model_observe(model, average);
+    pare_model_observe(model, PARE_ATTENTION_SELF, average);
     hidden_of(model, &small.batch);
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     pare_average_add_examples(average, SEQUENCES);
     check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 60.0}, &mask));
     check_ok(pare_mask_save(mask, in_directory("mask.safetensors")));
@@ -395,12 +395,13 @@ static void test_mask_beside_the_weights(void **state)
     pare_model *model = save_new(PARE_HEAD_NONE);
     save_mask(model);
     pare_model *loaded = load();
-    assert_non_null(pare_model_mask(loaded));
+    assert_non_null(pare_model_mask(loaded, PARE_ATTENTION_SELF));
     float pruned[TOKENS * 14];
     memcpy(pruned, hidden_of(loaded, &small.batch)->value, sizeof pruned);
     assert_true(largest_difference(hidden_of(model, &small.batch)->value, pruned, TOKENS * 14) >
                 1e-3);
-    check_ok(pare_model_set_mask(model, pare_model_mask(loaded)));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF,
+                                 pare_model_mask(loaded, PARE_ATTENTION_SELF)));
     assert_memory_equal(hidden_of(model, &small.batch)->value, pruned, sizeof pruned);
     pare_model_destroy(model);
     pare_model_destroy(loaded);
@@ -413,7 +414,7 @@ static pare_model *load_with(pare_head head, size_t labels, uint64_t seed)
     pare_model *model;
     check_ok(pare_bert_load_with_head(context, directory, head, labels, seed, &model));
     assert_int_equal(pare_bert_config_of(model)->head, head);
-    assert_null(pare_model_mask(model));
+    assert_null(pare_model_mask(model, PARE_ATTENTION_SELF));
     return model;
 }
 

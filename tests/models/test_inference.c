@@ -361,11 +361,11 @@ static pare_average *observe(pare_model *model, const pare_geometry *geometry,
     pare_tape *tape;
     assert_int_equal(pare_average_create(geometry, &average), PARE_OK);
     assert_int_equal(pare_tape_create(model->context, &tape), PARE_OK);
-    pare_model_observe(model, average);
+    pare_model_observe(model, PARE_ATTENTION_SELF, average);
     pare_tape_begin(tape, false, 0);
     assert_non_null(pare_encoder_hidden(model, tape, b));
     pare_average_add_examples(average, b->sequences);
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     pare_tape_destroy(tape);
     return average;
 }
@@ -377,15 +377,15 @@ static void check_pruned(pare_head head, bool ends_first, const pare_prune_optio
     pare_inference *inference = inference_of(model, PARE_PRECISION_FP32);
     batch b;
     fill_batch(&b, mixed, 6, true);
-    pare_geometry geometry = pare_model_attention_geometry(model, POSITIONS);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, POSITIONS);
     geometry.ends_first = ends_first;
     pare_average *average = observe(model, &geometry, &b.batch);
     pare_mask *mask;
     assert_int_equal(pare_mask_create(average, options, &mask), PARE_OK);
-    assert_int_equal(pare_model_set_mask(model, mask), PARE_OK);
+    assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask), PARE_OK);
     check_all_batches(model, inference, head, FP32_TOLERANCE);
     /* Dense again, from the same packed weights. */
-    assert_int_equal(pare_model_set_mask(model, NULL), PARE_OK);
+    assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL), PARE_OK);
     check_all_batches(model, inference, head, FP32_TOLERANCE);
     free_batch(&b);
     pare_mask_destroy(mask);

@@ -108,12 +108,12 @@ static void check_observation(bool pre_norm)
     check_ok(pare_memory_create(model, lanes, 32, &memory));
     uint32_t *tokens = random_tokens(lanes * keys, config.vocabulary);
     run_segment(model, memory, lanes, past, tokens);
-    pare_geometry geometry = pare_model_attention_geometry(model, 7);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, 7);
     pare_average *average;
     check_ok(pare_average_create(&geometry, &average));
-    pare_model_observe(model, average);
+    pare_model_observe(model, PARE_ATTENTION_SELF, average);
     run_segment(model, memory, lanes, length, tokens + lanes * past);
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     run_segment(model, NULL, lanes, length, tokens);
 
     for (size_t layer = 0; layer < config.layers; layer++)
@@ -180,7 +180,7 @@ static pare_average *random_average(const pare_geometry *geometry)
 static pare_mask *create_mask(pare_model *model, size_t length, pare_geometry_kind kind,
                               double percent)
 {
-    pare_geometry geometry = pare_model_attention_geometry(model, length);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, length);
     pare_average *average = random_average(&geometry);
     pare_prune_options options = {.geometry = kind, .percent = percent};
     pare_mask *mask;
@@ -208,7 +208,7 @@ static void test_pruned_memory_equals_empty_memory(void **state)
         create_mask(model, 6, PARE_GEOMETRY_CELL, memory_share(config.memory, 6) + 1e-7);
     for (size_t column = 0; column < 14; column++)
         assert_true(pare_mask_kept(mask, 1, 2, 5, column) == (column >= config.memory));
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     uint32_t *tokens = random_tokens(24, config.vocabulary);
     /* Second segment of a stream, with a full and with a partly filled memory; and alone. */
     for (size_t past = 6; past <= 18; past += 6) {
@@ -218,7 +218,7 @@ static void test_pruned_memory_equals_empty_memory(void **state)
         free(late);
         free(alone);
     }
-    check_ok(pare_model_set_mask(model, NULL));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
     float *late = stream_losses(model, 8, tokens, tokens, 1, 12, 6);
     float *alone = stream_losses(model, 8, tokens + 6, tokens + 6, 1, 6, 6);
     assert_true(largest_difference(late + 6, alone, 6) > 1e-3);
@@ -237,25 +237,25 @@ static void test_nothing_pruned_equals_dense(void **state)
         pare_transformer_xl_config config = small_config();
         config.same_length = window;
         pare_model *model = create_model(&config);
-        pare_geometry geometry = pare_model_attention_geometry(model, 6);
+        pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, 6);
         pare_average *average;
         check_ok(pare_average_create(&geometry, &average));
         uint32_t *tokens = random_tokens(46, config.vocabulary);
         float *dense = stream_losses(model, 8, tokens, tokens, 2, 23, 6);
-        pare_model_observe(model, average);
+        pare_model_observe(model, PARE_ATTENTION_SELF, average);
         free(stream_losses(model, 8, tokens, tokens, 2, 23, 6));
-        pare_model_observe(model, NULL);
+        pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
         pare_average_add_examples(average, 8);
         pare_prune_options options = {.percent = 0.0};
         for (int kind = 0; kind < 2; kind++) {
             pare_mask *mask;
             options.geometry = kind ? PARE_GEOMETRY_DISTANCE : PARE_GEOMETRY_CELL;
             check_ok(pare_mask_create(average, &options, &mask));
-            check_ok(pare_model_set_mask(model, mask));
+            check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
             float *pruned = stream_losses(model, 8, tokens, tokens, 2, 23, 6);
             assert_true(largest_difference(dense, pruned, 46) < 1e-5);
             free(pruned);
-            check_ok(pare_model_set_mask(model, NULL));
+            check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
             pare_mask_destroy(mask);
         }
         free(dense);
@@ -274,7 +274,7 @@ static void test_distance_mask_serves_any_shape(void **state)
     pare_mask *mask = create_mask(model, 6, PARE_GEOMETRY_DISTANCE, 40.0);
     uint32_t *tokens = random_tokens(46, config.vocabulary);
     float *dense = stream_losses(model, 0, tokens, tokens, 2, 23, 23);
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     float *whole = stream_losses(model, 0, tokens, tokens, 2, 23, 23);
     float *pieces = stream_losses(model, 23, tokens, tokens, 2, 23, 5);
     assert_true(largest_difference(whole, pieces, 46) < 2e-4);
@@ -283,7 +283,7 @@ static void test_distance_mask_serves_any_shape(void **state)
     free(whole);
     free(pieces);
     free(tokens);
-    check_ok(pare_model_set_mask(model, NULL));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
     pare_mask_destroy(mask);
     pare_model_destroy(model);
 }
@@ -297,8 +297,8 @@ static void test_plans_are_kept(void **state)
     for (int kind = 0; kind < 2; kind++) {
         pare_mask *mask =
             create_mask(model, 6, kind ? PARE_GEOMETRY_DISTANCE : PARE_GEOMETRY_CELL, 50.0);
-        check_ok(pare_model_set_mask(model, mask));
-        assert_ptr_equal(pare_model_mask(model), mask);
+        check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
+        assert_ptr_equal(pare_model_mask(model, PARE_ATTENTION_SELF), mask);
         pare_memory *memory;
         check_ok(pare_memory_create(model, 1, config.memory, &memory));
         uint64_t allocations = 0;
@@ -313,7 +313,7 @@ static void test_plans_are_kept(void **state)
         assert_true(seconds > 0.0 && pare_model_plan_seconds(model) == seconds);
         assert_true(pri_allocation_count() == allocations);
         pare_memory_destroy(memory);
-        check_ok(pare_model_set_mask(model, NULL));
+        check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
         pare_mask_destroy(mask);
     }
     free(tokens);
@@ -329,7 +329,7 @@ static void test_mask_travels_with_its_model(void **state)
     pare_transformer_xl_config config = small_config();
     pare_model *model = create_model(&config), *loaded;
     pare_mask *mask = create_mask(model, 6, PARE_GEOMETRY_CELL, 70.0);
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     check_ok(pare_model_save(model, directory));
     check_ok(pare_mask_save(mask, path));
     check_ok(pare_model_load(context, directory, &loaded));
@@ -339,10 +339,10 @@ static void test_mask_travels_with_its_model(void **state)
     assert_memory_equal(a, b, 46 * sizeof *a);
     free(b);
     /* The mask may be taken off and put on again. */
-    const pare_mask *own = pare_model_mask(loaded);
+    const pare_mask *own = pare_model_mask(loaded, PARE_ATTENTION_SELF);
     assert_non_null(own);
-    check_ok(pare_model_set_mask(loaded, NULL));
-    check_ok(pare_model_set_mask(loaded, own));
+    check_ok(pare_model_set_mask(loaded, PARE_ATTENTION_SELF, NULL));
+    check_ok(pare_model_set_mask(loaded, PARE_ATTENTION_SELF, own));
     b = stream_losses(loaded, 8, tokens, tokens, 2, 23, 6);
     assert_memory_equal(a, b, 46 * sizeof *a);
     free(a);
@@ -360,10 +360,10 @@ static void refuse_mask(pare_model *model, pare_transformer_xl_config config, co
 {
     pare_model *other = create_model(&config);
     pare_mask *mask = create_mask(other, 6, PARE_GEOMETRY_CELL, 50.0);
-    assert_int_equal(pare_model_set_mask(model, mask), PARE_ERROR_ARGUMENT);
+    assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask), PARE_ERROR_ARGUMENT);
     if (!strstr(pare_error_message(), reason))
         fail_msg("\"%s\" does not say \"%s\"", pare_error_message(), reason);
-    assert_null(pare_model_mask(model));
+    assert_null(pare_model_mask(model, PARE_ATTENTION_SELF));
     pare_mask_destroy(mask);
     pare_model_destroy(other);
 }
@@ -410,7 +410,7 @@ static void test_segments_a_cell_mask_does_not_cover(void **state)
     pare_transformer_xl_config config = small_config();
     pare_model *model = create_model(&config);
     pare_mask *mask = create_mask(model, 6, PARE_GEOMETRY_CELL, 50.0);
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     refuse_segment(model, 8, 7, "at most 6 queries after 8 keys");
     refuse_segment(model, 9, 6, "at most 6 queries after 8 keys");
     pare_mask_destroy(mask);
@@ -422,11 +422,11 @@ static void test_averages_of_other_models(void **state)
     (void)state;
     pare_transformer_xl_config config = small_config();
     pare_model *model = create_model(&config);
-    pare_geometry geometry = pare_model_attention_geometry(model, 6);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, 6);
     geometry.heads = 4;
     pare_average *average;
     check_ok(pare_average_create(&geometry, &average));
-    pare_model_observe(model, average);
+    pare_model_observe(model, PARE_ATTENTION_SELF, average);
     refuse_segment(model, 8, 6, "2 layers of 4 heads");
     pare_average_destroy(average);
     pare_model_destroy(model);

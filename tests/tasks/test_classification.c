@@ -785,16 +785,16 @@ static void check_average(bool ends_first)
     check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average));
     const pri_examples *examples = split_of(task, PARE_SPLIT_TRAIN);
     size_t length = pare_task_length(task), count = examples->sequences.count;
-    pare_geometry geometry = pare_model_attention_geometry(model, length);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, length);
     geometry.ends_first = ends_first;
     check_ok(pare_average_create(&geometry, &expected));
-    pare_model_observe(model, expected);
+    pare_model_observe(model, PARE_ATTENTION_SELF, expected);
     for (size_t i = 0; i < count; i++) {
         float logits[2];
         run_alone(model, &examples->sequences, i, 2, logits);
         pare_average_add_examples(expected, 1);
     }
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     assert_int_equal(pare_average_examples(average), count);
     assert_true(pare_average_corpus_hash(average) == pare_task_hash(task, PARE_SPLIT_TRAIN));
     assert_int_equal(pare_average_geometry(average)->queries, length);
@@ -835,16 +835,16 @@ static void test_observation_is_dense_and_puts_the_mask_back(void **state)
     check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, &dense));
     pare_mask *mask;
     check_ok(pare_mask_create(dense, &(pare_prune_options){.percent = 70}, &mask));
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     pare_evaluation masked, unmasked;
     check_ok(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &masked));
     check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, &again));
-    assert_ptr_equal(pare_model_mask(model), mask);
+    assert_ptr_equal(pare_model_mask(model, PARE_ATTENTION_SELF), mask);
     for (size_t row = 0; row < 5; row++)
         for (size_t column = 0; column < 5; column++)
             assert_true(pare_average_value(dense, PARE_AVERAGE_MASS, 1, 0, row, column) ==
                         pare_average_value(again, PARE_AVERAGE_MASS, 1, 0, row, column));
-    check_ok(pare_model_set_mask(model, NULL));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
     check_ok(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &unmasked));
     assert_true(fabs(masked.loss - unmasked.loss) > 1e-4);
     pare_average_destroy(dense);
@@ -958,7 +958,7 @@ static void test_a_pruned_model_reads_texts_longer_than_its_mask(void **state)
     check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, &average));
     pare_mask *mask;
     check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 50}, &mask));
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     char text[400] = "";
     for (int i = 0; i < 60; i++)
         strcat(text, "cat ");
@@ -999,7 +999,7 @@ static void check_explanation(bool ends_first)
     check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average));
     pare_mask *mask;
     check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 60}, &mask));
-    check_ok(pare_model_set_mask(model, mask));
+    check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     check_ok(pare_classify_explain(model, tape, tokenizer, &text, &masked));
     assert_int_equal(pare_average_geometry(masked.average)->ends_first, ends_first);
     assert_int_equal(pare_average_geometry(masked.average)->keys, 7);

@@ -595,12 +595,12 @@ static void test_average_is_independent_of_lanes(void **state)
     pare_tokens tokens;
     read_ids(task, options.valid, &tokens);
     pare_task_destroy(task);
-    pare_geometry geometry = pare_model_attention_geometry(model, 4);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, 4);
     pare_average *expected;
     assert_int_equal(pare_average_create(&geometry, &expected), PARE_OK);
-    pare_model_observe(model, expected);
+    pare_model_observe(model, PARE_ATTENTION_SELF, expected);
     loss_of_stream(model, tokens.ids, STREAM - 1, 4, 6);
-    pare_model_observe(model, NULL);
+    pare_model_observe(model, PARE_ATTENTION_SELF, NULL);
     double spread = 0;
     for (size_t lanes = 1; lanes <= 8; lanes++) {
         pare_average *average = observe(model, lanes);
@@ -634,11 +634,11 @@ static void test_observation_is_dense(void **state)
     assert_int_equal(pare_mask_create(dense, &prune, &mask), PARE_OK);
     pare_language_modelling_options options = evaluation_options();
     double before = evaluate(model, options).loss;
-    assert_int_equal(pare_model_set_mask(model, mask), PARE_OK);
+    assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask), PARE_OK);
     double pruned = evaluate(model, options).loss;
     assert_true(pruned != before);
     pare_average *again = observe(model, 2);
-    assert_ptr_equal(pare_model_mask(model), mask);
+    assert_ptr_equal(pare_model_mask(model, PARE_ATTENTION_SELF), mask);
     for (size_t cell = 0; cell < 2 * 2 * 4 * 10; cell++) {
         size_t layer = cell / 80, head = cell / 40 % 2, row = cell / 10 % 4, column = cell % 10;
         if (column <= row + 6)
@@ -650,7 +650,7 @@ static void test_observation_is_dense(void **state)
     assert_string_equal(report.corpus, "valid");
     pare_average_destroy(again);
     pare_average_destroy(dense);
-    assert_int_equal(pare_model_set_mask(model, NULL), PARE_OK);
+    assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL), PARE_OK);
     pare_mask_destroy(mask);
     pare_model_destroy(model);
 }

@@ -595,21 +595,21 @@ static void test_masks(void **state)
         pare_mask *mask;
         assert_int_equal(
             pare_mask_create(average, &(pare_prune_options){.percent = percent}, &mask), PARE_OK);
-        assert_int_equal(pare_model_set_mask(model, mask), PARE_OK);
+        assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask), PARE_OK);
         double masked = evaluate(task, model, PARE_SPLIT_VALID).loss;
         if (percent > 0)
             assert_true(fabs(masked - dense) > 1e-3);
         else
             assert_near(masked, dense, 1e-5);
         pare_average *again = observe(task, model, false);
-        assert_ptr_equal(pare_model_mask(model), mask);
+        assert_ptr_equal(pare_model_mask(model, PARE_ATTENTION_SELF), mask);
         for (size_t cell = 0; cell < LENGTH * LENGTH; cell++)
             assert_true(
                 pare_average_value(again, PARE_AVERAGE_VALID, 1, 0, cell / LENGTH, cell % LENGTH) ==
                 pare_average_value(average, PARE_AVERAGE_VALID, 1, 0, cell / LENGTH,
                                    cell % LENGTH));
         pare_average_destroy(again);
-        assert_int_equal(pare_model_set_mask(model, NULL), PARE_OK);
+        assert_int_equal(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL), PARE_OK);
         pare_mask_destroy(mask);
     }
     pare_average_destroy(average);
@@ -704,7 +704,7 @@ static void test_learning(void **state)
     assert_int_equal(pare_mask_create(average, &(pare_prune_options){.percent = 60}, &mask),
                      PARE_OK);
     pare_model *pruned = create_model(learner_config());
-    assert_int_equal(pare_model_set_mask(pruned, mask), PARE_OK);
+    assert_int_equal(pare_model_set_mask(pruned, PARE_ATTENTION_SELF, mask), PARE_OK);
     train(task, pruned, 200);
     assert_true(evaluate(task, pruned, PARE_SPLIT_VALID).metric < 2);
     pare_model_destroy(pruned);

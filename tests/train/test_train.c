@@ -421,7 +421,7 @@ static pare_status train_under_random_mask(const char *corpus, const char *direc
                                            uint64_t *pruned_cells)
 {
     training_fixture fixture = open_fixture(corpus, 1);
-    pare_geometry geometry = pare_model_attention_geometry(fixture.model, 8);
+    pare_geometry geometry = pare_model_attention_geometry(fixture.model, PARE_ATTENTION_SELF, 8);
     pare_average *average;
     assert_ok(pare_average_create(&geometry, &average));
     pare_observer observer = pare_average_observer(average, 0); /* counts are all layers' */
@@ -434,7 +434,7 @@ static pare_status train_under_random_mask(const char *corpus, const char *direc
     assert_ok(pare_mask_create(average, &prune, &mask));
     pare_average_destroy(average);
     *pruned_cells = pare_mask_describe(mask).pruned_cells;
-    assert_ok(pare_model_set_mask(fixture.model, mask));
+    assert_ok(pare_model_set_mask(fixture.model, PARE_ATTENTION_SELF, mask));
     pare_training_options options = small_options();
     pare_training_result result;
     pare_progress progress = {NULL, NULL};

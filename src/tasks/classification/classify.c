@@ -137,7 +137,7 @@ static pare_status explain_sequence(pare_model *model, pare_tape *tape,
                                     const pri_sequences *sequences, pare_explanation *explanation)
 {
     const pri_encoder_pass pass = {.sequences = sequences, .label = "explain"};
-    const pare_mask *mask = pare_model_mask(model);
+    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
     const pri_encoder_corpus corpus = {.name = "one text",
                                        .hash = pri_sequences_hash(sequences),
                                        .length = explanation->count,

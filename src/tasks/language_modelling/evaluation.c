@@ -121,7 +121,7 @@ static pare_status observe_segment(void *user, pare_memory *memory, const pare_s
                                    bool counted)
 {
     measurement *measured = user;
-    pare_model_observe(measured->model, counted ? measured->average : NULL);
+    pare_model_observe(measured->model, PARE_ATTENTION_SELF, counted ? measured->average : NULL);
     if (counted)
         pare_average_add_examples(measured->average, segment->lanes);
     return run_without_loss(measured, memory, segment);
@@ -140,12 +140,13 @@ static pare_status observe_dense(const pri_language_modelling *modelling, measur
                             .progress = progress,
                             .step = observe_segment,
                             .user = measured};
-    pare_geometry geometry = pare_model_attention_geometry(measured->model, modelling->length);
+    pare_geometry geometry =
+        pare_model_attention_geometry(measured->model, PARE_ATTENTION_SELF, modelling->length);
     PRI_TRY(pare_average_create(&geometry, &measured->average));
     pare_average_set_corpus(measured->average, modelling->corpus.names[split], pass.tokens->hash);
     PRI_TRY(allocate_buffers(measured, &pass));
     pare_status status = pri_stream_pass_run(&pass, measured->model);
-    pare_model_observe(measured->model, NULL);
+    pare_model_observe(measured->model, PARE_ATTENTION_SELF, NULL);
     return status;
 }
 
@@ -160,11 +161,11 @@ pare_status pri_language_modelling_observe(pare_task *task, pare_model *model, p
     const pri_language_modelling *modelling = pri_language_modelling_of(task);
     PRI_TRY(pri_check_vocabulary(model, modelling->corpus.vocabulary));
     measurement measured = {.model = model, .tape = tape};
-    const pare_mask *mask = pare_model_mask(model);
-    PRI_TRY(pare_model_set_mask(model, NULL));
+    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
+    PRI_TRY(pare_model_set_mask(model, PARE_ATTENTION_SELF, NULL));
     pare_status status = observe_dense(modelling, &measured, split, progress);
     free_buffers(&measured);
-    pare_status restored = pare_model_set_mask(model, mask);
+    pare_status restored = pare_model_set_mask(model, PARE_ATTENTION_SELF, mask);
     if (status == PARE_OK)
         status = restored;
     if (status != PARE_OK) {

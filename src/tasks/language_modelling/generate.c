@@ -161,7 +161,7 @@ static pare_status feed(generator *state, const uint32_t *tokens, size_t count)
 
 static pare_status feed_prompt(generator *state, const uint32_t *tokens, size_t count)
 {
-    const pare_mask *mask = pare_model_mask(state->model);
+    const pare_mask *mask = pare_model_mask(state->model, PARE_ATTENTION_SELF);
     size_t longest =
         mask ? pare_mask_geometry(mask)->queries : pri_training_memory(state->model, 1);
     for (size_t begin = 0; begin < count; begin += longest)

@@ -8,7 +8,7 @@
 
 size_t pri_training_memory(const pare_model *model, size_t length)
 {
-    pare_geometry geometry = pare_model_attention_geometry(model, length);
+    pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, length);
     return geometry.keys - geometry.queries;
 }
 

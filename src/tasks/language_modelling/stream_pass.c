@@ -41,7 +41,7 @@ static size_t count_predictions(const pri_stream_pass *pass)
 
 static size_t warm_up_segments(const pri_stream_pass *pass, const pare_model *model)
 {
-    size_t layers = pare_model_attention_geometry(model, pass->length).layers;
+    size_t layers = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, pass->length).layers;
     return layers * pri_divide_up(pass->memory, pass->length);
 }
 
