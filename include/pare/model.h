@@ -110,6 +110,61 @@ PARE_API PARE_MUST_CHECK pare_status pare_bert_set_labels(pare_model *model,
 /* "LABEL_0" when it was never named; NULL when there is no such label. */
 PARE_API const char *pare_bert_label(const pare_model *model, size_t label);
 
+/* ---- Encoder-decoder
+ * ------------------------------------------------------------------------------ Translation
+ * models: arXiv 1706.03762, with the parameters, names and meaning of Hugging Face's MarianMTModel.
+ * The comments give its key of the same meaning in config.json. What it does not have (pre-norm,
+ * fairseq's positions) has keys of our own, given in quotes; directories with other than the
+ * default of these load in Pare only. */
+typedef enum pare_embedding_sharing {
+    PARE_SHARE_ALL,    /* one embedding for source, target and output; needs one vocabulary */
+    PARE_SHARE_TARGET, /* target and output share; share_encoder_decoder_embeddings false */
+    PARE_SHARE_NONE    /* and tie_word_embeddings false */
+} pare_embedding_sharing;
+
+typedef enum pare_sinusoids {
+    PARE_SINUSOIDS_MARIAN, /* f_t = 10000^(-2t/d), the first token at position 0 */
+    PARE_SINUSOIDS_FAIRSEQ /* f_t = 10000^(-t/(d/2-1)), the first token at position 2 */
+} pare_sinusoids;
+
+typedef struct pare_marian_config {
+    size_t source_vocabulary;    /* vocab_size */
+    size_t target_vocabulary;    /* decoder_vocab_size */
+    size_t encoder_layers;       /* encoder_layers */
+    size_t decoder_layers;       /* decoder_layers */
+    size_t heads;                /* encoder_attention_heads, decoder_attention_heads */
+    size_t size;                 /* d_model, even and a multiple of heads */
+    size_t encoder_feed_forward; /* encoder_ffn_dim */
+    size_t decoder_feed_forward; /* decoder_ffn_dim */
+    size_t positions; /* max_position_embeddings: tokens of the longest source or target */
+    pare_embedding_sharing sharing;
+    pare_sinusoids sinusoids;   /* "sinusoids": "marian" or "fairseq" */
+    bool pre_norm;              /* "normalize_before" */
+    bool scale_embedding;       /* scale_embedding: times sqrt(d) */
+    pare_activation activation; /* activation_function: relu, gelu, swish */
+    float dropout;              /* dropout */
+    float attention_dropout;    /* attention_dropout */
+    float inner_dropout;        /* activation_dropout */
+    float initial_deviation;    /* init_std of all weights; 0: embeddings N(0, 1/d), others Xavier's
+                                   uniform, with gain 1/sqrt(2) for queries, keys and values */
+    uint32_t padding, end;      /* pad_token_id, eos_token_id */
+    uint32_t start;             /* decoder_start_token_id: what the decoder reads first */
+} pare_marian_config;
+
+/* Sets everything optional: 512 positions, shared embeddings, scaled; relu; dropouts .1, 0 and 0;
+ * Xavier's weights; padding 1, end 2, start 2 (pare/text.h: pare_bpe). */
+PARE_API pare_marian_config pare_marian_config_default(void);
+/* A fresh model, initialised from `seed`. */
+PARE_API PARE_MUST_CHECK pare_status pare_marian_create(pare_context *context,
+                                                        const pare_marian_config *config,
+                                                        uint64_t seed, pare_model **model);
+/* NULL when the model is of another family. */
+PARE_API const pare_marian_config *pare_marian_config_of(const pare_model *model);
+/* Replaces the dropouts of the configuration; a negative one stays as it is. */
+PARE_API PARE_MUST_CHECK pare_status pare_marian_set_dropout(pare_model *model, float dropout,
+                                                             float attention_dropout,
+                                                             float inner_dropout);
+
 /* ---- Any model --------------------------------------------------------------------------------*/
 /* Reads `directory`/config.json and model.safetensors, and masks when present
  * (pare_model_mask_file; they then live as long as the model). The context must outlive the model.
@@ -189,6 +244,33 @@ PARE_API pare_tensor *pare_encoder_spans(pare_model *model, pare_tape *tape,
 PARE_API pare_tensor *pare_encoder_words(pare_model *model, pare_tape *tape,
                                          const pare_encoder_batch *batch, const uint32_t *rows,
                                          size_t count);
+
+/* ---- Translation ------------------------------------------------------------------------------
+ * Pairs of sequences, end to end, without padding. The arrays must live until backward. */
+typedef struct pare_translation_batch {
+    size_t pairs;
+    const size_t *source_offsets; /* (pairs + 1), the first 0 */
+    const uint32_t *source;       /* each source ends with the end token */
+    const size_t *target_offsets; /* (pairs + 1), the first 0 */
+    const uint32_t *target;       /* what the decoder is to say: each target ends with the end
+                                     token. It reads the start token and all but the last of these */
+} pare_translation_batch;
+
+/* The caller has begun the tape.
+ *
+ * What the encoder gives, (source tokens, size), in the order of the sentences; targets are not
+ * read. */
+PARE_API pare_tensor *pare_translation_source(pare_model *model, pare_tape *tape,
+                                              const pare_translation_batch *batch);
+/* Of each target token, given the source and the target before it: (target tokens,
+ * target_vocabulary). */
+PARE_API pare_tensor *pare_translation_logits(pare_model *model, pare_tape *tape,
+                                              const pare_translation_batch *batch);
+/* Mean over target tokens of the cross entropy with that label smoothing (pare_cross_entropy):
+ * (1, 1). `losses` (target tokens) or NULL. */
+PARE_API pare_tensor *pare_translation_loss(pare_model *model, pare_tape *tape,
+                                            const pare_translation_batch *batch, float smoothing,
+                                            float *losses);
 
 /* ---- Inference ---------------------------------------------------------------------------------
  * Encoders without a tape, faster than an evaluation pass and equal to it but for rounding: weights

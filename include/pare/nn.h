@@ -55,7 +55,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_tape_backward(pare_tape *tape, pare_te
 typedef enum pare_activation {
     PARE_ACTIVATION_NONE,
     PARE_ACTIVATION_RELU,
-    PARE_ACTIVATION_GELU, /* x/2 (1 + erf(x / sqrt 2)) */
+    PARE_ACTIVATION_GELU,  /* x/2 (1 + erf(x / sqrt 2)) */
+    PARE_ACTIVATION_SWISH, /* x / (1 + exp(-x)) */
     PARE_ACTIVATION_TANH
 } pare_activation;
 

@@ -11,7 +11,8 @@
 #include "models/checkpoint.h"
 #include "models/weights.h"
 
-static const pri_family *const families[] = {&pri_transformer_xl_family, &pri_bert_family};
+static const pri_family *const families[] = {&pri_transformer_xl_family, &pri_bert_family,
+                                             &pri_marian_family};
 
 /* ---- Weights: reading ---- */
 
@@ -51,9 +52,12 @@ pare_status pare_model_save_weights(const pare_model *model, const char *path)
     for (size_t i = 0; i < model->alias_count; i++)
         if (model->aliases[i].written)
             add_parameter(writer, model, model->aliases[i].parameter, model->aliases[i].name);
-    for (size_t i = 0; i < model->constant_count; i++)
-        pri_safetensors_writer_add(writer, model->constants[i].name, PRI_DATA_F32, 1,
-                                   &model->constants[i].count, model->constants[i].value);
+    for (size_t i = 0; i < model->constant_count; i++) {
+        const pri_constant *constant = &model->constants[i];
+        const size_t shape[] = {1, constant->count};
+        pri_safetensors_writer_add(writer, constant->name, PRI_DATA_F32, constant->row ? 2 : 1,
+                                   constant->row ? shape : shape + 1, constant->value);
+    }
     /* Hugging Face's library refuses files that do not say so. */
     pri_safetensors_writer_metadata(writer, "format", "pt");
     pare_status status = pri_safetensors_writer_save(writer, path);

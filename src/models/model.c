@@ -3,6 +3,7 @@
  * gradient norms see plain arrays. */
 #include "models/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +91,13 @@ void pri_model_declare_alias(pare_model *model, const char *prefix, const char *
         (pri_alias){.name = name, .parameter = model->parameter_count - 1, .written = written};
 }
 
-float *pri_model_declare_constant(pare_model *model, const char *name, size_t count)
+void pri_model_draw_uniform(pare_model *model)
+{
+    if (model->declared == PARE_OK)
+        model->notes[model->parameter_count - 1].uniform = true;
+}
+
+float *pri_model_declare_constant(pare_model *model, const char *name, size_t count, bool row)
 {
     if (model->declared != PARE_OK)
         return NULL;
@@ -103,7 +110,8 @@ float *pri_model_declare_constant(pare_model *model, const char *name, size_t co
     model->constants = constants;
     pri_constant constant = {.name = pri_string_copy(name),
                              .value = pri_allocate_zero(count, sizeof(float)),
-                             .count = count};
+                             .count = count,
+                             .row = row};
     constants[model->constant_count++] = constant;
     if (!constant.name || !constant.value)
         model->declared = PARE_ERROR_MEMORY;
@@ -145,6 +153,14 @@ pare_tensor pri_parameter_part(const pare_tensor *parameter, size_t begin, size_
     return part;
 }
 
+/* Of mean 0 and deviation 1. */
+static float draw_standard(const pri_parameter_notes *notes, uint64_t key, size_t index)
+{
+    if (!notes->uniform)
+        return (float)pri_random_normal(key, index);
+    return (float)(sqrt(3.0) * (2.0 * pri_random_uniform(key, index) - 1.0));
+}
+
 void pri_model_initialise_parameter(pare_model *model, size_t index, uint64_t seed)
 {
     const pare_tensor *tensor = &model->parameters[index].tensor;
@@ -154,7 +170,7 @@ void pri_model_initialise_parameter(pare_model *model, size_t index, uint64_t se
 #pragma omp parallel for num_threads(pare_context_threads(model->context)) schedule(static)
     for (size_t i = 0; i < count; i++)
         tensor->value[i] = notes->deviation > 0.0f
-                               ? notes->mean + notes->deviation * (float)pri_random_normal(key, i)
+                               ? notes->mean + notes->deviation * draw_standard(notes, key, i)
                                : notes->mean;
 }
 

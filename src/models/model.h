@@ -33,7 +33,7 @@ typedef struct pri_family {
     const pare_adaptive_softmax *(*output)(const pare_model *model);
 } pri_family;
 
-extern const pri_family pri_transformer_xl_family, pri_bert_family;
+extern const pri_family pri_transformer_xl_family, pri_bert_family, pri_marian_family;
 
 #define PRI_NAME_MAX 128 /* bytes of a parameter's name, where families look at them */
 
@@ -41,6 +41,7 @@ extern const pri_family pri_transformer_xl_family, pri_bert_family;
 typedef struct pri_parameter_notes {
     size_t dimensions;     /* in files: 1 or 2 */
     float mean, deviation; /* of fresh values, normally distributed */
+    bool uniform;          /* or uniformly */
     bool head;             /* belongs to the task, and is drawn afresh for another one */
     pare_tensor **slot;    /* where the family keeps the address of the tensor */
 } pri_parameter_notes;
@@ -57,6 +58,7 @@ typedef struct pri_constant {
     char *name;
     float *value;
     size_t count;
+    bool row; /* in files: a matrix of one row */
 } pri_constant;
 
 /* The plans of all layers for calls of at most so many queries and keys. */
@@ -109,8 +111,10 @@ void pri_model_declare(pare_model *model, pare_tensor **slot, pri_parameter_kind
 /* Another name of the parameter declared last. */
 void pri_model_declare_alias(pare_model *model, const char *prefix, const char *suffix,
                              bool written);
-/* Returns its `count` values to fill in, or NULL. */
-float *pri_model_declare_constant(pare_model *model, const char *name, size_t count);
+/* Fresh values of the parameter declared last are uniform instead of normal. */
+void pri_model_draw_uniform(pare_model *model);
+/* Returns its `count` values to fill in, or NULL; `row`: files hold them as a matrix of one row. */
+float *pri_model_declare_constant(pare_model *model, const char *name, size_t count, bool row);
 /* Gives the declared parameters their storage and calls bind. Values are zero. */
 pare_status pri_model_allocate(pare_model *model);
 /* Draws fresh values; a parameter's depend on seed and name only. */

@@ -373,7 +373,7 @@ static void declare_frequencies(transformer_xl *model)
 {
     size_t d = model->config.size;
     model->frequencies =
-        pri_model_declare_constant(&model->base, "transformer.pos_emb.inv_freq", d / 2);
+        pri_model_declare_constant(&model->base, "transformer.pos_emb.inv_freq", d / 2, false);
     for (size_t t = 0; model->frequencies && t < d / 2; t++)
         model->frequencies[t] = (float)pow(10000.0, -2.0 * (double)t / (double)d);
 }

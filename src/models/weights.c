@@ -224,9 +224,11 @@ static bool find_place(const pare_model *model, const char *name, pri_weight_sou
     }
     for (size_t i = 0; i < model->constant_count; i++)
         if (!strcmp(model->constants[i].name, name)) {
-            *found = (weight_place){.source = &sources->constants[i],
-                                    .dimensions = 1,
-                                    .shape = {model->constants[i].count}};
+            const pri_constant *constant = &model->constants[i];
+            *found =
+                (weight_place){.source = &sources->constants[i],
+                               .dimensions = constant->row ? 2 : 1,
+                               .shape = {constant->row ? 1 : constant->count, constant->count}};
             return true;
         }
     return false;

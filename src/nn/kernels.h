@@ -11,7 +11,8 @@ typedef struct pri_nn_kernels {
      * value + bias. */
     void (*bias_activation)(size_t rows, size_t columns, const float *bias,
                             pare_activation activation, float *value, float *before);
-    /* gradient *= activation'; `saved` is what went in for GELU, what came out for the others. */
+    /* gradient *= activation'; `saved` is what went in for GELU and SWISH, what came out
+     * for the others. */
     void (*activation_gradient)(size_t count, pare_activation activation, const float *saved,
                                 float *gradient);
     /* y = gain * (x - mean) * inverse_deviation + bias, statistics per row. */

@@ -6,7 +6,7 @@ typedef struct linear_record {
     pri_record base;
     pare_tensor *input, *weight, *bias;
     pare_activation activation;
-    float *before; /* input of GELU, in training */
+    float *before; /* input of GELU and SWISH, in training */
     pri_dropping dropping;
 } linear_record;
 
@@ -123,7 +123,8 @@ pare_tensor *pare_linear_dropped(pare_tape *tape, pare_tensor *input, pare_tenso
     record->weight = weight;
     record->bias = bias;
     record->activation = activation;
-    if (activation == PARE_ACTIVATION_GELU && pri_wants_gradient(output))
+    bool needs_input = activation == PARE_ACTIVATION_GELU || activation == PARE_ACTIVATION_SWISH;
+    if (needs_input && pri_wants_gradient(output))
         record->before = pri_tape_allocate(tape, rows * out, sizeof(float));
     if (tape->status != PARE_OK)
         return NULL;

@@ -17,6 +17,8 @@ static double activation_reference(pare_activation activation, double x)
         return x > 0.0 ? x : 0.0;
     case PARE_ACTIVATION_GELU:
         return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
+    case PARE_ACTIVATION_SWISH:
+        return x / (1.0 + exp(-x));
     case PARE_ACTIVATION_TANH:
         return tanh(x);
     default:
@@ -55,8 +57,9 @@ static void test_linear(void **state)
 {
     (void)state;
     const pare_activation activations[] = {PARE_ACTIVATION_NONE, PARE_ACTIVATION_RELU,
-                                           PARE_ACTIVATION_GELU, PARE_ACTIVATION_TANH};
-    for (int a = 0; a < 4; a++)
+                                           PARE_ACTIVATION_GELU, PARE_ACTIVATION_SWISH,
+                                           PARE_ACTIVATION_TANH};
+    for (int a = 0; a < 5; a++)
         for (int biased = 0; biased < 2; biased++) {
             linear_settings s = {9, 13, 21, activations[a], biased};
             check_operator(&(check_case){.name = "linear",
@@ -70,7 +73,20 @@ static void test_linear(void **state)
         }
 }
 
-/* The approximations behind GELU and tanh over their whole range, derivative included. */
+static double derivative_reference(pare_activation activation, double x)
+{
+    double share = 1.0 / (1.0 + exp(-x)), t = tanh(x);
+    switch (activation) {
+    case PARE_ACTIVATION_GELU:
+        return 0.5 * erfc(-x / sqrt(2.0)) + x * exp(-0.5 * x * x) / sqrt(2.0 * 3.14159265358979);
+    case PARE_ACTIVATION_SWISH:
+        return share * (1.0 + x * (1.0 - share));
+    default:
+        return 1.0 - t * t;
+    }
+}
+
+/* The approximations behind GELU, swish and tanh over their whole range, derivative included. */
 static void check_activation_range(pare_context *context)
 {
     enum { COUNT = 20001 };
@@ -83,15 +99,12 @@ static void check_activation_range(pare_context *context)
             slope[i] = 1.0f;
         }
         kernels->bias_activation(1, COUNT, NULL, (pare_activation)a, y, NULL);
-        bool gelu = a == PARE_ACTIVATION_GELU;
-        kernels->activation_gradient(COUNT, (pare_activation)a, gelu ? x : y, slope);
+        bool from_output = a == PARE_ACTIVATION_TANH;
+        kernels->activation_gradient(COUNT, (pare_activation)a, from_output ? y : x, slope);
         for (int i = 0; i < COUNT; i++) {
-            double value = (double)x[i], t = tanh(value);
-            double cumulative = 0.5 * erfc(-value / sqrt(2.0));
-            double expected = gelu ? value * cumulative : t;
-            double derivative =
-                gelu ? cumulative + value * exp(-0.5 * value * value) / sqrt(2.0 * 3.14159265358979)
-                     : 1.0 - t * t;
+            double value = (double)x[i];
+            double expected = activation_reference((pare_activation)a, value);
+            double derivative = derivative_reference((pare_activation)a, value);
             assert_true(fabs((double)y[i] - expected) <= 3e-7 * fmax(1.0, fabs(expected)));
             assert_true(fabs((double)slope[i] - derivative) <= 6e-7);
         }

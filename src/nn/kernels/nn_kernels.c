@@ -69,6 +69,22 @@ V_INLINE v_float gelu_derivative(v_float x)
     return v_fma(v_mul(x, v_set(0.39894228f)), density, cumulative);
 }
 
+V_INLINE v_float logistic(v_float x)
+{
+    return v_div(v_set(1.0f), v_add(v_set(1.0f), v_exp(v_negate(x))));
+}
+
+V_INLINE v_float swish(v_float x)
+{
+    return v_mul(x, logistic(x));
+}
+
+V_INLINE v_float swish_derivative(v_float x)
+{
+    v_float share = logistic(x);
+    return v_mul(share, v_fma(x, v_sub(v_set(1.0f), share), v_set(1.0f)));
+}
+
 /* Near zero, where 1 - exp(-2x) cancels, by the series. */
 V_INLINE v_float hyperbolic_tangent(v_float x)
 {
@@ -106,6 +122,10 @@ static void activate(size_t count, pare_activation activation, float *restrict v
         for (size_t i = 0; i < count; i += V_WIDTH)
             store(value + i, gelu(load(value + i, count - i)), count - i);
         break;
+    case PARE_ACTIVATION_SWISH:
+        for (size_t i = 0; i < count; i += V_WIDTH)
+            store(value + i, swish(load(value + i, count - i)), count - i);
+        break;
     case PARE_ACTIVATION_TANH:
         for (size_t i = 0; i < count; i += V_WIDTH)
             store(value + i, hyperbolic_tangent(load(value + i, count - i)), count - i);
@@ -137,6 +157,12 @@ static void activation_gradient(size_t count, pare_activation activation,
     case PARE_ACTIVATION_GELU:
         for (size_t i = 0; i < count; i += V_WIDTH) {
             v_float slope = gelu_derivative(load(saved + i, count - i));
+            store(gradient + i, v_mul(load(gradient + i, count - i), slope), count - i);
+        }
+        break;
+    case PARE_ACTIVATION_SWISH:
+        for (size_t i = 0; i < count; i += V_WIDTH) {
+            v_float slope = swish_derivative(load(saved + i, count - i));
             store(gradient + i, v_mul(load(gradient + i, count - i), slope), count - i);
         }
         break;
