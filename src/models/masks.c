@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "models/model.h"
 #include "nn/tape.h"
+#include "pruning/geometry.h"
 
 /* ---- Setting a mask ---- */
 
@@ -23,6 +24,11 @@ static pare_status check_mask(const pare_model *model, const pare_mask *mask)
                         "the mask is for %s attention but the model's is not; make a mask from "
                         "this model's own average",
                         geometry->causal ? "causal" : "bidirectional");
+    if (pri_geometry_is_cross(geometry) != pri_geometry_is_cross(&own))
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "the mask is for %s attention but the model's is not; make a mask from "
+                        "this model's own average",
+                        pri_geometry_is_cross(geometry) ? "cross" : "self");
     if (geometry->kind != PARE_GEOMETRY_CELL)
         return PARE_OK;
     if (!own.causal && geometry->keys != own.keys)
