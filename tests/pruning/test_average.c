@@ -323,9 +323,9 @@ static void test_damaged_files_are_refused(void **state)
     (void)state;
     ASSERT_OK(load_fields(good_fields));
     average_fields bad = good_fields;
-    bad.version = "3";
+    bad.version = "4";
     assert_int_equal(load_fields(bad), PARE_ERROR_UNSUPPORTED);
-    expect_message("version 3");
+    expect_message("version 4");
     bad = good_fields;
     bad.examples = NULL;
     assert_int_equal(load_fields(bad), PARE_ERROR_FORMAT);

@@ -234,7 +234,7 @@ static void test_every_field_is_needed_and_checked(void **state)
             fail_msg("%s = %s was not refused", fields[i].key, fields[i].wrong);
         assert_int_equal(load_changed(mask, (change){.key = fields[i].key}), PARE_ERROR_FORMAT);
     }
-    static const char *const versions[] = {"0", "3", "10", "", "1 "};
+    static const char *const versions[] = {"0", "4", "10", "", "1 "};
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
         assert_int_equal(load_changed(mask, (change){.key = "version", .value = versions[i]}),
                          PARE_ERROR_UNSUPPORTED);
