@@ -261,6 +261,52 @@ pare_masked_language_modelling_create(const pare_masked_language_modelling_optio
                                       const pare_wordpiece *tokenizer, pare_task **task);
 PARE_API const pare_wordpiece *pare_masked_language_modelling_tokenizer(const pare_task *task);
 
+/* ---- Translation scores -------------------------------------------------------------------------
+ * How near translations, the hypotheses, are to references, segment by segment, one reference for
+ * each. Scores are of a whole corpus, in percent:
+ *
+ * BLEU and chrF2 are those of sacreBLEU 2.6.0 with its own settings, which the signatures name:
+ * BLEU of one to four tokens of the tokenizer 13a with smoothing "exp", chrF of one to six
+ * characters. They expect text as people write it.
+ *
+ * Tokenised BLEU is that of fairseq: of the tokens as they stand, between white space, without
+ * smoothing, so that it is 0 when some order has no match. The joints of byte pair encoding ("@@ ",
+ * and "@@" at the end) are removed first, and a reference's <unk> matches nothing. It compares
+ * texts that were tokenised alike only.
+ *
+ * Segments may hold any bytes: those that are not UTF-8 act like U+FFFD. */
+typedef struct pare_scorer_options {
+    bool lower_case; /* of both sides, as Python's str.lower */
+} pare_scorer_options;
+typedef struct pare_translation_score {
+    double bleu, chrf, tokenised_bleu;
+    double precisions[4], brevity_penalty;        /* of `bleu`: 0 .. 100, and 0 .. 1 */
+    uint64_t hypothesis_length, reference_length; /* tokens of 13a */
+    uint64_t segments;
+} pare_translation_score;
+
+typedef struct pare_scorer pare_scorer;
+/* `options` may be NULL here and below. */
+PARE_API PARE_MUST_CHECK pare_status pare_scorer_create(const pare_scorer_options *options,
+                                                        pare_scorer **scorer);
+PARE_API void pare_scorer_destroy(pare_scorer *scorer);
+/* Adds a segment, lengths in bytes. After a failure the scorer is as before. */
+PARE_API PARE_MUST_CHECK pare_status pare_scorer_add(pare_scorer *scorer, const char *hypothesis,
+                                                     size_t hypothesis_length,
+                                                     const char *reference,
+                                                     size_t reference_length);
+/* Of the segments so far; more may follow. */
+PARE_API void pare_scorer_score(const pare_scorer *scorer, pare_translation_score *score);
+/* What sacreBLEU prints beside its scores, to be quoted with them. */
+PARE_API const char *pare_bleu_signature(const pare_scorer_options *options);
+PARE_API const char *pare_chrf_signature(const pare_scorer_options *options);
+/* Of two plain or gzip files with a segment on every line; one may be "-", the standard input.
+ * Different numbers of lines, and none, are format errors. */
+PARE_API PARE_MUST_CHECK pare_status pare_score_files(const char *hypotheses,
+                                                      const char *references,
+                                                      const pare_scorer_options *options,
+                                                      pare_translation_score *score);
+
 #ifdef __cplusplus
 }
 #endif
