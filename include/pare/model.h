@@ -303,6 +303,82 @@ PARE_API double pare_inference_attention_seconds(const pare_inference *inference
 /* Packed weights, and what runs needed so far. */
 PARE_API size_t pare_inference_bytes(const pare_inference *inference);
 
+/* ---- Translation at work ------------------------------------------------------------------------
+ * Encoder-decoder models without a tape: packed weights as above, the decoder token by token, beam
+ * search. What was said of pare_inference holds of a translator: the model must outlive it, its
+ * weights must not change, its masks are those set at the time of a call. In bf16 the attention of
+ * the decoder, which is a small part, still multiplies in fp32. */
+typedef struct pare_translator pare_translator;
+PARE_API PARE_MUST_CHECK pare_status pare_translator_create(pare_model *model,
+                                                            pare_precision precision,
+                                                            pare_translator **translator);
+PARE_API void pare_translator_destroy(pare_translator *translator);
+PARE_API const pare_model *pare_translator_model(const pare_translator *translator);
+/* Packed weights, and what calls needed so far. */
+PARE_API size_t pare_translator_bytes(const pare_translator *translator);
+/* Seconds inside attention since it was created: all of the encoder's; of the decoder's, those of
+ * the thread that spent most in each step. */
+PARE_API double pare_translator_attention_seconds(const pare_translator *translator);
+
+/* When the search for a sentence ends, if not at the length limit. */
+typedef enum pare_stop_rule {
+    PARE_STOP_FULL,    /* as soon as `beam` hypotheses are final: `early_stopping` of transformers'
+                          generate */
+    PARE_STOP_HOPELESS /* when moreover the best open one, were it final at its present length,
+                          would score no more than the worst of the `beam` best: generate's default
+                        */
+} pare_stop_rule;
+
+/* Beam search. In each step the open hypotheses of a sentence, in the first step one, are extended
+ * by every token but the padding token, and the 2 * beam best extensions by sum of
+ * log-probabilities are looked at in turn: one by the end token is final if it is among the first
+ * `beam`, the first `beam` others stay open. Final hypotheses are ranked by score, the sum divided
+ * by (tokens, the end token included)^length_penalty, and the `beam` best are kept. */
+typedef struct pare_translate_options {
+    size_t beam;           /* 1: greedy */
+    double length_penalty; /* alpha; above 0 longer hypotheses gain, 0: the sum itself */
+    double length_factor;  /* At most length_factor * S + length_extra tokens, the end token */
+    double length_extra;   /* included, where S are the source's, its end token included: the last
+                              of them is the end token. Positions and cell masks may allow fewer */
+    pare_stop_rule stop;
+    bool free_end; /* An end token at the length limit has log-probability 0, as in generate under
+                      forced_eos_token_id; else its own */
+    size_t n_best; /* hypotheses wanted of each sentence, 1 .. beam */
+    size_t batch;  /* sentences worked on at a time, 0: 64. Results do not depend on it */
+} pare_translate_options;
+
+/* Beam 5, length penalty 1, at most S + 50 tokens, PARE_STOP_FULL, one hypothesis. */
+PARE_API pare_translate_options pare_translate_options_default(void);
+
+typedef struct pare_hypothesis {
+    size_t length;                  /* 0: there is none, the tokens below are NULL */
+    const uint32_t *tokens;         /* (length), without the start token, the end token last */
+    const float *log_probabilities; /* (length), of each token given those before it */
+    double log_probability;         /* their sum */
+    double score;                   /* divided by length^length_penalty */
+} pare_hypothesis;
+
+typedef struct pare_translations {
+    size_t sentences, n_best;
+    pare_hypothesis *hypotheses; /* (sentences, n_best), each sentence's best first; fewer than
+                                    n_best exist only where the vocabulary is smaller than beam */
+    uint64_t steps, rows;        /* of the decoder, and hypotheses extended in them together */
+    uint32_t *tokens;            /* what the hypotheses point to, of all together */
+    float *log_probabilities;
+} pare_translations;
+
+/* Translates sources as in pare_translation_batch, each with its end token. The same tokens and
+ * bits for any number of threads, whatever else is in the call. Sources that the model or a cell
+ * mask has no room for are refused before anything is translated. Calls end early with
+ * PARE_ERROR_INTERRUPTED after pare_interrupt. */
+PARE_API PARE_MUST_CHECK pare_status pare_translate(pare_translator *translator,
+                                                    const pare_ragged *sources,
+                                                    const uint32_t *tokens,
+                                                    const pare_translate_options *options,
+                                                    pare_translations *translations);
+/* Releases what the arrays hold, and empties it; an empty one is fine. */
+PARE_API void pare_translations_free(pare_translations *translations);
+
 /* ---- Language models --------------------------------------------------------------------------*/
 /* Hidden states of earlier segments, one lane per stream; grows to `length` tokens, which may
  * differ from the model's own memory length (in evaluation). A segment's backward pass must come
