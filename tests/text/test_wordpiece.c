@@ -76,10 +76,11 @@ static pare_wordpiece *golden_tokenizer(const json_t *vocabulary, const json_t *
     size_t index;
     json_t *token;
     json_array_foreach(vocabulary, index, token) assert_int_equal(
-        pri_wordpiece_add_token(tokenizer, json_string_value(token), "golden"), PARE_OK);
+        pri_token_list_append(&tokenizer->tokens, json_string_value(token), "golden"), PARE_OK);
     assert_int_equal(pri_wordpiece_finish(tokenizer, pri_role_names, "golden"), PARE_OK);
     for (int role = 0; role < PRI_ROLES; role++)
-        assert_int_equal(pri_wordpiece_add_special(tokenizer, tokenizer->roles[role]), PARE_OK);
+        assert_int_equal(
+            pri_token_list_mark_added(&tokenizer->tokens, tokenizer->roles[role], true), PARE_OK);
     return tokenizer;
 }
 
