@@ -183,6 +183,9 @@ PARE_API PARE_MUST_CHECK pare_status pare_bpe_build(const char *const *paths, si
 /* A tokenizer.json of the package that has the parts of one of the forms; </s> and <unk> must be
  * there. Another kind of tokenizer is PARE_ERROR_UNSUPPORTED. */
 PARE_API PARE_MUST_CHECK pare_status pare_bpe_load(const char *path, pare_bpe **bpe);
+/* Whether the tokenizer.json in a directory is one of byte-pair encoding; one that is absent is
+ * not. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_found(const char *directory, bool *found);
 PARE_API PARE_MUST_CHECK pare_status pare_bpe_save(const pare_bpe *bpe, const char *path);
 /* A plain or gzip file of merges as subword-nmt writes it ("#version: 0.2"), applied as subword-nmt
  * does. Tokens are the special ones, the characters of the merges and of `count` texts (0: `texts`

@@ -69,3 +69,17 @@ uint32_t pri_token_list_added_at(const pri_token_list *tokens, const char *text,
     }
     return found;
 }
+
+char *pri_token_list_join(const pri_token_list *tokens, uint32_t left, uint32_t right,
+                          size_t skipped)
+{
+    const char *first = pri_token_list_bytes(tokens, left);
+    const char *second = pri_token_list_bytes(tokens, right) + skipped;
+    size_t first_length = strlen(first), second_length = strlen(second);
+    char *joined = pri_allocate(first_length + second_length + 1, 1);
+    if (!joined)
+        return NULL;
+    memcpy(joined, first, first_length);
+    memcpy(joined + first_length, second, second_length + 1);
+    return joined;
+}

@@ -30,6 +30,10 @@ uint32_t pri_token_list_find(const pri_token_list *tokens, const char *token);
 /* The longest added token at `text`; its id and bytes, or PRI_NO_WORD. */
 uint32_t pri_token_list_added_at(const pri_token_list *tokens, const char *text, size_t size,
                                  size_t *length);
+/* Two tokens as one string, without the first `skipped` bytes of the second; pri_free it. NULL
+ * without memory. */
+char *pri_token_list_join(const pri_token_list *tokens, uint32_t left, uint32_t right,
+                          size_t skipped);
 static inline const char *pri_token_list_bytes(const pri_token_list *tokens, uint32_t id)
 {
     return pri_word_table_bytes(&tokens->table, &tokens->table.words[id]);

@@ -7,6 +7,8 @@
 #include "base/status.h"
 #include "text/token_list.h"
 
+#define PRI_TOKENIZER_FILE "tokenizer.json"
+
 /* "vocab" of the model, whose ids must be 0, 1, 2 and so on in any order, into an empty list;
  * `name` stands for the file in messages. */
 pare_status pri_tokenizer_read_vocabulary(const json_t *model, const char *name,

@@ -135,15 +135,9 @@ static pare_status spell_word(trainer *t, const pri_word_table *words, const pri
 /* "un" and "##able" make "unable". */
 static pare_status add_merged(trainer *t, uint32_t left, uint32_t right, uint32_t *id)
 {
-    const char *first = pri_token_list_bytes(&t->tokenizer->tokens, left);
-    const char *second =
-        pri_token_list_bytes(&t->tokenizer->tokens, right) + PRI_CONTINUATION_LENGTH;
-    size_t first_length = strlen(first), second_length = strlen(second);
-    char *token = pri_allocate(first_length + second_length + 1, 1);
+    char *token = pri_token_list_join(&t->tokenizer->tokens, left, right, PRI_CONTINUATION_LENGTH);
     if (!token)
         return PARE_ERROR_MEMORY;
-    memcpy(token, first, first_length);
-    memcpy(token + first_length, second, second_length + 1);
     pare_status status = token_id(t, token, id);
     pri_free(token);
     return status;

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "documents/json.h"
-#include "text/tokenizer_json.h"
 #include "text/wordpiece_files.h"
 
 #define LARGEST_VOCABULARY ((size_t)1 << 28)

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text_buffer.h"
-#include "text/tokenizer_json.h"
 #include "text/wordpiece_files.h"
 
 static json_t *accents_json(pri_accents accents)
