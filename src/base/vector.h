@@ -54,6 +54,11 @@ V_INLINE v_mask v_mask_from_bits(uint32_t bits)
 {
     return (v_mask)bits;
 }
+/* Bit i is set when lane i is. */
+V_INLINE uint32_t v_mask_bits(v_mask mask)
+{
+    return mask;
+}
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {
     return _mm512_maskz_loadu_ps(v_first_lanes(n), p);
@@ -219,6 +224,10 @@ V_INLINE v_mask v_mask_from_bits(uint32_t bits)
     __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), lanes);
     return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lanes));
 }
+V_INLINE uint32_t v_mask_bits(v_mask mask)
+{
+    return (uint32_t)_mm256_movemask_ps(mask);
+}
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {
     return _mm256_maskload_ps(p, _mm256_castps_si256(v_first_lanes(n)));
@@ -375,6 +384,10 @@ V_INLINE v_mask v_mask_from_bits(uint32_t bits)
     const v_mask lanes = {1, 2, 4, 8};
     int32_t word = (int32_t)(bits & 15);
     return ((v_mask){word, word, word, word} & lanes) == lanes;
+}
+V_INLINE uint32_t v_mask_bits(v_mask mask)
+{
+    return (mask[0] & 1u) | (mask[1] & 2u) | (mask[2] & 4u) | (mask[3] & 8u);
 }
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {

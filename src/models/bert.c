@@ -46,7 +46,7 @@ static pare_tensor *linear(const forward_pass *pass, pare_tensor *h, pare_tensor
 
 static pare_tensor *run_layer(const forward_pass *pass, size_t index, pare_tensor *h)
 {
-    const pri_bert_layer *layer = &pass->model->layers[index];
+    const pri_encoder_layer *layer = &pass->model->layers[index];
     pare_attention layout = pass->layout;
     layout.plan = pass->plans ? pass->plans[index] : NULL;
     layout.observer = pass->observers ? &pass->observers[index] : NULL;

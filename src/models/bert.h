@@ -5,11 +5,6 @@
 
 #include "models/transformer_block.h"
 
-typedef struct pri_bert_layer {
-    pri_attention_block attention;
-    pri_feed_forward_block feed_forward;
-} pri_bert_layer;
-
 typedef struct pri_bert {
     pare_model base;
     pare_bert_config config;
@@ -17,7 +12,7 @@ typedef struct pri_bert {
 
     pare_tensor *words, *positions, *segments; /* (vocabulary, d), (positions, d), (segments, d) */
     pri_norm embedding_norm;
-    pri_bert_layer *layers;
+    pri_encoder_layer *layers;
     pare_tensor *pooler_weight, *pooler_bias; /* of PARE_HEAD_NONE and _CLASSIFICATION */
     /* Of the head: (labels, d), or (2, d) for question answering; for masked words the (1,
      * vocabulary) bias alone, the weight is `words`. */

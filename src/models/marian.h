@@ -5,11 +5,6 @@
 
 #include "models/transformer_block.h"
 
-typedef struct pri_encoder_layer {
-    pri_attention_block attention;
-    pri_feed_forward_block feed_forward;
-} pri_encoder_layer;
-
 typedef struct pri_decoder_layer {
     pri_attention_block attention, cross;
     pri_feed_forward_block feed_forward;

@@ -29,6 +29,12 @@ typedef struct pri_feed_forward_block {
     pri_norm norm;
 } pri_feed_forward_block;
 
+/* A layer of an encoder. */
+typedef struct pri_encoder_layer {
+    pri_attention_block attention;
+    pri_feed_forward_block feed_forward;
+} pri_encoder_layer;
+
 /* What all blocks of a model have in common in one forward pass. */
 typedef struct pri_block_pass {
     pare_tape *tape;

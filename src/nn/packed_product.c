@@ -153,45 +153,56 @@ size_t pri_packed_bytes(const pri_packed_weight *packed)
 
 /* ---- Multiplying ---- */
 
-static void multiply_fp32(const pri_packed_weight *packed, size_t rows, const float *input,
-                          float *output)
+/* Panels `panel` .. `panel_end` - 1 and where their products go. */
+typedef struct product_part {
+    size_t panel, panel_end, rows;
+    const float *input;
+    float *output;
+    size_t stride;
+} product_part;
+
+static void multiply_fp32(const pri_packed_weight *packed, const product_part *part)
 {
     const pri_packed_kernels *kernels = packed->kernels;
     pri_packed_tile tile = {
-        .size = packed->columns, .input_stride = packed->columns, .output_stride = packed->rows};
-    for (size_t panel = 0; panel < panels_of(packed); panel++) {
+        .size = packed->columns, .input_stride = packed->columns, .output_stride = part->stride};
+    float *output = part->output;
+    for (size_t panel = part->panel; panel < part->panel_end; panel++) {
         tile.columns = columns_of_panel(packed, panel);
         tile.panel = packed->panels + panel * packed->panel_columns * packed->columns;
-        for (size_t row = 0; row < rows; row += kernels->rows) {
-            tile.rows = pri_smaller(rows - row, kernels->rows);
-            tile.input = input + row * packed->columns;
-            tile.output = output + row * packed->rows + panel * packed->panel_columns;
+        for (size_t row = 0; row < part->rows; row += kernels->rows) {
+            tile.rows = pri_smaller(part->rows - row, kernels->rows);
+            tile.input = part->input + row * packed->columns;
+            tile.output = output + row * part->stride;
             kernels->multiply(&tile);
         }
+        output += packed->panel_columns;
     }
 }
 
-static void multiply_bf16(const pri_packed_weight *packed, size_t rows, const float *input,
-                          float *output, uint32_t *scratch)
+static void multiply_bf16(const pri_packed_weight *packed, const product_part *part,
+                          uint32_t *scratch)
 {
     size_t pairs = pairs_of(packed);
-    for (size_t row = 0; row < rows; row++)
-        packed->bf16->pack_along(packed->columns, input + row * packed->columns,
+    for (size_t row = 0; row < part->rows; row++)
+        packed->bf16->pack_along(packed->columns, part->input + row * packed->columns,
                                  scratch + row * pairs);
     pri_bf16_tile tile = {.pairs = pairs,
                           .row_stride = pairs,
                           .pair_stride = 1,
                           .alpha = 1.0f,
-                          .output_stride = packed->rows};
-    for (size_t panel = 0; panel < panels_of(packed); panel++) {
+                          .output_stride = part->stride};
+    float *output = part->output;
+    for (size_t panel = part->panel; panel < part->panel_end; panel++) {
         tile.columns = columns_of_panel(packed, panel);
         tile.panel = packed->words + panel * packed->panel_columns * pairs;
-        for (size_t row = 0; row < rows; row += PRI_BF16_ROWS) {
-            tile.rows = pri_smaller(rows - row, PRI_BF16_ROWS);
+        for (size_t row = 0; row < part->rows; row += PRI_BF16_ROWS) {
+            tile.rows = pri_smaller(part->rows - row, PRI_BF16_ROWS);
             tile.a = scratch + row * pairs;
-            tile.output = output + row * packed->rows + panel * packed->panel_columns;
+            tile.output = output + row * part->stride;
             packed->bf16->multiply(&tile);
         }
+        output += packed->panel_columns;
     }
 }
 
@@ -200,11 +211,29 @@ size_t pri_packed_scratch(const pri_packed_weight *packed, size_t rows)
     return packed->words ? rows * pairs_of(packed) : 0;
 }
 
+size_t pri_packed_unit(const pri_packed_weight *packed)
+{
+    return packed->panel_columns;
+}
+
+void pri_packed_multiply_part(const pri_packed_weight *packed, size_t begin, size_t end,
+                              size_t rows, const float *input, float *output, size_t stride,
+                              uint32_t *scratch)
+{
+    product_part part = {.panel = begin / packed->panel_columns,
+                         .panel_end = pri_divide_up(end, packed->panel_columns),
+                         .rows = rows,
+                         .input = input,
+                         .output = output,
+                         .stride = stride};
+    if (packed->words)
+        multiply_bf16(packed, &part, scratch);
+    else
+        multiply_fp32(packed, &part);
+}
+
 void pri_packed_multiply(const pri_packed_weight *packed, size_t rows, const float *input,
                          float *output, uint32_t *scratch)
 {
-    if (packed->words)
-        multiply_bf16(packed, rows, input, output, scratch);
-    else
-        multiply_fp32(packed, rows, input, output);
+    pri_packed_multiply_part(packed, 0, packed->rows, rows, input, output, packed->rows, scratch);
 }

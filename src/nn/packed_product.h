@@ -27,6 +27,14 @@ size_t pri_packed_scratch(const pri_packed_weight *packed, size_t rows);
 void pri_packed_multiply(const pri_packed_weight *packed, size_t rows, const float *input,
                          float *output, uint32_t *scratch);
 
+/* The same for rows begin .. end - 1 of the weight, of which `begin`, and `end` unless it is the
+ * last, are multiples of pri_packed_unit: row i of the result is at output + i * stride, from
+ * `begin` on. Bits are those of the whole. */
+size_t pri_packed_unit(const pri_packed_weight *packed);
+void pri_packed_multiply_part(const pri_packed_weight *packed, size_t begin, size_t end,
+                              size_t rows, const float *input, float *output, size_t stride,
+                              uint32_t *scratch);
+
 /* ---- Kernels ---- */
 
 typedef struct pri_packed_tile {
