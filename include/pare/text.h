@@ -186,6 +186,7 @@ PARE_API PARE_MUST_CHECK pare_status pare_bpe_load(const char *path, pare_bpe **
 /* Whether the tokenizer.json in a directory is one of byte-pair encoding; one that is absent is
  * not. */
 PARE_API PARE_MUST_CHECK pare_status pare_bpe_found(const char *directory, bool *found);
+/* As the package does; makes the directory too. */
 PARE_API PARE_MUST_CHECK pare_status pare_bpe_save(const pare_bpe *bpe, const char *path);
 /* A plain or gzip file of merges as subword-nmt writes it ("#version: 0.2"), applied as subword-nmt
  * does. Tokens are the special ones, the characters of the merges and of `count` texts (0: `texts`

@@ -1,4 +1,8 @@
 /* Byte-pair encoding into tokenizer.json, as the tokenizers package writes it. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
 #include "text/bpe_files.h"
 #include "text/tokenizer_json.h"
 
@@ -50,12 +54,31 @@ static json_t *normalizer_json(const pare_bpe *bpe)
     return bpe->rules.settings.lower_case ? json_pack("{s:s}", "type", "Lowercase") : json_null();
 }
 
+static json_t *tokenizer_json(const pare_bpe *bpe)
+{
+    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:o}", "version", "1.0",
+                     "truncation", "padding", "added_tokens",
+                     pri_tokenizer_added_json(&bpe->tokens), "normalizer", normalizer_json(bpe),
+                     "pre_tokenizer", pri_bpe_pre_tokenizer_json(bpe->form), "post_processor",
+                     "decoder", pri_bpe_decoder_json(bpe->form), "model", model_json(bpe));
+}
+
+static pare_status make_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        return PARE_OK;
+    char *parent = pri_string_copy(path);
+    if (!parent)
+        return PARE_ERROR_MEMORY;
+    parent[slash - path] = 0;
+    pare_status status = pri_make_directories(parent);
+    pri_free(parent);
+    return status;
+}
+
 pare_status pare_bpe_save(const pare_bpe *bpe, const char *path)
 {
-    json_t *object = json_pack(
-        "{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation", "padding",
-        "added_tokens", pri_tokenizer_added_json(&bpe->tokens), "normalizer", normalizer_json(bpe),
-        "pre_tokenizer", pri_bpe_pre_tokenizer_json(bpe->form), "post_processor", "decoder",
-        pri_bpe_decoder_json(bpe->form), "model", model_json(bpe));
-    return pri_tokenizer_save_json(object, path);
+    PRI_TRY(make_parent(path));
+    return pri_tokenizer_save_json(tokenizer_json(bpe), path);
 }
