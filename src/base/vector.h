@@ -387,7 +387,7 @@ V_INLINE v_mask v_mask_from_bits(uint32_t bits)
 }
 V_INLINE uint32_t v_mask_bits(v_mask mask)
 {
-    return (mask[0] & 1u) | (mask[1] & 2u) | (mask[2] & 4u) | (mask[3] & 8u);
+    return (uint32_t)((mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8));
 }
 V_INLINE v_float v_load_partial(const float *p, size_t n)
 {

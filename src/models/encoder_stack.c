@@ -23,15 +23,15 @@ static pare_status pack_layer(pri_encoder_stack *stack, size_t index)
     const pri_feed_forward_block *feed_forward = &stack->layers[index].feed_forward;
     const pare_tensor *weights[] = {attention->query_weight, attention->key_weight,
                                     attention->value_weight};
-    const pare_tensor *biases[] = {attention->query_bias, attention->key_bias,
-                                   attention->value_bias};
+    const float *biases[] = {attention->query_bias->value, attention->key_bias->value,
+                             attention->value_bias->value};
     PRI_TRY(pri_packed_linear_create(packing, weights, biases, 3, &packed->inputs));
-    PRI_TRY(pri_packed_linear_create_one(packing, attention->output_weight, attention->output_bias,
-                                         &packed->output));
+    PRI_TRY(pri_packed_linear_create_one(packing, attention->output_weight,
+                                         attention->output_bias->value, &packed->output));
     PRI_TRY(pri_packed_linear_create_one(packing, feed_forward->inner_weight,
-                                         feed_forward->inner_bias, &packed->up));
+                                         feed_forward->inner_bias->value, &packed->up));
     return pri_packed_linear_create_one(packing, feed_forward->outer_weight,
-                                        feed_forward->outer_bias, &packed->down);
+                                        feed_forward->outer_bias->value, &packed->down);
 }
 
 pare_status pri_encoder_stack_pack(pri_encoder_stack *stack)

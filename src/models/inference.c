@@ -24,18 +24,18 @@ static pare_status pack_head(pare_inference *inference)
     case PARE_HEAD_NONE:
         return PARE_OK;
     case PARE_HEAD_CLASSIFICATION:
-        PRI_TRY(pri_packed_linear_create_one(packing, bert->pooler_weight, bert->pooler_bias,
+        PRI_TRY(pri_packed_linear_create_one(packing, bert->pooler_weight, bert->pooler_bias->value,
                                              &inference->pooler));
         break;
     case PARE_HEAD_QUESTION_ANSWERING:
         break;
     case PARE_HEAD_MASKED_WORDS:
-        PRI_TRY(pri_packed_linear_create_one(packing, bert->transform_weight, bert->transform_bias,
-                                             &inference->transform));
-        return pri_packed_linear_create_one(packing, bert->words, bert->head_bias,
+        PRI_TRY(pri_packed_linear_create_one(packing, bert->transform_weight,
+                                             bert->transform_bias->value, &inference->transform));
+        return pri_packed_linear_create_one(packing, bert->words, bert->head_bias->value,
                                             &inference->head);
     }
-    return pri_packed_linear_create_one(packing, bert->head_weight, bert->head_bias,
+    return pri_packed_linear_create_one(packing, bert->head_weight, bert->head_bias->value,
                                         &inference->head);
 }
 

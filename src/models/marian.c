@@ -21,8 +21,6 @@
 #include "nn/tape.h"
 #include "pruning/geometry.h"
 
-#define LAYER_NORM_EPSILON 1e-5f
-
 /* ---- Positions ---- */
 
 static void fill_position(const pare_marian_config *config, size_t index, float *row)
@@ -163,7 +161,7 @@ static pare_status begin_pass(pare_model *base, pare_tape *tape,
     const pare_marian_config *config = &pri_marian_of(base)->config;
     *pass = (forward_pass){.model = pri_marian_of(base),
                            .blocks = {.tape = tape,
-                                      .epsilon = LAYER_NORM_EPSILON,
+                                      .epsilon = PRI_MARIAN_EPSILON,
                                       .dropout = config->dropout,
                                       .inner_dropout = config->inner_dropout,
                                       .activation = config->activation,

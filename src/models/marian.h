@@ -28,6 +28,8 @@ static inline pri_marian *pri_marian_of(pare_model *model)
     return (pri_marian *)model;
 }
 
+#define PRI_MARIAN_EPSILON 1e-5f /* of layer norms */
+
 /* Each word's vector is multiplied by this. */
 float pri_marian_embedding_scale(const pare_marian_config *config);
 

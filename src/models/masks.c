@@ -91,6 +91,7 @@ static void drop_plans(pri_attention_state *state)
     pri_free(state->plan_sets);
     state->plan_sets = NULL;
     state->plan_set_count = 0;
+    pri_model_drop_rows(state);
 }
 
 pare_status pare_model_set_mask(pare_model *model, pare_attention_kind kind, const pare_mask *mask)
@@ -192,6 +193,13 @@ static pare_status choose_shape(const pare_model *model, const pare_geometry *ge
     shape->queries = geometry->queries;
     shape->most_keys = geometry->keys;
     return PARE_OK;
+}
+
+pare_status pri_model_check_shape(const pare_model *model, pare_attention_kind kind,
+                                  pri_call_shape shape)
+{
+    const pare_mask *mask = model->attention[kind].mask;
+    return mask ? choose_shape(model, pare_mask_geometry(mask), &shape) : PARE_OK;
 }
 
 pare_status pri_model_plans(pare_model *model, pare_attention_kind kind, pri_call_shape shape,

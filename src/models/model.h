@@ -67,6 +67,13 @@ typedef struct pri_plan_set {
     pare_plan **plans; /* (layers of the kind) */
 } pri_plan_set;
 
+/* One head's row of a mask: its kept columns, ascending. */
+typedef struct pri_kept_row {
+    const uint32_t *columns;
+    uint32_t count;
+    bool uniform; /* attention is uniform over them */
+} pri_kept_row;
+
 /* Mask and observation of one kind of attention. */
 typedef struct pri_attention_state {
     size_t layers;
@@ -74,6 +81,8 @@ typedef struct pri_attention_state {
     pare_mask *owned_mask; /* read with the model; lives as long */
     pri_plan_set *plan_sets;
     size_t plan_set_count;
+    pri_kept_row **kept_rows; /* (kept_row_count) of (layers, heads); NULL: not yet needed */
+    size_t kept_row_count;
     pare_average *average;
 } pri_attention_state;
 
@@ -136,6 +145,16 @@ typedef struct pri_call_shape {
 /* The plan of each layer for calls of that shape; *plans is NULL without a mask. */
 pare_status pri_model_plans(pare_model *model, pare_attention_kind kind, pri_call_shape shape,
                             pare_plan *const **plans);
+/* Whether the kind's mask, if it has one, serves calls of that shape. */
+pare_status pri_model_check_shape(const pare_model *model, pare_attention_kind kind,
+                                  pri_call_shape shape);
+/* For decoding, which goes row by row, from position 0 and without memory (mask_rows.c). Compiles
+ * row `row` of the kind's mask, which must serve it, unless that was done before. */
+pare_status pri_model_compile_row(pare_model *model, pare_attention_kind kind, size_t row);
+/* The compiled row of a layer: (heads); NULL without a mask. */
+const pri_kept_row *pri_model_kept_rows(const pare_model *model, pare_attention_kind kind,
+                                        size_t layer, size_t row);
+void pri_model_drop_rows(pri_attention_state *state);
 /* One observer per layer on the tape; *observers is NULL when nobody observes. */
 pare_status pri_model_observers(const pare_model *model, pare_attention_kind kind, pare_tape *tape,
                                 pare_observer **observers);

@@ -7,33 +7,33 @@
 
 /* ---- Packing ---- */
 
-static pare_status copy_biases(const pare_tensor *const *biases, size_t count,
-                               pri_packed_linear *linear)
+static pare_status copy_biases(const pare_tensor *const *weights, const float *const *biases,
+                               size_t count, pri_packed_linear *linear)
 {
     linear->bias = pri_allocate(pri_packed_rows(linear->weight), sizeof(float));
     if (!linear->bias)
         return PARE_ERROR_MEMORY;
     float *to = linear->bias;
     for (size_t i = 0; i < count; i++) {
-        memcpy(to, biases[i]->value, biases[i]->columns * sizeof(float));
-        to += biases[i]->columns;
+        memcpy(to, biases[i], weights[i]->rows * sizeof(float));
+        to += weights[i]->rows;
     }
     return PARE_OK;
 }
 
 pare_status pri_packed_linear_create(pri_packing *packing, const pare_tensor *const *weights,
-                                     const pare_tensor *const *biases, size_t count,
+                                     const float *const *biases, size_t count,
                                      pri_packed_linear *linear)
 {
     PRI_TRY(
         pri_packed_create(packing->context, packing->precision, weights, count, &linear->weight));
     packing->bytes += pri_packed_bytes(linear->weight);
     packing->most_words = pri_larger(packing->most_words, pri_packed_scratch(linear->weight, 1));
-    return copy_biases(biases, count, linear);
+    return copy_biases(weights, biases, count, linear);
 }
 
 pare_status pri_packed_linear_create_one(pri_packing *packing, const pare_tensor *weight,
-                                         const pare_tensor *bias, pri_packed_linear *linear)
+                                         const float *bias, pri_packed_linear *linear)
 {
     return pri_packed_linear_create(packing, &weight, &bias, 1, linear);
 }

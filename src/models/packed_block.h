@@ -22,12 +22,12 @@ typedef struct pri_packing {
     size_t most_words; /* that the input of a product takes a row, in bf16 */
 } pri_packing;
 
-/* `biases` (1, rows of its weight) each. */
+/* `biases` (rows of its weight) each. */
 pare_status pri_packed_linear_create(pri_packing *packing, const pare_tensor *const *weights,
-                                     const pare_tensor *const *biases, size_t count,
+                                     const float *const *biases, size_t count,
                                      pri_packed_linear *linear);
 pare_status pri_packed_linear_create_one(pri_packing *packing, const pare_tensor *weight,
-                                         const pare_tensor *bias, pri_packed_linear *linear);
+                                         const float *bias, pri_packed_linear *linear);
 void pri_packed_linear_destroy(pri_packed_linear *linear);
 
 /* What all blocks of a model have in common. */

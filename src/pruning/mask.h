@@ -68,6 +68,12 @@ pare_status pri_mask_prune_cells(pare_mask *mask, const pare_average *average);
 /* Blocks of at least 1 x 1 in cell geometry, else the classes of the geometry. */
 pare_status pri_mask_prune_classes(pare_mask *mask, const pare_average *average);
 
+/* ---- Rows (mask_plan.c) ---- */
+/* What a plan for calls of `shape`, which the mask serves, is told of a row: see pare_plan_row of
+ * pare/attention.h. */
+void pri_mask_fill_row(const pare_mask *mask, const pare_geometry *shape, size_t layer, size_t head,
+                       size_t row, uint8_t *fill);
+
 /* ---- Report (mask_report.c) ---- */
 /* Fills pruned_cells, admissible_cells, p_nominal and p_admissible from the bits. */
 void pri_mask_count(pare_mask *mask);

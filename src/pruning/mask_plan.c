@@ -9,23 +9,27 @@ typedef struct plan_source {
     pare_geometry geometry; /* of the plan: the mask's own, or any for classes */
 } plan_source;
 
-/* pare_plan_row: see pare/attention.h. */
-static void fill_row(void *user, size_t head, size_t row, uint8_t *fill)
+void pri_mask_fill_row(const pare_mask *mask, const pare_geometry *shape, size_t layer, size_t head,
+                       size_t row, uint8_t *fill)
 {
-    const plan_source *source = user;
-    const pare_mask *mask = source->mask;
-    const pare_geometry *g = &source->geometry;
-    pri_columns columns = pri_geometry_columns(g, row);
-    size_t newest = row + pri_geometry_memory(g), kept = 0;
-    memset(fill, 0, g->keys);
+    pri_columns columns = pri_geometry_columns(shape, row);
+    size_t newest = row + pri_geometry_memory(shape), kept = 0;
+    memset(fill, 0, shape->keys);
     for (size_t column = columns.begin; column < columns.end; column++) {
-        fill[column] = g->kind == PARE_GEOMETRY_DISTANCE
-                           ? pare_mask_kept_at_distance(mask, source->layer, head, newest - column)
-                           : pare_mask_kept(mask, source->layer, head, row, column);
+        fill[column] = shape->kind == PARE_GEOMETRY_DISTANCE
+                           ? pare_mask_kept_at_distance(mask, layer, head, newest - column)
+                           : pare_mask_kept(mask, layer, head, row, column);
         kept += fill[column];
     }
     if (!kept && mask->report.options.empty_row == PARE_EMPTY_ROW_UNIFORM)
         memset(fill + columns.begin, 2, columns.end - columns.begin);
+}
+
+/* pare_plan_row: see pare/attention.h. */
+static void fill_row(void *user, size_t head, size_t row, uint8_t *fill)
+{
+    const plan_source *source = user;
+    pri_mask_fill_row(source->mask, &source->geometry, source->layer, head, row, fill);
 }
 
 static bool serves(const pare_geometry *g, size_t queries, size_t keys)
