@@ -17,6 +17,21 @@
 extern "C" {
 #endif
 
+/* ---- Kinds of attention -----------------------------------------------------------------------
+ * A translation model has three, each with layers, averages and masks of its own; every other model
+ * has the first alone. */
+typedef enum pare_attention_kind {
+    PARE_ATTENTION_SELF,    /* also that of a translation model's encoder */
+    PARE_ATTENTION_DECODER, /* of target tokens to those before them and themselves */
+    PARE_ATTENTION_CROSS,   /* of target tokens to source tokens */
+    PARE_ATTENTION_KINDS
+} pare_attention_kind;
+/* "encoder", "decoder", "cross": the words in recipes and names of files; NULL at the end. */
+PARE_API extern const char *const pare_attention_kind_names[];
+/* The file of a model directory that holds the mask of a kind, for a model that has `kinds` of
+ * them: "mask.safetensors", or "mask-cross.safetensors" and so on. */
+PARE_API const char *pare_mask_file_name(size_t kinds, pare_attention_kind kind);
+
 /* ---- Geometry ---------------------------------------------------------------------------------
  * What one bit of a mask stands for. */
 typedef enum pare_geometry_kind {
@@ -49,6 +64,9 @@ typedef struct pare_geometry {
                         Row i's offset to source token t (from 0) is t - floor(i * ratio + 0.5).
                         0: self attention, or cross attention in plain cells */
 } pare_geometry;
+
+/* The kind of attention that this is of, in a model that has `kinds` of them. */
+PARE_API pare_attention_kind pare_geometry_attention(const pare_geometry *geometry, size_t kinds);
 
 /* ---- Average ----------------------------------------------------------------------------------
  * Sums of attention over a data set in fp64 with a count per cell; shards merge exactly. */

@@ -63,6 +63,15 @@ pare_status pri_average_geometry_check(const pare_geometry *geometry)
     return PARE_OK;
 }
 
+pare_attention_kind pare_geometry_attention(const pare_geometry *geometry, size_t kinds)
+{
+    if (kinds == 1)
+        return PARE_ATTENTION_SELF;
+    return geometry->causal                  ? PARE_ATTENTION_DECODER
+           : pri_geometry_is_cross(geometry) ? PARE_ATTENTION_CROSS
+                                             : PARE_ATTENTION_SELF;
+}
+
 bool pri_geometry_same(const pare_geometry *a, const pare_geometry *b)
 {
     return a->kind == b->kind && a->layers == b->layers && a->heads == b->heads &&

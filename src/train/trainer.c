@@ -84,6 +84,20 @@ static pare_status plan_steps(training_run *run)
     return PARE_OK;
 }
 
+/* The digests of a model's masks, one after the other; "none" without any. */
+static void describe_masks(const pare_model *model, char *text, size_t capacity)
+{
+    size_t used = (size_t)snprintf(text, capacity, "none"), masks = 0;
+    for (size_t kind = 0; kind < pare_model_attention_kinds(model); kind++) {
+        const pare_mask *mask = pare_model_mask(model, (pare_attention_kind)kind);
+        if (!mask)
+            continue;
+        used = masks++ ? used : 0;
+        used += (size_t)snprintf(text + used, capacity - used, "%016llx",
+                                 (unsigned long long)pare_mask_digest(mask));
+    }
+}
+
 /* What has to be the same in every process of a run; names as in recipes where there is one. */
 static json_t *describe_identity(const training_run *run)
 {
@@ -91,10 +105,8 @@ static json_t *describe_identity(const training_run *run)
     static const char *const precisions[] = {"fp32", "bf16"};
     static const char *const schedules[] = {"constant", "cosine", "inverse-square-root", "linear"};
     const pare_training_options *options = run->options;
-    const pare_mask *mask = pare_model_mask(run->model, PARE_ATTENTION_SELF);
-    char digest[17] = "none";
-    if (mask)
-        snprintf(digest, sizeof digest, "%016llx", (unsigned long long)pare_mask_digest(mask));
+    char digest[16 * PARE_ATTENTION_KINDS + PARE_ATTENTION_KINDS] = "";
+    describe_masks(run->model, digest, sizeof digest);
     static const char *const keeps[] = {"best", "last"};
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, "
