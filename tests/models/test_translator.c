@@ -523,7 +523,7 @@ static void the_end_at_the_limit_may_be_free(void **state)
     options.length_factor = 0.5;
     options.length_extra = 2.9;
     for (int free_end = 0; free_end < 2; free_end++) {
-        options.free_end = free_end;
+        options.limit = free_end ? PARE_LIMIT_FREE_END : PARE_LIMIT_END;
         pare_translations found;
         check_ok(pare_translate(translator, &from->ragged, from->tokens, &options, &found));
         for (size_t i = 0; i < SENTENCES * 3; i++) {
@@ -583,6 +583,7 @@ static void neither_threads_nor_batches_change_a_bit(void **state)
     (void)state;
     enum { MANY = 45 };
     pare_marian_config config = translation_config();
+    config.size = HEADS * 30; /* large enough for threads to share products */
     config.target_vocabulary = 1300;
     config.source_vocabulary = 1300;
     size_t many[MANY + 1] = {0};
