@@ -320,6 +320,14 @@ typedef enum pare_stop_rule {
                         */
 } pare_stop_rule;
 
+/* What becomes of hypotheses that are still open before the last token they may have. */
+typedef enum pare_limit_rule {
+    PARE_LIMIT_END,      /* it is the end token */
+    PARE_LIMIT_FREE_END, /* the same, but its log-probability counts as 0: `forced_eos_token_id` of
+                            generate */
+    PARE_LIMIT_CUT       /* it is any token, and the hypothesis is final: generate without that */
+} pare_limit_rule;
+
 /* Beam search. In each step the open hypotheses of a sentence, in the first step one, are extended
  * by every token but the padding token, and the 2 * beam best extensions by sum of
  * log-probabilities are looked at in turn: one by the end token is final if it is among the first
@@ -329,21 +337,22 @@ typedef struct pare_translate_options {
     size_t beam;           /* 1: greedy */
     double length_penalty; /* alpha; above 0 longer hypotheses gain, 0: the sum itself */
     double length_factor;  /* At most length_factor * S + length_extra tokens, the end token */
-    double length_extra;   /* included, where S are the source's, its end token included: the last
-                              of them is the end token. Positions and cell masks may allow fewer */
+    double length_extra;   /* included, where S are the source's, its end token included. Positions
+                              and cell masks may allow fewer */
     pare_stop_rule stop;
-    bool free_end; /* An end token at the length limit has log-probability 0, as in generate under
-                      forced_eos_token_id; else its own */
+    pare_limit_rule limit;
     size_t n_best; /* hypotheses wanted of each sentence, 1 .. beam */
     size_t batch;  /* sentences worked on at a time, 0: 64. Results do not depend on it */
 } pare_translate_options;
 
-/* Beam 5, length penalty 1, at most S + 50 tokens, PARE_STOP_FULL, one hypothesis. */
+/* Beam 5, length penalty 1, at most S + 50 tokens, PARE_STOP_FULL, PARE_LIMIT_END, one
+ * hypothesis. */
 PARE_API pare_translate_options pare_translate_options_default(void);
 
 typedef struct pare_hypothesis {
     size_t length;                  /* 0: there is none, the tokens below are NULL */
-    const uint32_t *tokens;         /* (length), without the start token, the end token last */
+    const uint32_t *tokens;         /* (length), without the start token, the end token last unless
+                                       it was cut */
     const float *log_probabilities; /* (length), of each token given those before it */
     double log_probability;         /* their sum */
     double score;                   /* divided by length^length_penalty */

@@ -158,8 +158,8 @@ static size_t find_ends(pri_search *search, uint32_t end, const pri_decoder_resu
     size_t count = 0;
     for (size_t from = 0; from < search->open_count; from++) {
         float own = results[from].end - results[from].log_sum;
-        add_candidate(search, &count,
-                      continuation_of(search, from, end, search->options->free_end ? 0.0f : own));
+        bool is_free = search->options->limit == PARE_LIMIT_FREE_END;
+        add_candidate(search, &count, continuation_of(search, from, end, is_free ? 0.0f : own));
     }
     return count;
 }
@@ -176,7 +176,8 @@ static void add_final(pri_search *search, pri_continuation candidate)
 {
     pri_final_hypothesis added = {
         .node = search->open[candidate.from].node,
-        .end = candidate.log_probability,
+        .last = candidate.token,
+        .last_log_probability = candidate.log_probability,
         .length = search->length + 1,
         .log_probability = candidate.sum,
         .score = score_of(search, candidate.sum, search->length + 1),
@@ -217,14 +218,17 @@ pare_status pri_search_advance(pri_search *search, pri_tree *tree, uint32_t end,
 {
     PRI_TRY(check_numbers(search, results));
     size_t beam = search->options->beam, next_count = 0;
-    size_t count = search->length + 1 == search->limit ? find_ends(search, end, results)
-                                                       : find_candidates(search, results);
+    bool last = search->length + 1 == search->limit;
+    bool cut = last && search->options->limit == PARE_LIMIT_CUT;
+    size_t count =
+        last && !cut ? find_ends(search, end, results) : find_candidates(search, results);
     for (size_t i = 0; i < count; i++) {
         pri_continuation candidate = search->candidates[i];
-        if (candidate.token != end && next_count < beam)
-            PRI_TRY(add_open(search, tree, candidate, &next_count));
-        else if (candidate.token == end && i < beam)
+        bool is_final = cut || candidate.token == end;
+        if (is_final && i < beam)
             add_final(search, candidate);
+        else if (!is_final && next_count < beam)
+            PRI_TRY(add_open(search, tree, candidate, &next_count));
     }
     pri_open_hypothesis *spent = search->open;
     search->open = search->next_open;
@@ -245,12 +249,12 @@ bool pri_search_done(const pri_search *search)
            !(best > search->final[search->final_count - 1].score);
 }
 
-void pri_search_write(const pri_final_hypothesis *hypothesis, const pri_tree *tree, uint32_t end,
+void pri_search_write(const pri_final_hypothesis *hypothesis, const pri_tree *tree,
                       uint32_t *tokens, float *log_probabilities)
 {
     size_t last = hypothesis->length - 1;
-    tokens[last] = end;
-    log_probabilities[last] = hypothesis->end;
+    tokens[last] = hypothesis->last;
+    log_probabilities[last] = hypothesis->last_log_probability;
     uint32_t node = hypothesis->node;
     for (size_t i = last; i-- > 0; node = tree->nodes[node].parent) {
         tokens[i] = tree->nodes[node].token;

@@ -21,15 +21,16 @@ typedef struct pri_tree {
 
 void pri_tree_release(pri_tree *tree);
 
-/* A hypothesis without its end token: the path to `node`. */
+/* The path to `node`. */
 typedef struct pri_open_hypothesis {
     uint32_t node;
     double log_probability;
 } pri_open_hypothesis;
 
+/* The path to `node`, and one more token: the end token, or the last that was allowed. */
 typedef struct pri_final_hypothesis {
-    uint32_t node;
-    float end; /* log-probability of the end token */
+    uint32_t node, last;
+    float last_log_probability;
     size_t length;
     double log_probability, score;
 } pri_final_hypothesis;
@@ -58,8 +59,8 @@ void pri_search_rows(const pri_search *search, const pri_tree *tree, uint32_t *s
 pare_status pri_search_advance(pri_search *search, pri_tree *tree, uint32_t end,
                                const pri_decoder_result *results);
 bool pri_search_done(const pri_search *search);
-/* The tokens of a final hypothesis, end token included, and their log-probabilities. */
-void pri_search_write(const pri_final_hypothesis *hypothesis, const pri_tree *tree, uint32_t end,
+/* The tokens of a final hypothesis and their log-probabilities. */
+void pri_search_write(const pri_final_hypothesis *hypothesis, const pri_tree *tree,
                       uint32_t *tokens, float *log_probabilities);
 /* Gives the sentence's nodes back. */
 void pri_search_end(pri_search *search, pri_tree *tree);

@@ -10,8 +10,10 @@
 
 /* Rows of a block. */
 #define BLOCK_ROWS ((size_t)48)
-/* Threads with fewer rows each share every product. */
+/* Threads with fewer rows each share every product, if that is at least so many multiply-adds that
+ * it is worth waiting for each other. */
 #define ROWS_OF_OWN ((size_t)24)
+#define SHARED_PRODUCT ((size_t)65536)
 /* Words whose logits are computed and looked at before the next ones: a multiple of all panels. */
 #define CHUNK_WORDS ((size_t)512)
 
@@ -555,7 +557,8 @@ pare_status pri_decoder_step(pri_decoder *decoder, const pri_decoder_row *rows, 
     size_t threads = (size_t)pare_context_threads(decoder->model->base.context);
     step_block all = {
         .decoder = decoder, .rows = rows, .results = results, .count = count, .members = 1};
-    if (threads > 1 && count < threads * ROWS_OF_OWN)
+    size_t product = count * decoder->rules.size * decoder->rules.size;
+    if (threads > 1 && count < threads * ROWS_OF_OWN && product >= SHARED_PRODUCT)
         share_blocks(&all, threads);
     else
         run_blocks(&all, threads);

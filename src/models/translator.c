@@ -159,6 +159,7 @@ pare_translate_options pare_translate_options_default(void)
                                     .length_factor = 1.0,
                                     .length_extra = 50.0,
                                     .stop = PARE_STOP_FULL,
+                                    .limit = PARE_LIMIT_END,
                                     .n_best = 1};
 }
 
@@ -439,8 +440,8 @@ static pare_status write_search(translation_run *run, const pri_search *search)
     for (size_t i = 0; i < pri_smaller(search->final_count, out->n_best); i++) {
         const pri_final_hypothesis *found = &search->final[i];
         PRI_TRY(extend_output(run, found->length));
-        pri_search_write(found, &run->translator->tree, run->translator->model->config.end,
-                         out->tokens + run->written, out->log_probabilities + run->written);
+        pri_search_write(found, &run->translator->tree, out->tokens + run->written,
+                         out->log_probabilities + run->written);
         out->hypotheses[first + i] = (pare_hypothesis){.length = found->length,
                                                        .log_probability = found->log_probability,
                                                        .score = found->score};
