@@ -6,7 +6,7 @@
 const cli_command score_command = {
     .name = "score",
     .arguments = "HYPOTHESES REFERENCES [options]",
-    .summary = "compare translations with references: BLEU and chrF",
+    .summary = "measure translations by BLEU and chrF",
     .details =
         "Both files (plain or gzip; - for one of them: the standard input) have one segment per\n"
         "line, in the same order. Printed are, over all segments and in percent:\n\n"
