@@ -25,14 +25,14 @@
 
 static void fill_position(const pare_marian_config *config, size_t index, float *row)
 {
-    size_t half = config->size / 2;
+    size_t d = config->size, sines = d - d / 2; /* one more than cosines when d is odd */
     bool fairseq = config->sinusoids == PARE_SINUSOIDS_FAIRSEQ;
     double position = (double)index + (fairseq ? 2.0 : 0.0);
-    for (size_t t = 0; t < half; t++) {
-        double exponent = (double)t / (fairseq ? (double)half - 1.0 : (double)half);
-        double angle = position * pow(10000.0, -exponent);
-        row[t] = (float)sin(angle);
-        row[half + t] = (float)cos(angle);
+    double divisor = fairseq ? (double)(d / 2) - 1.0 : (double)d / 2.0;
+    for (size_t i = 0; i < d; i++) {
+        double t = (double)(i < sines ? i : i - sines);
+        double angle = position * pow(10000.0, -t / divisor);
+        row[i] = (float)(i < sines ? sin(angle) : cos(angle));
     }
 }
 
