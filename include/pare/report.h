@@ -53,11 +53,12 @@ PARE_API PARE_MUST_CHECK pare_status pare_results_load(const char *path, pare_re
 PARE_API void pare_results_free(pare_results *results);
 
 /* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for
- * documents. */
+ * documents. Changes are in percent of dense, in points where higher is better. Of several kinds of
+ * attention a second one follows: quality by kind and requested percent. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
-/* Several sweeps side by side, as papers show tasks: a line per method, start and requested
- * percent, a column per sweep (quality on test, or on validation without one) and their plain mean.
+/* Several sweeps side by side, as papers show tasks: a line per pruned attention, method, start and
+ * requested percent, a column per sweep (quality on test, or on validation without one) and their plain mean.
  */
 PARE_API PARE_MUST_CHECK pare_status pare_results_comparison(const pare_results *results,
                                                              size_t count, bool markdown,
