@@ -11,9 +11,10 @@
 #include "report/html_image.h"
 #include "report/page.h"
 #include "report/svg.h"
+#include "report/text_table.h"
 
-/* Of a cell in units of the drawing, and the room for labels beside the cells. */
-enum { CELL = 12, LABELS = 90 };
+/* Of a cell in units of the drawing, and the most room for labels beside the cells. */
+enum { CELL = 12, LARGEST_ROOM = 90 };
 
 static const char *const style =
     "main{max-width:none}\n"
@@ -31,6 +32,8 @@ static const char *const style =
 typedef struct attention_page {
     const pare_attention_view *view;
     const pare_geometry *geometry;
+    const char *const *row_pieces;
+    size_t row_room, column_room; /* for labels, to the left and above */
     pri_palettes palettes;
     pri_heat_scale scale;
     pri_head_map map;
@@ -69,10 +72,22 @@ static pare_status append_legend(pri_text *text, const attention_page *page)
     return PARE_OK;
 }
 
-/* Where the base line of label `index` lies, along its side. */
-static size_t label_line(size_t index)
+/* Room for the longest of the pieces, at their usual width. */
+static size_t label_room(const char *const *pieces, size_t count)
 {
-    return LABELS + index * CELL + CELL / 2 + 3;
+    size_t longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t characters = pri_display_width(pieces[i]);
+        longest = characters > longest ? characters : longest;
+    }
+    size_t room = 8 + 6 * longest;
+    return room < LARGEST_ROOM ? room : LARGEST_ROOM;
+}
+
+/* Where the base line of label `index` lies, along its side. */
+static size_t label_line(size_t room, size_t index)
+{
+    return room + index * CELL + CELL / 2 + 3;
 }
 
 /* The pieces along both sides, for <use>. */
@@ -80,18 +95,16 @@ static void append_labels(pri_text *text, const attention_page *page)
 {
     pri_text_append(text, "<svg width=\"0\" height=\"0\" style=\"position:absolute\" "
                           "aria-hidden=\"true\"><defs><g id=\"labels\">\n");
-    const pare_attention_view *view = page->view;
-    const char *const *row_pieces = view->row_pieces ? view->row_pieces : view->pieces;
     for (size_t i = 0; i < page->geometry->queries; i++) {
-        pri_text_append(text, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LABELS - 4,
-                        label_line(i));
-        pri_html_append_escaped(text, row_pieces[i]);
+        pri_text_append(text, "<text x=\"%zu\" y=\"%zu\" text-anchor=\"end\">", page->row_room - 4,
+                        label_line(page->column_room, i));
+        pri_html_append_escaped(text, page->row_pieces[i]);
         pri_text_append(text, "</text>\n");
     }
     for (size_t i = 0; i < page->geometry->keys; i++) {
-        pri_text_append(text, "<text transform=\"translate(%zu %d) rotate(-90)\">", label_line(i),
-                        LABELS - 4);
-        pri_html_append_escaped(text, view->pieces[i]);
+        pri_text_append(text, "<text transform=\"translate(%zu %zu) rotate(-90)\">",
+                        label_line(page->row_room, i), page->column_room - 4);
+        pri_html_append_escaped(text, page->view->pieces[i]);
         pri_text_append(text, "</text>\n");
     }
     pri_text_append(text, "</g></defs></svg>\n");
@@ -113,9 +126,10 @@ static pare_status append_head(pri_text *text, attention_page *page, size_t laye
                     "<a class=\"close\" href=\"#\">close</a></figcaption>"
                     "<a href=\"#layer-%zu-head-%zu\"><svg viewBox=\"0 0 %zu %zu\" role=\"img\" "
                     "aria-label=\"Attention of layer %zu, head %zu\"><use href=\"#labels\"/>"
-                    "<image x=\"%d\" y=\"%d\" width=\"%zu\" height=\"%zu\" href=\"",
-                    layer + 1, head + 1, caption, layer + 1, head + 1, LABELS + width,
-                    LABELS + height, layer + 1, head + 1, LABELS, LABELS, width, height);
+                    "<image x=\"%zu\" y=\"%zu\" width=\"%zu\" height=\"%zu\" href=\"",
+                    layer + 1, head + 1, caption, layer + 1, head + 1, page->row_room + width,
+                    page->column_room + height, layer + 1, head + 1, page->row_room,
+                    page->column_room, width, height);
     PRI_TRY(pri_html_append_image(text, &image));
     pri_text_append(text, "\"/></svg></a></figure>\n");
     return PARE_OK;
@@ -150,6 +164,9 @@ static pare_status append_page(pri_text *text, attention_page *page)
 pare_status pare_attention_html(const pare_attention_view *view, const char *path)
 {
     attention_page page = {.view = view, .geometry = pare_average_geometry(view->average)};
+    page.row_pieces = view->row_pieces ? view->row_pieces : view->pieces;
+    page.row_room = label_room(page.row_pieces, page.geometry->queries);
+    page.column_room = label_room(view->pieces, page.geometry->keys);
     pri_palettes_fill(&page.palettes);
     page.scale = pri_heat_scale_of(view->average);
     const pare_geometry geometry = pri_attention_geometry(view);

@@ -316,9 +316,13 @@ void pri_chart_draw(const pri_chart *chart, const pri_painter *painter)
     if (chart->title)
         painter->text(painter->user, (pri_point){0, 1.2 * size}, 1.15 * size, PRI_ALIGN_START,
                       PRI_INK_TEXT, chart->title);
-    if (chart->y_label)
+    if (chart->y_label) {
+        bool noted = chart->labelled && chart->note;
+        char label[160];
+        snprintf(label, sizeof label, "%s%s", chart->y_label, noted ? chart->note : "");
         painter->text(painter->user, (pri_point){0, above - 0.4 * size}, size, PRI_ALIGN_START,
-                      PRI_INK_QUIET, chart->y_label);
+                      PRI_INK_QUIET, label);
+    }
     if (chart->x_label)
         painter->text(painter->user, (pri_point){x.to, chart->height - 0.5 * size}, size,
                       PRI_ALIGN_END, PRI_INK_QUIET, chart->x_label);

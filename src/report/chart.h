@@ -23,6 +23,7 @@ typedef struct pri_chart {
     double width, height;
     const char *title; /* NULL: none */
     const char *x_label, *y_label;
+    const char *note; /* after y_label, of a labelled chart; NULL: none */
     bool x_logarithmic, y_logarithmic;
     bool y_from_zero;
     double x_minimum, x_maximum; /* equal: from the data */

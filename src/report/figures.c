@@ -185,12 +185,13 @@ pare_status pri_figure_create(const pare_results *results, const pri_summary *su
     add_lines(summary, "random", kind, figure);
     add_lines(summary, "attention-pruning", kind, figure);
     figure->empty = chart->series_count == 0;
+    if (has_dashed(figure))
+        chart->note = "; dashed: random masks";
 
     if (kind == PRI_FIGURE_QUALITY)
-        snprintf(figure->y_label, sizeof figure->y_label, "%s %s (%s is better)%s",
+        snprintf(figure->y_label, sizeof figure->y_label, "%s %s (%s is better)",
                  summary->quality == PRI_QUANTITY_TEST ? "test" : "validation", results->metric,
-                 results->higher_is_better ? "higher" : "lower",
-                 has_dashed(figure) ? "; dashed: random masks" : "");
+                 results->higher_is_better ? "higher" : "lower");
     else
         snprintf(figure->y_label, sizeof figure->y_label, "%s%s", kinds[kind].title,
                  kind == PRI_FIGURE_MEMORY ? ", MB" : "");

@@ -56,8 +56,7 @@ static void append_change(pri_text *text, const pri_summary *summary, const pri_
 {
     char change[24];
     pri_format_change(summary, pri_summary_change(summary, group), change, sizeof change);
-    pri_text_append(text, "<b class=\"%s\">%s</b>%s", css_class, change,
-                    summary->in_points ? " points" : "");
+    pri_text_append(text, "<b class=\"%s\">%s</b>", css_class, change);
 }
 
 /* What the one pruned attention is, before "attention". */
@@ -89,7 +88,7 @@ static void append_lead(pri_text *text, const pri_collection *collection)
     pri_html_append_escaped(text, collection->results.metric);
     pri_text_append(text, " goes from %s to %s, ", before, after);
     append_change(text, summary, pruned, "ap");
-    pri_text_append(text, ".");
+    pri_text_append(text, "%s.", summary->in_points ? " points" : "");
     if (random) {
         pri_text_append(text, " Pruning as many cells at random: ");
         append_change(text, summary, random, "rd");
@@ -99,6 +98,22 @@ static void append_lead(pri_text *text, const pri_collection *collection)
 }
 
 /* Of a sweep over several kinds, what the most pruning of each does. */
+static void append_kind_lead(pri_text *text, const pri_summary *summary, const char *attention)
+{
+    const pri_group *pruned = find_group(summary, "attention-pruning", attention, NULL);
+    if (!pruned)
+        return;
+    const pri_group *random = find_group(summary, "random", attention, pruned);
+    pri_text_append(text, "<li>%s ", attention);
+    append_change(text, summary, pruned, attention);
+    if (random) {
+        pri_text_append(text, ", random ");
+        append_change(text, summary, random, "rd");
+    }
+    pri_text_append(text, " (p_eff %.0f%%)</li>\n",
+                    pruned->statistics[PRI_QUANTITY_P_EFFECTIVE].mean);
+}
+
 static void append_kind_leads(pri_text *text, const pri_collection *collection)
 {
     const pri_summary *summary = &collection->summary;
@@ -111,25 +126,11 @@ static void append_kind_leads(pri_text *text, const pri_collection *collection)
                     summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
     pri_html_append_escaped(text, collection->results.metric);
     pri_text_append(text,
-                    ": <b>%s</b>. At the highest p, by what is pruned:</p>\n"
-                    "<ul class=\"gains\">",
-                    before);
-    for (size_t i = 0; i < summary->attention_count; i++) {
-        const char *attention = summary->attentions[i];
-        const pri_group *pruned = find_group(summary, "attention-pruning", attention, NULL);
-        if (!pruned)
-            continue;
-        const pri_group *random = find_group(summary, "random", attention, pruned);
-        pri_text_append(text, "<li>%s ", attention);
-        append_change(text, summary, pruned, attention);
-        pri_text_append(text, " at p_eff %.0f%%",
-                        pruned->statistics[PRI_QUANTITY_P_EFFECTIVE].mean);
-        if (random) {
-            pri_text_append(text, ", random ");
-            append_change(text, summary, random, "rd");
-        }
-        pri_text_append(text, "</li>\n");
-    }
+                    ": <b>%s</b>. Change%s at the highest p, by the attention that is "
+                    "pruned:</p>\n<ul class=\"gains kinds\">\n",
+                    before, summary->in_points ? " in points" : "");
+    for (size_t i = 0; i < summary->attention_count; i++)
+        append_kind_lead(text, summary, summary->attentions[i]);
     pri_text_append(text, "</ul>\n");
 }
 
@@ -279,6 +280,25 @@ static void append_kind_line(pri_text *text, const pri_summary *summary,
     pri_text_append(text, "</tr>\n");
 }
 
+static void append_kind_titles(pri_text *text, const pri_collection *collection)
+{
+    const pri_summary *summary = &collection->summary;
+    const pri_group *dense = pri_summary_dense(summary);
+    pri_html_append_escaped(text, collection->results.metric);
+    pri_text_append(text, " on %s", summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+    if (dense) {
+        char cell[PRI_CELL_SIZE];
+        pri_format_quality(&dense->statistics[summary->quality], cell);
+        pri_text_append(text, " (dense %s)", cell);
+    }
+    pri_text_append(text, ", and under it p_eff in percent.</span></caption>\n<thead><tr>"
+                          "<th scope=\"col\">method</th><th scope=\"col\">p</th>");
+    for (size_t i = 0; i < summary->attention_count; i++)
+        pri_text_append(text, "<th scope=\"col\" class=\"%s\">%s</th>", summary->attentions[i],
+                        summary->attentions[i]);
+    pri_text_append(text, "</tr></thead>\n");
+}
+
 static pare_status append_kinds(pri_text *text, const pri_collection *collection)
 {
     const pri_summary *summary = &collection->summary;
@@ -289,15 +309,8 @@ static pare_status append_kinds(pri_text *text, const pri_collection *collection
     pri_text_append(text, "<section>\n<h2>By the attention that is pruned</h2>\n"
                           "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
                           "aria-label=\"Quality by kind\"><table>\n<caption><span>");
-    pri_html_append_escaped(text, collection->results.metric);
-    pri_text_append(text,
-                    " on %s, and under it p_eff in percent.</span></caption>\n<thead><tr>"
-                    "<th scope=\"col\">method</th><th scope=\"col\">p</th>",
-                    summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
-    for (size_t i = 0; i < summary->attention_count; i++)
-        pri_text_append(text, "<th scope=\"col\" class=\"%s\">%s</th>", summary->attentions[i],
-                        summary->attentions[i]);
-    pri_text_append(text, "</tr></thead>\n<tbody>\n");
+    append_kind_titles(text, collection);
+    pri_text_append(text, "<tbody>\n");
     for (size_t line = 0; line < kinds.lines; line++)
         append_kind_line(text, summary, &kinds, line);
     pri_text_append(text, "</tbody>\n</table></div>\n</section>\n");

@@ -244,19 +244,22 @@ static void append_positions(pri_text *text, const pri_head_set *set)
 {
     const pare_geometry *geometry = set->geometry;
     bool named = set->name[0];
+    const char *sequences = !named                                ? "sequences"
+                            : set->kind == PARE_ATTENTION_DECODER ? "target sentences"
+                                                                  : "source sentences";
     if (named && set->kind == PARE_ATTENTION_CROSS) {
         append_cross_positions(text, geometry);
-    } else if (geometry->causal || geometry->keys != geometry->queries) {
+    } else if ((geometry->causal && !named) || geometry->keys != geometry->queries) {
         append_causal_positions(text, geometry);
     } else {
         pri_text_append(text,
                         "Rows (queries) and columns (keys) are the positions of %s of up to %zu "
                         "tokens%s",
-                        named ? "source sentences" : "sequences", geometry->keys,
+                        sequences, geometry->keys,
                         geometry->ends_first ? ": " : ", in the order of the sentence");
         if (geometry->ends_first)
             append_ends_first(text, !named);
-        pri_text_append(text, ".");
+        pri_text_append(text, geometry->causal ? "; no token looks ahead." : ".");
     }
 }
 

@@ -59,8 +59,9 @@ const char *pri_method_words(const char *method)
 
 void pri_format_setting(const pare_result_row *row, char cell[PRI_CELL_SIZE])
 {
-    snprintf(cell, PRI_CELL_SIZE, "%s%s%s", pri_method_words(row->method),
-             row->start[0] ? ", " : "", row->start);
+    bool usual = !row->start[0] || !strcmp(row->start, "restart");
+    snprintf(cell, PRI_CELL_SIZE, "%s%s%s", pri_method_words(row->method), usual ? "" : ", ",
+             usual ? "" : row->start);
 }
 
 void pri_format_change(const pri_summary *summary, double change, char *text, size_t size)

@@ -34,7 +34,7 @@ bool pri_table_column_known(const pri_summary *summary, pri_column column);
 
 /* Numbers and names as people read them. */
 const char *pri_method_words(const char *method);
-/* "attention pruning, continue" */
+/* "attention pruning, continue"; the usual start goes without saying. */
 void pri_format_setting(const pare_result_row *row, char cell[PRI_CELL_SIZE]);
 /* "+1.3%", or in points "-0.6". */
 void pri_format_change(const pri_summary *summary, double change, char *text, size_t size);

@@ -23,8 +23,7 @@ void pri_text_table_free(pri_text_table *table)
     *table = (pri_text_table){.columns = 0};
 }
 
-/* Characters, not bytes: continuation bytes of UTF-8 do not count. */
-static size_t display_width(const char *text)
+size_t pri_display_width(const char *text)
 {
     size_t width = 0;
     for (; *text; text++)
@@ -40,7 +39,7 @@ static size_t column_width(const pri_text_table *table, size_t column)
 {
     size_t widest = 0;
     for (size_t i = column; i < table->count; i += table->columns) {
-        size_t width = display_width(table->cells[i]);
+        size_t width = pri_display_width(table->cells[i]);
         widest = width > widest ? width : widest;
     }
     return widest;
@@ -52,7 +51,7 @@ static void append_row(pri_text *text, const pri_text_table *table, const table_
     pri_text_append(text, "%s", layout->start);
     for (size_t column = 0; column < table->columns; column++) {
         const char *cell = table->cells[first + column];
-        int padding = (int)(column_width(table, column) - display_width(cell));
+        int padding = (int)(column_width(table, column) - pri_display_width(cell));
         if (column == 0)
             pri_text_append(text, "%s%*s", cell, padding, "");
         else

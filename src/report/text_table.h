@@ -13,6 +13,8 @@ typedef struct pri_text_table {
 pare_status pri_text_table_add(pri_text_table *table, const char *cell);
 /* The first column is set to the left, the others to the right. */
 void pri_text_table_append(const pri_text_table *table, bool markdown, pri_text *text);
+/* Characters, not bytes: continuation bytes of UTF-8 do not count. */
+size_t pri_display_width(const char *text);
 void pri_text_table_free(pri_text_table *table);
 
 #endif

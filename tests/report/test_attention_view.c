@@ -203,8 +203,8 @@ static void rows_and_columns_may_be_two_sentences(void **state)
     assert_int_equal(occurrences(page, ">Hund</text>"), 1);
     assert_int_equal(occurrences(page, ">&lt;s&gt;</text>"), 1);
     assert_int_equal(occurrences(page, ">dog</text>"), 1);
-    /* 3 x 12 by 2 x 12, beside labels of 90. */
-    assert_int_equal(occurrences(page, "viewBox=\"0 0 126 114\""), 1);
+    /* 3 x 12 by 2 x 12, beside and under labels of four characters. */
+    assert_int_equal(occurrences(page, "viewBox=\"0 0 68 56\""), 1);
     assert_int_equal(occurrences(page, "width=\"36\" height=\"24\""), 1);
     free(page);
     pare_mask_destroy(mask);

@@ -318,7 +318,9 @@ static void translation_has_a_section_per_kind(void **state)
          "positions of source sentences of up to 8 tokens: number 1 is the first token, number 2 "
          "the last, then",
          "alt=\"Average encoder self-attention of layer", "id=\"encoder-run-1\" checked", 0},
-        {"<h2>Every head: decoder self-attention</h2>", "Rows are 8 query positions",
+        {"<h2>Every head: decoder self-attention</h2>",
+         "positions of target sentences of up to 8 tokens, in the order of the sentence; no token "
+         "looks ahead.",
          "alt=\"Average decoder self-attention of layer", "id=\"decoder-run-1\" checked", 6},
         {"<h2>Every head: cross attention</h2>",
          "Rows are the positions of target sentences (queries, up to 8) in their order, columns "
@@ -359,9 +361,8 @@ static void translation_is_told_by_kind(void **state)
     char *page = make_page(directory);
     assert_well_formed(page);
     /* 41 - .6 * .9^3 = 40.56; four times that for random. */
-    assert_non_null(strstr(page,
-                           "<li>cross <b class=\"cross\">-0.4</b> points at p_eff 81%, random "
-                           "<b class=\"rd\">-1.7</b> points</li>"));
+    assert_non_null(strstr(page, "<li>cross <b class=\"cross\">-0.4</b>, random "
+                                 "<b class=\"rd\">-1.7</b> (p_eff 81%)</li>"));
     char *table = section_of(page, "<h2>By the attention that is pruned</h2>");
     assert_int_equal(count_of(table, "<tr class=\"pruned\">"), 2);
     assert_int_equal(count_of(table, "<tr class=\"random\">"), 2);
