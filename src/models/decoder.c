@@ -8,8 +8,13 @@
 #include "base/arithmetic.h"
 #include "base/clock.h"
 
-/* Rows of a block. */
-#define BLOCK_ROWS ((size_t)48)
+/* Rows of a block: as many as have room in the second-level cache with what the feed-forward part
+ * holds of them, but enough to meet each panel of a weight several times. A multiple of what
+ * kernels take. */
+#define BLOCK_FLOATS ((size_t)(160 * 1024))
+#define LEAST_BLOCK ((size_t)48)
+#define MOST_BLOCK ((size_t)192)
+#define ROW_UNIT ((size_t)12)
 /* Threads with fewer rows each share every product, if that is at least so many multiply-adds that
  * it is worth waiting for each other. */
 #define ROWS_OF_OWN ((size_t)24)
@@ -90,19 +95,25 @@ size_t pri_decoder_bytes(const pri_decoder *decoder)
 
 /* ---- Memory ---- */
 
+static size_t block_rows(const pri_decoder *decoder)
+{
+    size_t rows = BLOCK_FLOATS / decoder->model->config.decoder_feed_forward;
+    return pri_smaller(pri_larger(rows / ROW_UNIT * ROW_UNIT, LEAST_BLOCK), MOST_BLOCK);
+}
+
 /* What a thread needs for a block of rows. A team that shares a block has one set of the arrays
  * that are written in parts, that of its first thread. */
 typedef struct pri_step_scratch {
-    float *hidden, *normal;                   /* (BLOCK_ROWS, size) */
+    float *hidden, *normal;                   /* (rows of a block, size) */
     float *inputs, *context, *change, *inner; /* (.., 3 size), (.., size), .., (.., inner) */
-    float *logits;                            /* (BLOCK_ROWS, CHUNK_WORDS) */
+    float *logits;                            /* (.., CHUNK_WORDS) */
     uint32_t *words;                          /* a product's input in bf16 */
     float *weights;                           /* of attention */
-    uint32_t *keys;                           /* slots or columns attended to */
-    pri_word *best;                           /* (BLOCK_ROWS, best): of this thread's words */
-    pri_best_words *lists;                    /* (BLOCK_ROWS) */
-    float *largest, *sums;                    /* (BLOCK_ROWS, chunks): of a team */
-    float *ends;                              /* (BLOCK_ROWS): logits of the end token */
+    uint32_t *keys[2];                        /* slots or columns attended to */
+    pri_word *best;                           /* (.., best): of this thread's words */
+    pri_best_words *lists;                    /* (..) */
+    float *largest, *sums;                    /* (.., chunks): of a team */
+    float *ends;                              /* (..): logits of the end token */
     double attention_seconds;
 } pri_step_scratch;
 
@@ -119,7 +130,7 @@ static size_t chunks_of(const pri_decoder *decoder)
 static pare_status allocate_scratch(const pri_decoder *decoder, size_t longest, size_t best,
                                     pri_step_scratch *scratch)
 {
-    size_t size = decoder->rules.size, rows = BLOCK_ROWS, padded;
+    size_t size = decoder->rules.size, rows = block_rows(decoder), padded;
     size_t inner = decoder->model->config.decoder_feed_forward, chunks = chunks_of(decoder);
     padded = pri_round_up(longest, PRI_ROW_PADDING);
     float **floats[] = {&scratch->hidden,  &scratch->normal, &scratch->inputs, &scratch->context,
@@ -134,10 +145,12 @@ static pare_status allocate_scratch(const pri_decoder *decoder, size_t longest, 
         complete = complete && *floats[i];
     }
     scratch->words = allocate(decoder, rows * decoder->packing.most_words, sizeof *scratch->words);
-    scratch->keys = allocate(decoder, longest, sizeof *scratch->keys);
+    scratch->keys[0] = allocate(decoder, longest, sizeof(uint32_t));
+    scratch->keys[1] = allocate(decoder, longest, sizeof(uint32_t));
     scratch->best = allocate(decoder, rows * best, sizeof *scratch->best);
     scratch->lists = allocate(decoder, rows, sizeof *scratch->lists);
-    complete = complete && scratch->words && scratch->keys && scratch->best && scratch->lists;
+    complete = complete && scratch->words && scratch->keys[0] && scratch->keys[1] &&
+               scratch->best && scratch->lists;
     return complete ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
@@ -258,23 +271,18 @@ static pri_row_attention describe(const step_block *block, size_t head)
                                .output = block->team->context + head * head_size};
 }
 
-/* Puts a head's key and value where they stay, and attends to them and those before. */
-static void attend_to_targets(const step_block *block, size_t layer, size_t i, size_t head)
+/* `keys`: room for those that a mask keeps. */
+static pri_row_attention target_call(const step_block *block, size_t layer, size_t i, size_t head,
+                                     uint32_t *keys)
 {
     const pri_decoder *decoder = block->decoder;
     const pri_decoder_row *row = &block->rows[i];
     size_t size = decoder->rules.size, layers = decoder->model->config.decoder_layers;
     pri_row_attention call = describe(block, head);
-    size_t bytes = call.head_size * sizeof(float), first = head * call.head_size;
-    const float *inputs = block->team->inputs + i * 3 * size + first;
-    float *base = decoder->slots + layer * 2 * size + first;
     call.stride = layers * 2 * size;
-    float *slot = base + row->slots[row->position] * call.stride;
-    memcpy(slot, inputs + size, bytes);
-    memcpy(slot + size, inputs + 2 * size, bytes);
-    call.query = inputs;
-    call.key = base;
-    call.value = base + size;
+    call.query = block->team->inputs + i * 3 * size + head * call.head_size;
+    call.key = decoder->slots + layer * 2 * size + head * call.head_size;
+    call.value = call.key + size;
     call.output += i * size;
     call.rows = row->slots;
     call.count = row->position + 1;
@@ -283,16 +291,18 @@ static void attend_to_targets(const step_block *block, size_t layer, size_t i, s
     if (kept) {
         kept += head;
         for (size_t k = 0; k < kept->count; k++)
-            block->own->keys[k] = row->slots[kept->columns[k]];
-        call.rows = block->own->keys;
+            keys[k] = row->slots[kept->columns[k]];
+        call.rows = keys;
         call.count = kept->count;
         call.scale = kept->uniform ? 0.0f : call.scale;
     }
-    decoder->kernels->attend(&call);
+    return call;
 }
 
-static void attend_to_source(const step_block *block, size_t layer, size_t i, size_t head)
+static pri_row_attention source_call(const step_block *block, size_t layer, size_t i, size_t head,
+                                     uint32_t *keys)
 {
+    (void)keys; /* a mask's columns are those of the source */
     const pri_decoder *decoder = block->decoder;
     const pri_decoder_row *row = &block->rows[i];
     size_t size = decoder->rules.size;
@@ -311,19 +321,46 @@ static void attend_to_source(const step_block *block, size_t layer, size_t i, si
         call.count = count_below(kept->columns, kept->count, row->source->length);
         call.scale = kept->uniform ? 0.0f : call.scale;
     }
-    decoder->kernels->attend(&call);
+    return call;
 }
 
-static void attend(const step_block *block, size_t layer,
-                   void (*attend_head)(const step_block *block, size_t layer, size_t i,
-                                       size_t head))
+typedef pri_row_attention (*row_call)(const step_block *block, size_t layer, size_t i, size_t head,
+                                      uint32_t *keys);
+
+/* This member's rows and heads; the next one's keys and values are on their way meanwhile. */
+static void attend(const step_block *block, size_t layer, row_call call_of)
 {
     double start = pri_clock_seconds();
+    const pri_decoding_kernels *kernels = block->decoder->kernels;
     size_t heads = block->decoder->model->config.heads, begin, end;
     take_part(block, block->count * heads, &begin, &end);
-    for (size_t i = begin; i < end; i++)
-        attend_head(block, layer, i / heads, i % heads);
+    pri_row_attention next = {0};
+    for (size_t i = begin; i < end; i++) {
+        pri_row_attention call =
+            i == begin ? call_of(block, layer, i / heads, i % heads, block->own->keys[i % 2])
+                       : next;
+        if (i + 1 < end) {
+            next = call_of(block, layer, (i + 1) / heads, (i + 1) % heads,
+                           block->own->keys[(i + 1) % 2]);
+            kernels->prefetch(&next);
+        }
+        kernels->attend(&call);
+    }
     block->own->attention_seconds += pri_clock_seconds() - start;
+}
+
+/* Puts keys and values of the rows' own tokens where they stay. */
+static void store_targets(const step_block *block, size_t layer)
+{
+    size_t size = block->decoder->rules.size, begin, end;
+    size_t slot_floats = block->decoder->model->config.decoder_layers * 2 * size;
+    take_part(block, block->count, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        const pri_decoder_row *row = &block->rows[i];
+        float *slot = block->decoder->slots + row->slots[row->position] * slot_floats;
+        memcpy(slot + layer * 2 * size, block->team->inputs + (3 * i + 1) * size,
+               2 * size * sizeof *slot);
+    }
 }
 
 /* ---- Layers ---- */
@@ -354,7 +391,9 @@ static void run_self_attention(const step_block *block, size_t layer)
     multiply(block, &packed->inputs, PARE_ACTIVATION_NONE, true, half_input(block, &half->norm),
              team->inputs);
     meet(block);
-    attend(block, layer, attend_to_targets);
+    store_targets(block, layer);
+    meet(block);
+    attend(block, layer, target_call);
     meet(block);
     multiply(block, &packed->output, PARE_ACTIVATION_NONE, false, team->context, team->change);
     meet(block);
@@ -369,7 +408,7 @@ static void run_cross_attention(const step_block *block, size_t layer)
     multiply(block, &packed->query, PARE_ACTIVATION_NONE, true, half_input(block, &half->norm),
              team->inputs);
     meet(block);
-    attend(block, layer, attend_to_source);
+    attend(block, layer, source_call);
     meet(block);
     multiply(block, &packed->cross_output, PARE_ACTIVATION_NONE, false, team->context,
              team->change);
@@ -495,7 +534,7 @@ static void run_block(const step_block *block)
 
 static void run_blocks(const step_block *all, size_t threads)
 {
-    size_t rounds = pri_divide_up(all->count, threads * BLOCK_ROWS);
+    size_t rounds = pri_divide_up(all->count, threads * block_rows(all->decoder));
     size_t rows = pri_divide_up(all->count, threads * rounds);
     size_t blocks = pri_divide_up(all->count, rows);
 #pragma omp parallel for num_threads((int)threads) schedule(dynamic, 1)
@@ -512,7 +551,7 @@ static void run_blocks(const step_block *all, size_t threads)
 /* All threads share blocks; they meet before arrays of the next one are written. */
 static void share_blocks(const step_block *all, size_t threads)
 {
-    size_t blocks = pri_divide_up(all->count, BLOCK_ROWS);
+    size_t blocks = pri_divide_up(all->count, block_rows(all->decoder));
     size_t rows = pri_divide_up(all->count, blocks);
 #pragma omp parallel num_threads((int)threads)
     for (size_t first = 0; first < all->count; first += rows) {
