@@ -62,7 +62,8 @@ pare_status pri_decoder_pack(pri_decoder *decoder)
     decoder->kernels = pri_decoding_kernels_for(model->base.context);
     decoder->arena = pri_arena_create();
     decoder->layers = pri_allocate_zero(layers, sizeof *decoder->layers);
-    if (!decoder->arena || !decoder->layers)
+    decoder->slots = pri_allocate_zero(layers, sizeof *decoder->slots);
+    if (!decoder->arena || !decoder->layers || !decoder->slots)
         return PARE_ERROR_MEMORY;
     for (size_t layer = 0; layer < layers; layer++)
         PRI_TRY(pack_layer(decoder, layer));
@@ -80,9 +81,11 @@ void pri_decoder_release(pri_decoder *decoder)
         for (size_t j = 0; j < sizeof linears / sizeof *linears; j++)
             pri_packed_linear_destroy(linears[j]);
     }
+    for (size_t i = 0; decoder->slots && i < decoder->model->config.decoder_layers; i++)
+        pri_free(decoder->slots[i]);
     pri_free(decoder->layers);
-    pri_packed_linear_destroy(&decoder->words);
     pri_free(decoder->slots);
+    pri_packed_linear_destroy(&decoder->words);
     pri_arena_destroy(decoder->arena);
 }
 
@@ -175,13 +178,14 @@ pare_status pri_decoder_reserve_slots(pri_decoder *decoder, size_t count)
 {
     if (count <= decoder->slot_count)
         return PARE_OK;
-    size_t slot = decoder->model->config.decoder_layers * 2 * decoder->rules.size;
-    size_t grown_count = pri_larger(count, 2 * decoder->slot_count);
-    float *grown =
-        pri_reallocate(decoder->slots, decoder->slot_count, grown_count, slot * sizeof *grown);
-    if (!grown)
-        return PARE_ERROR_MEMORY;
-    decoder->slots = grown;
+    size_t row = 2 * decoder->rules.size, grown_count = pri_larger(count, 2 * decoder->slot_count);
+    for (size_t layer = 0; layer < decoder->model->config.decoder_layers; layer++) {
+        float *grown = pri_reallocate(decoder->slots[layer], decoder->slot_count, grown_count,
+                                      row * sizeof *grown);
+        if (!grown)
+            return PARE_ERROR_MEMORY;
+        decoder->slots[layer] = grown;
+    }
     decoder->slot_count = grown_count;
     return PARE_OK;
 }
@@ -277,11 +281,10 @@ static pri_row_attention target_call(const step_block *block, size_t layer, size
 {
     const pri_decoder *decoder = block->decoder;
     const pri_decoder_row *row = &block->rows[i];
-    size_t size = decoder->rules.size, layers = decoder->model->config.decoder_layers;
+    size_t size = decoder->rules.size;
     pri_row_attention call = describe(block, head);
-    call.stride = layers * 2 * size;
     call.query = block->team->inputs + i * 3 * size + head * call.head_size;
-    call.key = decoder->slots + layer * 2 * size + head * call.head_size;
+    call.key = decoder->slots[layer] + head * call.head_size;
     call.value = call.key + size;
     call.output += i * size;
     call.rows = row->slots;
@@ -352,29 +355,33 @@ static void attend(const step_block *block, size_t layer, row_call call_of)
 /* Puts keys and values of the rows' own tokens where they stay. */
 static void store_targets(const step_block *block, size_t layer)
 {
-    size_t size = block->decoder->rules.size, begin, end;
-    size_t slot_floats = block->decoder->model->config.decoder_layers * 2 * size;
+    size_t row = 2 * block->decoder->rules.size, size = block->decoder->rules.size, begin, end;
     take_part(block, block->count, &begin, &end);
-    for (size_t i = begin; i < end; i++) {
-        const pri_decoder_row *row = &block->rows[i];
-        float *slot = block->decoder->slots + row->slots[row->position] * slot_floats;
-        memcpy(slot + layer * 2 * size, block->team->inputs + (3 * i + 1) * size,
-               2 * size * sizeof *slot);
-    }
+    for (size_t i = begin; i < end; i++)
+        memcpy(block->decoder->slots[layer] + block->rows[i].slots[block->rows[i].position] * row,
+               block->team->inputs + (3 * i + 1) * size, row * sizeof(float));
 }
 
 /* ---- Layers ---- */
+
+static void swap(float **a, float **b)
+{
+    float *first = *a;
+    *a = *b;
+    *b = first;
+}
 
 /* The end of a half: `change` to the rows' states, which every member computes for itself. */
 static void finish_half(const step_block *block, const pri_packed_linear *linear,
                         const pri_norm *norm)
 {
     const pri_packed_rules *rules = &block->decoder->rules;
-    float *hidden = block->own->hidden, *sum = block->own->normal;
-    memcpy(sum, block->team->change, block->count * rules->size * sizeof *sum);
-    pri_packed_add_change(rules, norm, block->count, linear->bias, hidden, sum);
-    block->own->hidden = sum;
-    block->own->normal = hidden;
+    pri_step_scratch *own = block->own;
+    float **sum = block->members > 1 ? &own->normal : &own->change;
+    if (block->members > 1)
+        memcpy(*sum, block->team->change, block->count * rules->size * sizeof **sum);
+    pri_packed_add_change(rules, norm, block->count, linear->bias, own->hidden, *sum);
+    swap(&own->hidden, sum);
 }
 
 static const float *half_input(const step_block *block, const pri_norm *norm)
