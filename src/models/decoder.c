@@ -330,22 +330,66 @@ static pri_row_attention source_call(const step_block *block, size_t layer, size
 typedef pri_row_attention (*row_call)(const step_block *block, size_t layer, size_t i, size_t head,
                                       uint32_t *keys);
 
+/* A row and head of a block. Those of one source follow each other head by head, since its rows
+ * attend to much that is the same: rows first .. end - 1 are those with the source of `row`. */
+typedef struct attention_item {
+    size_t first, end, row, head;
+} attention_item;
+
+static void find_source(const step_block *block, attention_item *item)
+{
+    const pri_decoder_source *source = block->rows[item->first].source;
+    item->end = item->first + 1;
+    while (item->end < block->count && block->rows[item->end].source == source)
+        item->end++;
+}
+
+static void go_on(const step_block *block, attention_item *item)
+{
+    if (++item->row < item->end)
+        return;
+    if (++item->head == block->decoder->model->config.heads) {
+        item->head = 0;
+        item->first = item->end;
+        if (item->first < block->count)
+            find_source(block, item);
+    }
+    item->row = item->first;
+}
+
+static attention_item item_at(const step_block *block, size_t index)
+{
+    size_t heads = block->decoder->model->config.heads, before = 0;
+    attention_item item = {0};
+    find_source(block, &item);
+    while (index - before >= (item.end - item.first) * heads) {
+        before += (item.end - item.first) * heads;
+        item.first = item.end;
+        find_source(block, &item);
+    }
+    item.head = (index - before) / (item.end - item.first);
+    item.row = item.first + (index - before) % (item.end - item.first);
+    return item;
+}
+
 /* This member's rows and heads; the next one's keys and values are on their way meanwhile. */
 static void attend(const step_block *block, size_t layer, row_call call_of)
 {
     double start = pri_clock_seconds();
     const pri_decoding_kernels *kernels = block->decoder->kernels;
-    size_t heads = block->decoder->model->config.heads, begin, end;
-    take_part(block, block->count * heads, &begin, &end);
-    pri_row_attention next = {0};
-    for (size_t i = begin; i < end; i++) {
-        pri_row_attention call =
-            i == begin ? call_of(block, layer, i / heads, i % heads, block->own->keys[i % 2])
-                       : next;
-        if (i + 1 < end) {
-            next = call_of(block, layer, (i + 1) / heads, (i + 1) % heads,
-                           block->own->keys[(i + 1) % 2]);
-            kernels->prefetch(&next);
+    size_t begin, end;
+    take_part(block, block->count * block->decoder->model->config.heads, &begin, &end);
+    if (begin < end) {
+        uint32_t *const *keys = block->own->keys;
+        attention_item item = item_at(block, begin);
+        pri_row_attention call = call_of(block, layer, item.row, item.head, keys[begin % 2]);
+        for (size_t i = begin + 1; i < end; i++) {
+            go_on(block, &item);
+            pri_row_attention next = call_of(block, layer, item.row, item.head, keys[i % 2]);
+            if (call_of == target_call || item.row == item.first)
+                kernels->prefetch(&next);
+            kernels->attend(&call);
+            call = next;
         }
         kernels->attend(&call);
     }

@@ -161,9 +161,10 @@ static float scan(size_t columns, const float *bias, float *logits, uint32_t fir
         uint32_t better = v_mask_bits(v_less(threshold, logit));
         if (!better)
             continue;
-        for (uint32_t i = 0; better; i++, better >>= 1)
-            if (better & 1)
-                insert(best, logits[j + i], first + (uint32_t)j + i);
+        for (; better; better &= better - 1) {
+            size_t i = j + (size_t)__builtin_ctz(better);
+            insert(best, logits[i], first + (uint32_t)i);
+        }
         threshold = v_set(threshold_of(best));
     }
     *largest = v_reduce_max(maxima);
