@@ -213,11 +213,11 @@ static int answer_file(answerer *used, const char *path)
 
 /* ---- The verb ---- */
 
-static int open_answerer(answerer *opened, const char *directory, const char *mask, bool dense,
-                         uint64_t threads)
+static int open_answerer(answerer *opened, const char *directory, const string_list *masks,
+                         bool dense, uint64_t threads)
 {
     size_t none;
-    pare_status status = open_session(&opened->session, directory, mask, dense, threads);
+    pare_status status = open_session(&opened->session, directory, masks, dense, threads);
     if (status == PARE_OK)
         status = open_encoder(&opened->session, directory);
     /* A model that answers nothing is refused before the first question is waited for. */
@@ -235,7 +235,8 @@ static void close_answerer(answerer *used)
 
 int command_answer(int argument_count, char **argument_values)
 {
-    const char *mask = NULL, *context = NULL;
+    const char *context = NULL;
+    string_list masks = {.count = 0};
     uint64_t threads = 0;
     bool dense = false;
     answerer opened = {.best = 1};
@@ -243,7 +244,7 @@ int command_answer(int argument_count, char **argument_values)
         {"context", "FILE", OPTION_STRING, &context, "the text to look in, plain or gzip", NULL},
         {"best", "N", OPTION_COUNT, &opened.best, "answers to each question, at most 20", NULL},
         {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
-        {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
+        {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
@@ -253,7 +254,7 @@ int command_answer(int argument_count, char **argument_values)
                          &exit_code))
         return exit_code;
     const char *path = parsed.count == 2 ? parsed.positionals[1] : "-";
-    if ((exit_code = check_masks("answer", mask, dense)))
+    if ((exit_code = check_masks("answer", &masks, dense)))
         return exit_code;
     if (!opened.best || opened.best > PARE_ANSWERS_MAX)
         return fail_usage("answer", "--best must be 1 to %d", PARE_ANSWERS_MAX);
@@ -262,7 +263,7 @@ int command_answer(int argument_count, char **argument_values)
     if (context)
         exit_code = read_context(context, &opened.context);
     if (!exit_code)
-        exit_code = open_answerer(&opened, parsed.positionals[0], mask, dense, threads);
+        exit_code = open_answerer(&opened, parsed.positionals[0], &masks, dense, threads);
     if (!exit_code)
         exit_code = answer_file(&opened, path);
     close_answerer(&opened);

@@ -46,10 +46,10 @@ typedef struct classifier {
 } classifier;
 
 /* Returns an exit code, as those below. */
-static int open_classifier(classifier *opened, const char *directory, const char *mask, bool dense,
-                           uint64_t threads)
+static int open_classifier(classifier *opened, const char *directory, const string_list *masks,
+                           bool dense, uint64_t threads)
 {
-    pare_status status = open_session(&opened->session, directory, mask, dense, threads);
+    pare_status status = open_session(&opened->session, directory, masks, dense, threads);
     if (status == PARE_OK)
         status = open_encoder(&opened->session, directory);
     if (status != PARE_OK)
@@ -241,7 +241,7 @@ static int classify_file(classifier *used, const char *path)
 
 int command_classify(int argument_count, char **argument_values)
 {
-    const char *mask = NULL;
+    string_list masks = {.count = 0};
     uint64_t threads = 0;
     bool dense = false;
     classifier opened = {0};
@@ -250,7 +250,7 @@ int command_classify(int argument_count, char **argument_values)
         {"explain", NULL, OPTION_FLAG, &opened.explain, "show what the model looks at", NULL},
         {"explain-page", "FILE", OPTION_STRING, &opened.page, "the same of one line, as HTML",
          NULL},
-        {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
+        {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
@@ -259,11 +259,11 @@ int command_classify(int argument_count, char **argument_values)
     if (!parse_arguments(&classify_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    if ((exit_code = check_masks("classify", mask, dense)))
+    if ((exit_code = check_masks("classify", &masks, dense)))
         return exit_code;
     if (opened.json && opened.explain)
         return fail_usage("classify", "--explain draws for people; use --explain-page with --json");
-    exit_code = open_classifier(&opened, parsed.positionals[0], mask, dense, threads);
+    exit_code = open_classifier(&opened, parsed.positionals[0], &masks, dense, threads);
     if (!exit_code)
         exit_code = classify_file(&opened, parsed.count == 2 ? parsed.positionals[1] : "-");
     close_classifier(&opened);

@@ -51,7 +51,8 @@ int command_eval(int argument_count, char **argument_values)
 {
     static const char *const splits[] = {"train", "valid", "test", NULL};
     source_options source = {.evaluation_only = true};
-    const char *mask = NULL, *predictions = NULL;
+    const char *predictions = NULL;
+    string_list masks = {.count = 0};
     bool dense = false, json = false;
     int split = PARE_SPLIT_TEST;
     const cli_option options[] = {
@@ -62,7 +63,7 @@ int command_eval(int argument_count, char **argument_values)
         {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
         {"predictions", "FILE", OPTION_STRING, &predictions,
          "question answering: also write the answers, in SQuAD's format", NULL},
-        {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
+        {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"batch", "N", OPTION_COUNT, &source.lanes, "lanes computed together; speed only", NULL},
         {"length", "N", OPTION_COUNT, &source.length, "tokens per segment", NULL},
@@ -78,13 +79,14 @@ int command_eval(int argument_count, char **argument_values)
         return exit_code;
     if ((exit_code = check_source("eval", &source)))
         return exit_code;
-    if ((exit_code = check_masks("eval", mask, dense)))
+    if ((exit_code = check_masks("eval", &masks, dense)))
         return exit_code;
 
     cli_session session = {0};
     pare_evaluation evaluation;
     pare_progress progress = progress_begin(json);
-    pare_status status = open_session(&session, parsed.positionals[0], mask, dense, source.threads);
+    pare_status status =
+        open_session(&session, parsed.positionals[0], &masks, dense, source.threads);
     if (status == PARE_OK)
         status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)

@@ -31,7 +31,8 @@ static void collect_piece(void *user, const char *bytes, size_t length)
 
 int command_generate(int argument_count, char **argument_values)
 {
-    const char *prompt = "", *mask = NULL;
+    const char *prompt = "";
+    string_list masks = {.count = 0};
     uint64_t threads = 0, tokens = 100, top_k = 0, seed = 1;
     double temperature = 1, top_p = 1;
     bool dense = false, json = false;
@@ -43,7 +44,7 @@ int command_generate(int argument_count, char **argument_values)
         {"top-p", "P", OPTION_NUMBER, &top_p, "draw from the likeliest with sum P; default 1",
          NULL},
         {"seed", "N", OPTION_COUNT, &seed, "default 1", NULL},
-        {"mask", "FILE", OPTION_STRING, &mask, "prune with this mask", NULL},
+        {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
@@ -55,7 +56,7 @@ int command_generate(int argument_count, char **argument_values)
         return exit_code;
     if (temperature < 0 || top_p <= 0 || top_p > 1)
         return fail_usage("generate", "--temperature must be 0 or more and --top-p in (0, 1]");
-    if ((exit_code = check_masks("generate", mask, dense)))
+    if ((exit_code = check_masks("generate", &masks, dense)))
         return exit_code;
 
     json_t *pieces = json ? json_array() : NULL;
@@ -67,7 +68,7 @@ int command_generate(int argument_count, char **argument_values)
                                      .emit = json ? collect_piece : print_piece,
                                      .user = pieces};
     cli_session session = {0};
-    pare_status status = open_session(&session, parsed.positionals[0], mask, dense, threads);
+    pare_status status = open_session(&session, parsed.positionals[0], &masks, dense, threads);
     if (status == PARE_OK)
         status = open_vocabulary(&session, parsed.positionals[0]);
     if (status == PARE_OK)

@@ -48,20 +48,21 @@ static int describe_machine(const pare_context *context, bool json)
 
 static json_t *geometry_to_json(const pare_geometry *g)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:b}", "kind",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:b, s:f}", "kind",
                      pare_geometry_names[g->kind], "layers", (json_int_t)g->layers, "heads",
                      (json_int_t)g->heads, "queries", (json_int_t)g->queries, "keys",
                      (json_int_t)g->keys, "causal", g->causal, "window", (json_int_t)g->window,
-                     "ends_first", g->ends_first);
+                     "ends_first", g->ends_first, "ratio", g->ratio);
 }
 
 static void print_geometry(const pare_geometry *g)
 {
-    printf("geometry  %s, %zu layers x %zu heads, %zu queries x %zu keys%s\n",
+    printf("geometry  %s, %zu layers x %zu heads, %zu queries x %zu keys%s",
            pare_geometry_names[g->kind], g->layers, g->heads, g->queries, g->keys,
-           g->causal       ? ", causal"
-           : g->ends_first ? ", first and last token first"
-                           : "");
+           g->causal ? ", causal" : "");
+    if (g->ratio > 0)
+        printf(", cross attention with %.4g source tokens per target token", g->ratio);
+    printf("%s\n", g->ends_first ? ", first and last token first" : "");
 }
 
 static json_t *describe_mask(const pare_mask *mask, bool json)

@@ -23,7 +23,8 @@ static const verb verbs[] = {
     {&eval_command, command_eval},         {&generate_command, command_generate},
     {&report_command, command_report},     {&bench_command, command_bench},
     {&classify_command, command_classify}, {&answer_command, command_answer},
-    {&tokenize_command, command_tokenize}, {&info_command, command_info},
+    {&score_command, command_score},       {&tokenize_command, command_tokenize},
+    {&info_command, command_info},
 };
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 

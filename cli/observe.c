@@ -1,4 +1,5 @@
 /* pare observe: a model's average attention over a text. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,20 +17,24 @@ const cli_command observe_command = {
         "count for every cell, so files of several parts of a corpus merge exactly (--merge).\n\n"
         "Sentences of an encoder are averaged by position from their start; with --ends-first, "
         "which\n"
-        "relative masks need, their first and last token come first.",
+        "relative masks need, their first and last token come first.\n\n"
+        "A translation model has three kinds of attention: average.safetensors becomes\n"
+        "average-encoder.safetensors, average-decoder.safetensors and average-cross.safetensors.",
     .example =
         "  pare observe runs/demo/dense --recipe recipes/demo.yaml --output average.safetensors",
     .positionals_min = 1,
     .positionals_max = 1};
 
-static pare_status merge_into(pare_average *average, const string_list *paths)
+/* Each file goes to the average of its kind of attention. */
+static pare_status merge_into(pare_average *const *averages, size_t kinds, const string_list *paths)
 {
     for (size_t i = 0; i < paths->count; i++) {
         pare_average *part;
         pare_status status = pare_average_load(paths->items[i], &part);
         if (status != PARE_OK)
             return status;
-        status = pare_average_merge(average, part);
+        const pare_geometry *geometry = pare_average_geometry(part);
+        status = pare_average_merge(averages[pare_geometry_attention(geometry, kinds)], part);
         pare_average_destroy(part);
         if (status != PARE_OK)
             return status;
@@ -37,18 +42,66 @@ static pare_status merge_into(pare_average *average, const string_list *paths)
     return PARE_OK;
 }
 
-static int describe(const pare_average *average, const char *output, bool json)
+/* "average.safetensors" becomes "average-cross.safetensors" where there are several kinds. */
+static void name_output(const char *output, size_t kinds, size_t kind, char path[PATH_MAX])
+{
+    const char *slash = strrchr(output, '/'), *dot = strrchr(output, '.');
+    size_t stem = dot && (!slash || dot > slash) ? (size_t)(dot - output) : strlen(output);
+    if (kinds == 1)
+        snprintf(path, PATH_MAX, "%s", output);
+    else
+        snprintf(path, PATH_MAX, "%.*s-%s%s", (int)stem, output, pare_attention_kind_names[kind],
+                 output + stem);
+}
+
+static pare_status save_averages(pare_average *const *averages, size_t kinds, const char *output)
+{
+    pare_status status = PARE_OK;
+    char path[PATH_MAX];
+    for (size_t kind = 0; kind < kinds && status == PARE_OK; kind++) {
+        name_output(output, kinds, kind, path);
+        status = pare_average_save(averages[kind], path);
+    }
+    return status;
+}
+
+static json_t *average_to_json(const pare_average *average, const char *output)
 {
     const pare_geometry *g = pare_average_geometry(average);
-    uint64_t examples = pare_average_examples(average);
-    if (json)
-        return print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "output", output, "layers",
-                                    (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
-                                    (json_int_t)g->queries, "keys", (json_int_t)g->keys, "examples",
-                                    (json_int_t)examples));
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "output", output, "layers",
+                     (json_int_t)g->layers, "heads", (json_int_t)g->heads, "queries",
+                     (json_int_t)g->queries, "keys", (json_int_t)g->keys, "examples",
+                     (json_int_t)pare_average_examples(average));
+}
+
+static void print_average(const pare_average *average, const char *output)
+{
+    const pare_geometry *g = pare_average_geometry(average);
     printf("%s: %zu layers x %zu heads, %zu queries x %zu keys, averaged over %s sequences\n",
-           output, g->layers, g->heads, g->queries, g->keys, format_count(examples));
-    return PARE_OK;
+           output, g->layers, g->heads, g->queries, g->keys,
+           format_count(pare_average_examples(average)));
+}
+
+static int describe(pare_average *const *averages, size_t kinds, const char *output, bool json)
+{
+    char path[PATH_MAX];
+    json_t *list = json_array();
+    for (size_t kind = 0; kind < kinds; kind++) {
+        name_output(output, kinds, kind, path);
+        if (json)
+            json_array_append_new(list, average_to_json(averages[kind], path));
+        else
+            print_average(averages[kind], path);
+    }
+    if (!json) {
+        json_decref(list);
+        return PARE_OK;
+    }
+    if (kinds > 1)
+        return print_json(list);
+    json_t *single = json_incref(json_array_get(list, 0));
+    json_decref(list);
+    return print_json(single);
 }
 
 int command_observe(int argument_count, char **argument_values)
@@ -83,7 +136,7 @@ int command_observe(int argument_count, char **argument_values)
         return exit_code;
 
     cli_session session = {0};
-    pare_average *average = NULL;
+    pare_average *averages[PARE_ATTENTION_KINDS] = {NULL};
     pare_progress progress = progress_begin(json);
     pare_status status = open_session(&session, parsed.positionals[0], NULL, false, source.threads);
     if (status == PARE_OK)
@@ -92,17 +145,20 @@ int command_observe(int argument_count, char **argument_values)
         exit_code = check_batches("observe", &session, &source);
     if (status == PARE_OK && !exit_code)
         status = pare_task_observe(session.data.task, session.model, session.tape,
-                                   (pare_split)split, ends_first, &progress, &average);
+                                   (pare_split)split, ends_first, &progress, averages);
     progress_end();
-    if (average)
-        status = merge_into(average, &merge);
-    if (average && status == PARE_OK)
-        status = pare_average_save(average, output);
+    size_t kinds = session.model ? pare_model_attention_kinds(session.model) : 1;
+    bool observed = status == PARE_OK && !exit_code;
+    if (observed)
+        status = merge_into(averages, kinds, &merge);
+    if (observed && status == PARE_OK)
+        status = save_averages(averages, kinds, output);
     if (status != PARE_OK)
         exit_code = fail("observe", status);
-    else if (average)
-        exit_code = describe(average, output, json);
-    pare_average_destroy(average);
+    else if (observed)
+        exit_code = describe(averages, kinds, output, json);
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        pare_average_destroy(averages[kind]);
     close_session(&session);
     return exit_code;
 }

@@ -25,7 +25,9 @@ const cli_command prune_command = {
         "does so for\n"
         "encoders observed with the ends of a sequence first: distances, and the rows and "
         "columns of\n"
-        "the first and last token; a mask for any length. --block N prunes blocks of N x N "
+        "the first and last token; a mask for any length. Of cross attention it prunes offsets "
+        "from the\n"
+        "diagonal, near ones singly and far ones together. --block N prunes blocks of N x N "
         "cells.",
 
     .example = "  pare prune runs/demo/dense --percent 90 --output mask.safetensors",
@@ -70,8 +72,9 @@ static pare_status print_heat_map(const pare_average *average, const pare_mask *
         return status;
     }
     printf("\nlayer %zu, head %zu: average attention, bright is strong, pruned cells dark\n"
-           "(rows: queries, columns: keys%s)\n%s",
-           layer, head,
+           "(rows: %s, columns: %s%s)\n%s",
+           layer, head, g->ratio > 0 ? "target tokens" : "queries",
+           g->ratio > 0 ? "source tokens" : "keys",
            g->ends_first ? "; the first token, the last, then the others in order" : "", text);
     free(text);
     return PARE_OK;

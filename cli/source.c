@@ -28,24 +28,42 @@ int check_source(const char *verb, const source_options *options)
     return 0;
 }
 
-int check_masks(const char *verb, const char *mask, bool dense)
+int check_masks(const char *verb, const string_list *masks, bool dense)
 {
-    return mask && dense ? fail_usage(verb, "give either --mask or --dense") : 0;
+    return masks->count && dense ? fail_usage(verb, "give either --mask or --dense") : 0;
 }
 
-static pare_status choose_mask(cli_session *session, const char *mask_path, bool dense)
+static pare_status drop_masks(pare_model *model)
 {
-    if (dense)
-        return pare_model_set_mask(session->model, PARE_ATTENTION_SELF, NULL);
-    if (!mask_path)
-        return PARE_OK;
-    pare_status status = pare_mask_load(mask_path, &session->mask);
-    return status == PARE_OK
-               ? pare_model_set_mask(session->model, PARE_ATTENTION_SELF, session->mask)
-               : status;
+    pare_status status = PARE_OK;
+    for (size_t kind = 0; kind < pare_model_attention_kinds(model) && status == PARE_OK; kind++)
+        status = pare_model_set_mask(model, (pare_attention_kind)kind, NULL);
+    return status;
 }
 
-pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
+static pare_status add_mask(cli_session *session, const char *path)
+{
+    pare_mask *mask;
+    pare_status status = pare_mask_load(path, &mask);
+    if (status != PARE_OK)
+        return status;
+    pare_attention_kind kind = pare_geometry_attention(pare_mask_geometry(mask),
+                                                       pare_model_attention_kinds(session->model));
+    pare_mask_destroy(session->masks[kind]);
+    session->masks[kind] = mask;
+    return pare_model_set_mask(session->model, kind, mask);
+}
+
+static pare_status choose_masks(cli_session *session, const string_list *masks, bool dense)
+{
+    size_t count = masks ? masks->count : 0;
+    pare_status status = count || dense ? drop_masks(session->model) : PARE_OK;
+    for (size_t i = 0; i < count && status == PARE_OK; i++)
+        status = add_mask(session, masks->items[i]);
+    return status;
+}
+
+pare_status open_session(cli_session *session, const char *directory, const string_list *masks,
                          bool dense, uint64_t threads)
 {
     pare_status status = open_context(threads, &session->context);
@@ -54,7 +72,7 @@ pare_status open_session(cli_session *session, const char *directory, const char
     if (status == PARE_OK)
         status = pare_model_load(session->context, directory, &session->model);
     if (status == PARE_OK)
-        status = choose_mask(session, mask_path, dense);
+        status = choose_masks(session, masks, dense);
     return status;
 }
 
@@ -133,7 +151,8 @@ void close_session(cli_session *session)
     pare_recipe_close(&session->data);
     pare_recipe_free(&session->recipe);
     pare_model_destroy(session->model);
-    pare_mask_destroy(session->mask);
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        pare_mask_destroy(session->masks[kind]);
     pare_tape_destroy(session->tape);
     pare_context_destroy(session->context);
 }

@@ -12,7 +12,8 @@ typedef struct cli_session {
     pare_context *context;
     pare_tape *tape;
     pare_model *model;
-    pare_mask *mask; /* given on the command line; the model's own mask is inside the model */
+    pare_mask *masks[PARE_ATTENTION_KINDS]; /* given on the command line; the model's own are inside
+                                               the model */
     pare_recipe recipe;
     pare_recipe_data data;
     pare_inference *inference; /* of encoders at work */
@@ -30,13 +31,13 @@ typedef struct source_options {
 int check_source(const char *verb, const source_options *options);
 
 /* The same for the two options that say which mask a model has. */
-int check_masks(const char *verb, const char *mask, bool dense);
+int check_masks(const char *verb, const string_list *masks, bool dense);
 
 pare_status open_context(uint64_t threads, pare_context **context);
 
-/* Opens the model in `directory`. `mask_path`: use this mask instead of the
- * model's own; `dense`: use none. */
-pare_status open_session(cli_session *session, const char *directory, const char *mask_path,
+/* Opens the model in `directory`. `masks`: use these instead of the model's own, each for its kind
+ * of attention; NULL or none: its own; `dense`: use none. */
+pare_status open_session(cli_session *session, const char *directory, const string_list *masks,
                          bool dense, uint64_t threads);
 /* Adds the task that `options` describe, read as the model in `directory` reads text. */
 pare_status open_task(cli_session *session, const char *directory, const source_options *options);

@@ -7,26 +7,76 @@
 
 const cli_command tokenize_command = {
     .name = "tokenize",
-    .arguments = "DIRECTORY [FILE] [options]",
-    .summary = "cut lines into the pieces of a BERT tokenizer",
+    .arguments = "DIRECTORY [FILE...] [options]",
+    .summary = "cut lines into the pieces of a tokenizer, or make one",
     .details =
-        "DIRECTORY has a tokenizer.json, or a vocab.txt and perhaps a tokenizer_config.json. "
-        "Every\n"
-        "line of FILE (plain or gzip; -, or nothing: the standard input) gives a line: the pieces\n"
-        "between blanks, or with --json {\"ids\": [...], \"tokens\": [...], \"offsets\": [[begin,\n"
-        "end], ...]}. Offsets count the characters of the line, as the tokenizers package does.\n"
-        "[CLS] and [SEP] are not added.\n\n"
-        "--train makes a tokenizer instead: a vocabulary for FILE, written into DIRECTORY.",
-    .example = "  pare tokenize minilm reviews.txt --json",
+        "DIRECTORY has a tokenizer.json, of BERT's kind or of byte-pair encoding, or a vocab.txt\n"
+        "and perhaps a tokenizer_config.json. Every line of FILE (plain or gzip; -, or nothing:\n"
+        "the standard input) gives a line: the pieces between blanks, or with --json {\"ids\":\n"
+        "[...], \"tokens\": [...], \"offsets\": [[begin, end], ...]}. Offsets count the\n"
+        "characters of the line, as the tokenizers package does. [CLS] and [SEP], <s> and </s>\n"
+        "are not added.\n\n"
+        "--train makes a tokenizer instead, for FILE, and writes it into DIRECTORY: BERT's kind\n"
+        "(wordpiece), or byte-pair encoding, which may have several FILEs, for text that is\n"
+        "tokenised already (bpe) or as it is (bpe-raw). --merges-file takes the merges of bpe "
+        "from\n"
+        "a file of subword-nmt; FILEs, if there are any, then give characters only.",
+    .example = "  pare tokenize minilm reviews.txt --json\n"
+               "  pare tokenize both train.de.gz train.en.gz --train --kind bpe --size 10000",
     .positionals_min = 1,
-    .positionals_max = 2};
+    .positionals_max = POSITIONALS_MAX};
 
-static void print_pieces(const pare_wordpiece *tokenizer, const pare_pieces *pieces)
+/* ---- Both kinds ---- */
+
+/* One of the two, the other is NULL. */
+typedef struct tokenizer {
+    pare_wordpiece *wordpiece;
+    pare_bpe *bpe;
+} tokenizer;
+
+#define PATH_CAPACITY 4096
+
+static pare_status load_tokenizer(const char *directory, tokenizer *opened)
+{
+    bool bpe;
+    char path[PATH_CAPACITY];
+    *opened = (tokenizer){0};
+    pare_status status = pare_bpe_found(directory, &bpe);
+    if (status != PARE_OK)
+        return status;
+    if (!bpe)
+        return pare_wordpiece_load(directory, &opened->wordpiece);
+    snprintf(path, sizeof path, "%s/tokenizer.json", directory);
+    return pare_bpe_load(path, &opened->bpe);
+}
+
+static void free_tokenizer(tokenizer *opened)
+{
+    pare_wordpiece_destroy(opened->wordpiece);
+    pare_bpe_destroy(opened->bpe);
+}
+
+static pare_status encode(const tokenizer *opened, const char *line, size_t length,
+                          pare_pieces *pieces)
+{
+    return opened->bpe ? pare_bpe_encode(opened->bpe, line, length, pieces)
+                       : pare_wordpiece_encode(opened->wordpiece, line, length, pieces);
+}
+
+static const char *token_of(const tokenizer *opened, uint32_t id)
+{
+    return opened->bpe ? pare_bpe_token(opened->bpe, id)
+                       : pare_wordpiece_token(opened->wordpiece, id);
+}
+
+/* ---- Pieces ---- */
+
+static void print_pieces(const tokenizer *opened, const pare_pieces *pieces)
 {
     for (size_t i = 0; i < pieces->count; i++) {
         if (i)
             putchar(' ');
-        fputs(pare_wordpiece_token(tokenizer, pieces->ids[i]), stdout);
+        fputs(token_of(opened, pieces->ids[i]), stdout);
     }
     putchar('\n');
 }
@@ -48,7 +98,7 @@ static void print_string(const char *string)
 }
 
 /* Written straight away: a tree of JSON objects for each line would take longer than tokenizing. */
-static void print_pieces_json(const pare_wordpiece *tokenizer, const pare_pieces *pieces)
+static void print_pieces_json(const tokenizer *opened, const pare_pieces *pieces)
 {
     fputs("{\"ids\": [", stdout);
     for (size_t i = 0; i < pieces->count; i++)
@@ -56,7 +106,7 @@ static void print_pieces_json(const pare_wordpiece *tokenizer, const pare_pieces
     fputs("], \"tokens\": [", stdout);
     for (size_t i = 0; i < pieces->count; i++) {
         fputs(i ? ", " : "", stdout);
-        print_string(pare_wordpiece_token(tokenizer, pieces->ids[i]));
+        print_string(token_of(opened, pieces->ids[i]));
     }
     fputs("], \"offsets\": [", stdout);
     for (size_t i = 0; i < pieces->count; i++)
@@ -69,18 +119,18 @@ typedef struct line_output {
     bool at_once; /* standard input may come from a program that waits for the answer */
 } line_output;
 
-static pare_status tokenize_line(const pare_wordpiece *tokenizer, const char *line, size_t length,
+static pare_status tokenize_line(const tokenizer *opened, const char *line, size_t length,
                                  line_output output, pare_pieces *pieces)
 {
     pieces->count = 0;
-    pare_status status = pare_wordpiece_encode(tokenizer, line, length, pieces);
+    pare_status status = encode(opened, line, length, pieces);
     if (status != PARE_OK)
         return status;
     if (output.json) {
         pare_pieces_count_characters(pieces, line, length);
-        print_pieces_json(tokenizer, pieces);
+        print_pieces_json(opened, pieces);
     } else {
-        print_pieces(tokenizer, pieces);
+        print_pieces(opened, pieces);
     }
     if (output.at_once)
         fflush(stdout);
@@ -88,99 +138,165 @@ static pare_status tokenize_line(const pare_wordpiece *tokenizer, const char *li
 }
 
 /* Ends early, without a word, when standard output cannot be written: `main` sees to that. */
-static pare_status tokenize_lines(const pare_wordpiece *tokenizer, pare_lines *lines,
-                                  line_output output)
+static pare_status tokenize_lines(const tokenizer *opened, pare_lines *lines, line_output output)
 {
     pare_pieces pieces = {0};
     pare_status status;
     const char *line;
     size_t length;
     while ((status = pare_lines_next(lines, &line, &length)) == PARE_OK && line && !ferror(stdout))
-        if ((status = tokenize_line(tokenizer, line, length, output, &pieces)) != PARE_OK)
+        if ((status = tokenize_line(opened, line, length, output, &pieces)) != PARE_OK)
             break;
     pare_pieces_free(&pieces);
     return status;
 }
 
-static pare_status tokenize_file(const pare_wordpiece *tokenizer, const char *path, bool json)
+static pare_status tokenize_file(const tokenizer *opened, const char *path, bool json)
 {
     pare_lines *lines;
     pare_status status = pare_lines_open(path, &lines);
     if (status != PARE_OK)
         return status;
     line_output output = {.json = json, .at_once = !strcmp(path, "-")};
-    status = tokenize_lines(tokenizer, lines, output);
+    status = tokenize_lines(opened, lines, output);
     pare_lines_close(lines);
     return status;
 }
 
-/* ---- A vocabulary ---- */
+/* ---- Making one ---- */
 
 static bool has_file(const char *directory, const char *name)
 {
-    char path[4096];
+    char path[PATH_CAPACITY];
     struct stat information;
     int length = snprintf(path, sizeof path, "%s/%s", directory, name);
     return length < (int)sizeof path && !stat(path, &information);
 }
 
-static pare_status make_vocabulary(const char *directory, const char *path,
-                                   const pare_wordpiece_options *options)
+typedef enum tokenizer_kind { WORDPIECE, BPE_WORDS, BPE_RAW } tokenizer_kind;
+static const char *const kind_names[] = {"wordpiece", "bpe", "bpe-raw", NULL};
+
+typedef struct training {
+    const char *directory;
+    const char *const *texts;
+    size_t text_count;
+    const char *merges; /* a file of them, or NULL */
+    int kind;           /* tokenizer_kind */
+    size_t size;
+    bool cased;
+} training;
+
+static pare_status make_wordpiece(const training *wanted)
 {
-    pare_wordpiece *tokenizer;
-    pare_status status = pare_wordpiece_build(path, options, &tokenizer);
+    pare_wordpiece *made;
+    pare_status status = pare_wordpiece_build(
+        wanted->texts[0],
+        &(pare_wordpiece_options){.size = wanted->size, .lower_case = !wanted->cased}, &made);
     if (status == PARE_OK)
-        status = pare_wordpiece_save(tokenizer, directory);
+        status = pare_wordpiece_save(made, wanted->directory);
     if (status == PARE_OK)
-        printf("%s: a vocabulary of %s pieces\n", directory,
-               format_count(pare_wordpiece_size(tokenizer)));
-    pare_wordpiece_destroy(tokenizer);
+        printf("%s: a vocabulary of %s pieces\n", wanted->directory,
+               format_count(pare_wordpiece_size(made)));
+    pare_wordpiece_destroy(made);
     return status;
 }
 
-static int train(const char *directory, const char *path, const pare_wordpiece_options *options)
+static pare_status build_bpe(const training *wanted, pare_bpe **made)
 {
-    if (has_file(directory, "tokenizer.json") || has_file(directory, "vocab.txt"))
+    if (wanted->merges)
+        return pare_bpe_load_codes(wanted->merges, wanted->texts, wanted->text_count, made);
+    return pare_bpe_build(
+        wanted->texts, wanted->text_count,
+        &(pare_bpe_options){.form = wanted->kind == BPE_RAW ? PARE_BPE_METASPACE : PARE_BPE_WORDS,
+                            .lower_case = !wanted->cased,
+                            .size = wanted->size},
+        made);
+}
+
+static pare_status make_bpe(const training *wanted)
+{
+    pare_bpe *made;
+    char path[PATH_CAPACITY];
+    snprintf(path, sizeof path, "%s/tokenizer.json", wanted->directory);
+    pare_status status = build_bpe(wanted, &made);
+    if (status == PARE_OK)
+        status = pare_bpe_save(made, path);
+    if (status == PARE_OK)
+        printf("%s: a vocabulary of %s pieces\n", wanted->directory,
+               format_count(pare_bpe_size(made)));
+    pare_bpe_destroy(made);
+    return status;
+}
+
+/* What is asked for must fit together; an exit code. */
+static int check_training(const training *wanted)
+{
+    if (wanted->merges && (wanted->kind == BPE_RAW || wanted->size || wanted->cased))
+        return fail_usage("tokenize", "--merges-file says which merges there are, of words as they "
+                                      "are; leave --size, --cased and --kind out");
+    if (!wanted->text_count && !wanted->merges)
+        return fail_usage("tokenize", "--train reads its text from a FILE; name one");
+    if (wanted->text_count > 1 && wanted->kind == WORDPIECE && !wanted->merges)
+        return fail_usage("tokenize", "--train takes one FILE, or several with --kind bpe");
+    if (has_file(wanted->directory, "tokenizer.json") || has_file(wanted->directory, "vocab.txt"))
         return fail_usage("tokenize", "%s has a tokenizer already; name another directory",
-                          directory);
-    pare_status status = make_vocabulary(directory, path, options);
+                          wanted->directory);
+    return PARE_OK;
+}
+
+static int train(const training *wanted)
+{
+    int exit_code = check_training(wanted);
+    if (exit_code != PARE_OK)
+        return exit_code;
+    bool bpe = wanted->kind != WORDPIECE || wanted->merges;
+    pare_status status = bpe ? make_bpe(wanted) : make_wordpiece(wanted);
     return status == PARE_OK ? PARE_OK : fail("tokenize", status);
 }
 
+/* ---- The verb ---- */
+
 static int tokenize(const char *directory, const char *path, bool json)
 {
-    pare_wordpiece *tokenizer;
-    pare_status status = pare_wordpiece_load(directory, &tokenizer);
+    tokenizer opened;
+    pare_status status = load_tokenizer(directory, &opened);
     if (status == PARE_OK)
-        status = tokenize_file(tokenizer, path, json);
-    pare_wordpiece_destroy(tokenizer);
+        status = tokenize_file(&opened, path, json);
+    free_tokenizer(&opened);
     return status == PARE_OK ? PARE_OK : fail("tokenize", status);
 }
 
 int command_tokenize(int argument_count, char **argument_values)
 {
-    bool json = false, make = false, cased = false;
+    bool json = false, make = false;
     uint64_t size = 0;
+    training wanted = {.kind = WORDPIECE};
     const cli_option options[] = {
         {"json", NULL, OPTION_FLAG, &json, "ids, tokens and offsets of each line", NULL},
-        {"train", NULL, OPTION_FLAG, &make, "make a vocabulary", NULL},
+        {"train", NULL, OPTION_FLAG, &make, "make a tokenizer", NULL},
         {"size", "N", OPTION_COUNT, &size, "with --train: its pieces (8000)", NULL},
-        {"cased", NULL, OPTION_FLAG, &cased, "with --train: keep capitals and accents", NULL},
+        {"cased", NULL, OPTION_FLAG, &wanted.cased,
+         "with --train: keep capitals, and accents in BERT's kind", NULL},
+        {"kind", "KIND", OPTION_CHOICE, &wanted.kind, "with --train: of tokenizer", kind_names},
+        {"merges-file", "FILE", OPTION_STRING, &wanted.merges,
+         "with --train: bpe with the merges of a file of subword-nmt", NULL},
         {0}};
     cli_arguments parsed;
     int exit_code;
     if (!parse_arguments(&tokenize_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    const char *directory = parsed.positionals[0],
-               *path = parsed.count == 2 ? parsed.positionals[1] : "-";
-    if (!make && (size || cased))
-        return fail_usage("tokenize", "--size and --cased are for --train");
-    if (make && parsed.count == 1)
-        return fail_usage("tokenize", "--train reads its text from a FILE; name one");
+    wanted.directory = parsed.positionals[0];
+    wanted.texts = parsed.positionals + 1;
+    wanted.text_count = parsed.count - 1;
+    wanted.size = (size_t)size;
+    if (!make && (size || wanted.cased || wanted.kind != WORDPIECE || wanted.merges))
+        return fail_usage("tokenize", "--size, --cased, --kind and --merges-file are for --train");
     if (make && json)
         return fail_usage("tokenize", "--train prints no pieces; leave --json out");
-    return make ? train(directory, path,
-                        &(pare_wordpiece_options){.size = size, .lower_case = !cased})
-                : tokenize(directory, path, json);
+    if (make)
+        return train(&wanted);
+    if (wanted.text_count > 1)
+        return fail_usage("tokenize", "one FILE at a time; join several with zcat or cat");
+    return tokenize(wanted.directory, wanted.text_count ? wanted.texts[0] : "-", json);
 }

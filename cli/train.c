@@ -47,13 +47,14 @@ static void print_row(const pare_result_row *row, const char *output)
 
 int command_train(int argument_count, char **argument_values)
 {
-    const char *output = NULL, *mask = NULL;
-    string_list set = {.count = 0};
+    const char *output = NULL;
+    string_list set = {.count = 0}, masks = {.count = 0};
     uint64_t threads = 0;
     bool json = false;
     const cli_option options[] = {
         {"output", "DIRECTORY", OPTION_STRING, &output, "where the run lives; required", NULL},
-        {"mask", "FILE", OPTION_STRING, &mask, "train under this mask", NULL},
+        {"mask", "FILE", OPTION_LIST, &masks,
+         "train under this mask; of translation one for each kind of attention", NULL},
         {"set", "KEY=VALUE", OPTION_LIST, &set, "override a key of the recipe", NULL},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
@@ -74,7 +75,7 @@ int command_train(int argument_count, char **argument_values)
     if (status == PARE_OK)
         status = open_context(threads, &context);
     if (status == PARE_OK)
-        status = pare_sweep_train(context, &recipe, mask, &request, &row);
+        status = pare_sweep_train(context, &recipe, masks.items, masks.count, &request, &row);
     progress_end();
     if (status != PARE_OK)
         exit_code = fail("train", status);

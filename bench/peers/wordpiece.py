@@ -25,12 +25,15 @@ class Pieces(ctypes.Structure):
 
 
 class Pare:
-    def __init__(self, library, directory):
+    """`kind` is the middle of the names of its functions, `path` what its loader takes."""
+
+    def __init__(self, library, kind, path):
         self.library = ctypes.CDLL(library)
+        self.library.pare_error_message.restype = ctypes.c_char_p
         self.tokenizer = ctypes.c_void_p()
-        if self.library.pare_wordpiece_load(str(directory).encode(), ctypes.byref(self.tokenizer)):
-            raise SystemExit(ctypes.c_char_p(self.library.pare_error_message()).value)
-        self.encode = self.library.pare_wordpiece_encode
+        if self.library[f"pare_{kind}_load"](str(path).encode(), ctypes.byref(self.tokenizer)):
+            raise SystemExit(self.library.pare_error_message().decode())
+        self.encode = self.library[f"pare_{kind}_encode"]
         self.encode.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p]
         self.pieces = Pieces()
 
@@ -39,7 +42,7 @@ class Pare:
         for line in lines:
             self.pieces.count = 0
             if self.encode(self.tokenizer, line, len(line), pieces):
-                raise SystemExit("pare_wordpiece_encode failed")
+                raise SystemExit(self.library.pare_error_message().decode())
             total += self.pieces.count
         return total
 
@@ -50,7 +53,8 @@ def timed(function):
     return time.perf_counter() - begin, count
 
 
-def main():
+def compare(kind, path_of):
+    """`path_of` makes of DIRECTORY what Pare's loader of this kind takes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
     parser.add_argument("directory", type=Path)
@@ -62,7 +66,7 @@ def main():
         lines = file.read().split(b"\n")
     texts = [line.decode(errors="replace") for line in lines]
     size = sum(map(len, lines))
-    pare = Pare(os.path.abspath(arguments.library), arguments.directory)
+    pare = Pare(os.path.abspath(arguments.library), kind, path_of(arguments.directory))
     package = Tokenizer.from_file(str(arguments.directory / "tokenizer.json"))
     package.no_truncation()
     package.no_padding()
@@ -87,4 +91,5 @@ def main():
               f"{middle:5.2f} times Pare's time ({low:.2f} to {high:.2f})")
 
 
-main()
+if __name__ == "__main__":
+    compare("wordpiece", lambda directory: directory)

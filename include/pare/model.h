@@ -133,7 +133,7 @@ typedef struct pare_marian_config {
     size_t encoder_layers;       /* encoder_layers */
     size_t decoder_layers;       /* decoder_layers */
     size_t heads;                /* encoder_attention_heads, decoder_attention_heads */
-    size_t size;                 /* d_model, even and a multiple of heads */
+    size_t size;                 /* d_model, a multiple of heads; even with fairseq's positions */
     size_t encoder_feed_forward; /* encoder_ffn_dim */
     size_t decoder_feed_forward; /* decoder_ffn_dim */
     size_t positions; /* max_position_embeddings: tokens of the longest source or target */
@@ -184,18 +184,9 @@ PARE_API pare_parameter *pare_model_parameters(pare_model *model, size_t *count)
 PARE_API size_t pare_model_parameter_floats(const pare_model *model);
 PARE_API void pare_model_zero_gradients(pare_model *model);
 
-/* ---- Kinds of attention ------------------------------------------------------------------------
- * A translation model has three, each with layers, averages and masks of its own; every other model
- * has the first alone. */
-typedef enum pare_attention_kind {
-    PARE_ATTENTION_SELF,    /* also that of a translation model's encoder */
-    PARE_ATTENTION_DECODER, /* of target tokens to those before them and themselves */
-    PARE_ATTENTION_CROSS,   /* of target tokens to source tokens */
-    PARE_ATTENTION_KINDS
-} pare_attention_kind;
-/* "encoder", "decoder", "cross": the words for kinds in recipes and names of files. */
-PARE_API extern const char *const pare_attention_kind_names[PARE_ATTENTION_KINDS + 1];
-PARE_API size_t pare_model_attention_kinds(const pare_model *model); /* 1, or all */
+/* ---- Kinds of attention (pare/pruning.h) ------------------------------------------------------*/
+/* 1, or PARE_ATTENTION_KINDS of a translation model. */
+PARE_API size_t pare_model_attention_kinds(const pare_model *model);
 
 /* The geometry of one kind of the model's attention for segments of `length` tokens: what an
  * average must have. For encoders and translation models it serves sequences of up to `length`;
@@ -214,9 +205,6 @@ PARE_API const pare_mask *pare_model_mask(const pare_model *model, pare_attentio
  * examples is left to the caller (pare_average_add_examples). */
 PARE_API void pare_model_observe(pare_model *model, pare_attention_kind kind,
                                  pare_average *average);
-/* The file of a model directory that holds a kind's mask: "mask.safetensors", or of a translation
- * model "mask-cross.safetensors" and so on. NULL when the model has no such kind. */
-PARE_API const char *pare_model_mask_file(const pare_model *model, pare_attention_kind kind);
 PARE_API double pare_model_plan_seconds(const pare_model *model); /* spent compiling plans */
 
 /* ---- Encoders ---------------------------------------------------------------------------------
@@ -261,6 +249,9 @@ typedef struct pare_translation_batch {
  * What the encoder gives, (source tokens, size), in the order of the sentences; targets are not
  * read. */
 PARE_API pare_tensor *pare_translation_source(pare_model *model, pare_tape *tape,
+                                              const pare_translation_batch *batch);
+/* The decoder's last hidden states, (target tokens, size). */
+PARE_API pare_tensor *pare_translation_hidden(pare_model *model, pare_tape *tape,
                                               const pare_translation_batch *batch);
 /* Of each target token, given the source and the target before it: (target tokens,
  * target_vocabulary). */

@@ -17,6 +17,21 @@
 extern "C" {
 #endif
 
+/* ---- Kinds of attention -----------------------------------------------------------------------
+ * A translation model has three, each with layers, averages and masks of its own; every other model
+ * has the first alone. */
+typedef enum pare_attention_kind {
+    PARE_ATTENTION_SELF,    /* also that of a translation model's encoder */
+    PARE_ATTENTION_DECODER, /* of target tokens to those before them and themselves */
+    PARE_ATTENTION_CROSS,   /* of target tokens to source tokens */
+    PARE_ATTENTION_KINDS
+} pare_attention_kind;
+/* "encoder", "decoder", "cross": the words in recipes and names of files; NULL at the end. */
+PARE_API extern const char *const pare_attention_kind_names[];
+/* The file of a model directory that holds the mask of a kind, for a model that has `kinds` of
+ * them: "mask.safetensors", or "mask-cross.safetensors" and so on. */
+PARE_API const char *pare_mask_file_name(size_t kinds, pare_attention_kind kind);
+
 /* ---- Geometry ---------------------------------------------------------------------------------
  * What one bit of a mask stands for. */
 typedef enum pare_geometry_kind {
@@ -25,7 +40,10 @@ typedef enum pare_geometry_kind {
     PARE_GEOMETRY_RELATIVE  /* ends_first only: one bit per head and class of cells; serves any
                                length. Classes are the column of the first token, that of the last,
                                what is left of the row of the first token, and of the last, and
-                               among the other tokens each distance key - query. */
+                               among the other tokens each distance key - query. Of cross attention:
+                               the column of the first token, that of the last, and among the others
+                               each offset from the diagonal up to 8, farther ones together up to
+                               11, 16, 22, 32, ...: bounds that double every other time. */
 } pare_geometry_kind;
 
 /* Rows and columns are those of a plan (pare/attention.h): with `causal`, row i stands for the i-th
@@ -40,7 +58,15 @@ typedef struct pare_geometry {
                         sequence's first token, 1 its last, i >= 2 its token i - 1. What a sequence
                         has at its ends ([CLS], the last [SEP]) then lies in one place at every
                         length. false: in the order of the sentence */
+    double ratio;    /* cross attention: source tokens (keys) per target token (query) in the
+                        training set, 0.001 .. 1000; then not causal, up to 65536 queries and keys,
+                        and ends_first is of columns alone: rows are target positions in order.
+                        Row i's offset to source token t (from 0) is t - floor(i * ratio + 0.5).
+                        0: self attention, or cross attention in plain cells */
 } pare_geometry;
+
+/* The kind of attention that this is of, in a model that has `kinds` of them. */
+PARE_API pare_attention_kind pare_geometry_attention(const pare_geometry *geometry, size_t kinds);
 
 /* ---- Average ----------------------------------------------------------------------------------
  * Sums of attention over a data set in fp64 with a count per cell; shards merge exactly. */
@@ -126,7 +152,10 @@ typedef enum pare_empty_row {
  * them all gets back its strongest. In distance geometry the strongest of the distances that the
  * first observed row reaches stays, which serves the other rows too; in relative geometry the
  * strongest of the classes that a row of three tokens reaches, which leaves no row of any longer
- * sequence empty. For the random control "strongest" is what would have gone last. Cells of uniform
+ * sequence empty. Of cross attention with a ratio, row i keeps one of the first columns, those that
+ * all examples with the row had; in relative geometry each head keeps the column of the first token
+ * or that of the last, which leaves no row of a source of two tokens or more empty. For the random
+ * control "strongest" is what would have gone last. Cells of uniform
  * rows count as pruned. */
 
 typedef enum pare_method {
@@ -203,8 +232,9 @@ PARE_API PARE_MUST_CHECK pare_status pare_mask_load(const char *path, pare_mask 
 /* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns (with memory, when
  * causal). A cell mask serves its own geometry and what fits inside (no more rows, no more memory);
  * the plan is then that of its own geometry, which calls align to. Anything larger is refused with
- * a sentence naming both. A distance mask serves any shape, a relative one any length. Of a mask
- * with ends_first the plan for one length serves every shorter one. */
+ * a sentence naming both. A distance mask serves any shape, a relative one any length, and of
+ * cross attention any two. Of a mask with ends_first the plan for one length serves every shorter
+ * one. */
 PARE_API PARE_MUST_CHECK pare_status pare_mask_plan(const pare_mask *mask, size_t layer,
                                                     size_t queries, size_t keys, pare_plan **plan);
 

@@ -18,6 +18,8 @@ typedef struct pare_result_measure {
 typedef struct pare_result_row {
     char method[24];    /* "dense", "attention-pruning", "random" */
     char start[16];     /* "restart", "continue", "zero-shot"; "" for dense */
+    char attention[16]; /* pruned runs of translation: "encoder", "decoder", "cross", "selves" (both
+                           self attentions), "all"; percents are of these together. Otherwise "" */
     uint64_t seed;      /* of the random mask; in a sweep over training seeds, of training */
     double p_requested; /* percent, of admissible cells */
     double p_nominal, p_admissible, p_effective; /* percent */
@@ -38,8 +40,9 @@ typedef struct pare_results {
     bool higher_is_better;
     char machine[128], level[32], version[32], command[512];
     int threads;
-    char geometry[32], scope[32], average[32]; /* geometry: "cell, ends first, blocks of 32" */
-    char average_path[256];                    /* relative; average.safetensors of the dense run */
+    char geometry[32], scope[32], average[32];    /* geometry: "cell, ends first, blocks of 32" */
+    char average_path[PARE_ATTENTION_KINDS][256]; /* relative; averages of the (first) dense run; ""
+                                                     where the model has no such attention */
     pare_result_row *rows;
     size_t count;
 } pare_results;

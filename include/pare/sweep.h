@@ -25,6 +25,8 @@ typedef struct pare_sweep_options {
  *     output/dense/                 the dense run (or the directory that the recipe names)
  *     output/dense/average.safetensors   (average-ends-first.safetensors in those coordinates)
  *     output/attention-pruning-90/  one directory per p, a complete model directory with its mask
+ *     output/dense/average-cross.safetensors, output/attention-pruning-cross-90/
+ *                                   translation: of each kind of attention, or set of kinds
  *     output/random-90-seed-1/
  *     output/seed-2/dense/ ...           the same for each of several training seeds
  *
@@ -34,12 +36,11 @@ PARE_API PARE_MUST_CHECK pare_status pare_sweep(pare_context *context, const par
                                                 const pare_sweep_options *options,
                                                 pare_results *results);
 
-/* One run of a recipe without the rest of the sweep: dense, or under the mask in `mask_path`. */
-PARE_API PARE_MUST_CHECK pare_status pare_sweep_train(pare_context *context,
-                                                      const pare_recipe *recipe,
-                                                      const char *mask_path,
-                                                      const pare_sweep_options *options,
-                                                      pare_result_row *row);
+/* One run of a recipe without the rest of the sweep: dense, or under the masks
+ * in these files: one, or of translation one for each kind of attention. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_sweep_train(pare_context *context, const pare_recipe *recipe, const char *const *mask_paths,
+                 size_t mask_count, const pare_sweep_options *options, pare_result_row *row);
 
 /* What a sweep would cost: measured on a few dense training steps; for language models of random
  * tokens in the recipe's shapes, for others of the recipe's data. Pruned runs are counted like

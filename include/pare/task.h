@@ -60,14 +60,13 @@ PARE_API PARE_MUST_CHECK pare_status pare_task_evaluate(pare_task *task, pare_mo
                                                         pare_tape *tape, pare_split split,
                                                         const pare_progress *progress,
                                                         pare_evaluation *evaluation);
-/* Averages the model's attention over a whole split, dropout off, any mask off (it is put back). An
- * example is a sequence; `ends_first` chooses its coordinates (pare/pruning.h), encoders only. Ends
- * any pare_model_observe of the caller. */
-PARE_API PARE_MUST_CHECK pare_status pare_task_observe(pare_task *task, pare_model *model,
-                                                       pare_tape *tape, pare_split split,
-                                                       bool ends_first,
-                                                       const pare_progress *progress,
-                                                       pare_average **average);
+/* Averages the model's attention over a whole split, each kind it has, dropout off, any mask off
+ * (it is put back). An example is a sequence; `ends_first` chooses the coordinates of an encoder's
+ * tokens (pare/pruning.h). What the model does not have is NULL. Ends any pare_model_observe of the
+ * caller. */
+PARE_API PARE_MUST_CHECK pare_status pare_task_observe(
+    pare_task *task, pare_model *model, pare_tape *tape, pare_split split, bool ends_first,
+    const pare_progress *progress, pare_average *averages[PARE_ATTENTION_KINDS]);
 
 /* ---- Language modelling ------------------------------------------------------------------------
  * A split is one stream x_0 .. x_{n-1}; each token but the first is predicted from those before it.
@@ -260,6 +259,95 @@ PARE_API PARE_MUST_CHECK pare_status
 pare_masked_language_modelling_create(const pare_masked_language_modelling_options *options,
                                       const pare_wordpiece *tokenizer, pare_task **task);
 PARE_API const pare_wordpiece *pare_masked_language_modelling_tokenizer(const pare_task *task);
+
+/* ---- Translation scores -------------------------------------------------------------------------
+ * How near translations, the hypotheses, are to references, segment by segment, one reference for
+ * each. Scores are of a whole corpus, in percent:
+ *
+ * BLEU and chrF2 are those of sacreBLEU 2.6.0 with its own settings, which the signatures name:
+ * BLEU of one to four tokens of the tokenizer 13a with smoothing "exp", chrF of one to six
+ * characters. They expect text as people write it.
+ *
+ * Tokenised BLEU is that of fairseq: of the tokens as they stand, between white space, without
+ * smoothing, so that it is 0 when some order has no match. The joints of byte pair encoding ("@@ ",
+ * and "@@" at the end) are removed first, and a reference's <unk> matches nothing. It compares
+ * texts that were tokenised alike only.
+ *
+ * Segments may hold any bytes: those that are not UTF-8 act like U+FFFD. */
+typedef struct pare_scorer_options {
+    bool lower_case; /* of both sides, as Python's str.lower */
+} pare_scorer_options;
+typedef struct pare_translation_score {
+    double bleu, chrf, tokenised_bleu;
+    double precisions[4], brevity_penalty;        /* of `bleu`: 0 .. 100, and 0 .. 1 */
+    uint64_t hypothesis_length, reference_length; /* tokens of 13a */
+    uint64_t segments;
+} pare_translation_score;
+
+typedef struct pare_scorer pare_scorer;
+/* `options` may be NULL here and below. */
+PARE_API PARE_MUST_CHECK pare_status pare_scorer_create(const pare_scorer_options *options,
+                                                        pare_scorer **scorer);
+PARE_API void pare_scorer_destroy(pare_scorer *scorer);
+/* Adds a segment, lengths in bytes. After a failure the scorer is as before. */
+PARE_API PARE_MUST_CHECK pare_status pare_scorer_add(pare_scorer *scorer, const char *hypothesis,
+                                                     size_t hypothesis_length,
+                                                     const char *reference,
+                                                     size_t reference_length);
+/* Of the segments so far; more may follow. */
+PARE_API void pare_scorer_score(const pare_scorer *scorer, pare_translation_score *score);
+/* What sacreBLEU prints beside its scores, to be quoted with them. */
+PARE_API const char *pare_bleu_signature(const pare_scorer_options *options);
+PARE_API const char *pare_chrf_signature(const pare_scorer_options *options);
+/* Of two plain or gzip files with a segment on every line; one may be "-", the standard input.
+ * Different numbers of lines, and none, are format errors. */
+PARE_API PARE_MUST_CHECK pare_status pare_score_files(const char *hypotheses,
+                                                      const char *references,
+                                                      const pare_scorer_options *options,
+                                                      pare_translation_score *score);
+
+/* ---- Translation -------------------------------------------------------------------------------
+ * Pairs of sentences, each ending in </s>; the loss is label-smoothed cross entropy over target
+ * tokens, the metric BLEU of beam search: sacreBLEU's 13a where the tokenizer reads raw text
+ * (PARE_BPE_METASPACE), tokenised BLEU where text is tokenised already (PARE_BPE_WORDS). Beside it:
+ * the other BLEU, chrF and perplexity. */
+typedef struct pare_parallel_files {
+    const char *source, *target; /* plain or gzip, line n of one translates line n of the other;
+                                    target NULL: `source` has both, with a tab between them */
+} pare_parallel_files;
+
+/* Joint: `target` is `source`. */
+typedef struct pare_translation_tokenizers {
+    pare_bpe *source, *target;
+} pare_translation_tokenizers;
+/* tokenizer.json of a model directory, or source_tokenizer.json and target_tokenizer.json. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_translation_tokenizers_load(const char *directory, pare_translation_tokenizers *tokenizers);
+PARE_API void pare_translation_tokenizers_free(pare_translation_tokenizers *tokenizers);
+
+typedef struct pare_translation_options {
+    pare_parallel_files train, valid, test; /* test.source NULL: as `valid` */
+    pare_bpe_options tokenizer;             /* when none is given: learned from the training text */
+    const char *merges;         /* or a classic file of merges (pare_bpe_load_codes); NULL: none */
+    bool separate_vocabularies; /* a tokenizer of its own for each language */
+    size_t length;              /* tokens of a sentence at most, </s> included; 0: 128. Longer pairs
+                                   are left out of training, and cut elsewhere */
+    double length_ratio; /* training pairs whose longer side has more than this many times the
+                            tokens of the shorter are left out, and pairs with an empty side; 0: any
+                            ratio */
+    size_t batch;        /* training pairs per batch; 0: no limit */
+    size_t tokens;       /* of a training batch at most, both sides together; 0: no limit; 4096 when
+                            batch is 0 too */
+    double smoothing;    /* of labels, 0 .. 1 */
+    pare_translate_options decoding; /* in evaluation */
+    uint64_t seed;                   /* of the order of pairs */
+} pare_translation_options;
+/* `tokenizers` are borrowed; NULL: they are made. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_translation_create(const pare_translation_options *options,
+                        const pare_translation_tokenizers *tokenizers, pare_task **task);
+PARE_API const pare_translation_tokenizers *pare_translation_tokenizers_of(const pare_task *task);
+PARE_API uint64_t pare_translation_left_out(const pare_task *task); /* training pairs */
 
 #ifdef __cplusplus
 }

@@ -144,6 +144,76 @@ PARE_API PARE_MUST_CHECK pare_status pare_wordpiece_encode(const pare_wordpiece 
 PARE_API void pare_pieces_count_characters(pare_pieces *pieces, const char *text, size_t length);
 PARE_API void pare_pieces_free(pare_pieces *pieces);
 
+/* ---- Byte-pair encoding -----------------------------------------------------------------------
+ * The pieces of translation models, with the ids, tokens and offsets of the `tokenizers` package. A
+ * word is its characters; of all neighbours that a merge joins, those of the earliest merge become
+ * one piece, the leftmost first, until there are none. A character that the vocabulary does not
+ * have is <unk>. Bytes that are not UTF-8 act like U+FFFD. */
+
+typedef struct pare_bpe pare_bpe;
+
+typedef enum pare_bpe_form {
+    PARE_BPE_WORDS, /* text that is tokenised already, as by Moses: words lie between white space,
+                       and the last piece of each ends in "</w>" */
+    PARE_BPE_METASPACE /* raw text: words and punctuation characters; the first piece after white
+                          space begins with U+2581, which acts like a blank where a text has it */
+} pare_bpe_form;
+
+/* PARE_NO_TOKEN: there is none. */
+typedef struct pare_sequence_tokens {
+    uint32_t begin, padding, end, unknown; /* "<s>", "<pad>", "</s>", "<unk>": ids 0 to 3 of what is
+                                              made here */
+} pare_sequence_tokens;
+
+typedef struct pare_bpe_options {
+    pare_bpe_form form;
+    bool lower_case;        /* capitals are lowered, characters keep their accents */
+    size_t size;            /* of the vocabulary, at most; 0: 8000, or as `merges` says */
+    size_t merges;          /* at most; 0: as `size` says */
+    uint64_t minimum_count; /* of a pair that is merged; 0: 2 */
+} pare_bpe_options;
+
+/* Learns merges from `count` plain or gzip files, the two languages of a translation model together
+ * for instance, by the rule of the package's BpeTrainer: special tokens, all characters in order of
+ * their numbers, then the most frequent pairs of pieces, ties by smaller ids. The same texts give
+ * the same merges. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_build(const char *const *paths, size_t count,
+                                                    const pare_bpe_options *options,
+                                                    pare_bpe **bpe);
+/* A tokenizer.json of the package that has the parts of one of the forms; </s> and <unk> must be
+ * there. Another kind of tokenizer is PARE_ERROR_UNSUPPORTED. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_load(const char *path, pare_bpe **bpe);
+/* Whether the tokenizer.json in a directory is one of byte-pair encoding; one that is absent is
+ * not. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_found(const char *directory, bool *found);
+/* As the package does; makes the directory too. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_save(const pare_bpe *bpe, const char *path);
+/* A plain or gzip file of merges as subword-nmt writes it ("#version: 0.2"), applied as subword-nmt
+ * does. Tokens are the special ones, the characters of the merges and of `count` texts (0: `texts`
+ * may be NULL), and what the merges make. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_load_codes(const char *path, const char *const *texts,
+                                                         size_t count, pare_bpe **bpe);
+PARE_API void pare_bpe_destroy(pare_bpe *bpe);
+
+PARE_API size_t pare_bpe_size(const pare_bpe *bpe);
+/* A token as the vocabulary writes it: "ing</w>", zero-terminated. */
+PARE_API const char *pare_bpe_token(const pare_bpe *bpe, uint32_t id);
+PARE_API pare_sequence_tokens pare_bpe_special_tokens(const pare_bpe *bpe);
+PARE_API pare_bpe_form pare_bpe_form_of(const pare_bpe *bpe);
+/* Of everything that decides about ids, for provenance. */
+PARE_API uint64_t pare_bpe_hash(const pare_bpe *bpe);
+
+/* Appends the pieces of a text of less than 4 GB; a U+2581 that was put before a word has the place
+ * of the word's first character. Nothing is added, no <s> and no </s>, and a text cannot spell them
+ * either: "</s>" in a text is five characters, unless the file has it among its "added_tokens",
+ * which those that are made here leave empty. After a failure the pieces are as before. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_encode(const pare_bpe *bpe, const char *text,
+                                                     size_t length, pare_pieces *pieces);
+/* The text of pieces: words between single blanks, in a malloc'ed string the caller frees. Special
+ * tokens are left out, but <unk> is written so. */
+PARE_API PARE_MUST_CHECK pare_status pare_bpe_decode(const pare_bpe *bpe, const uint32_t *ids,
+                                                     size_t count, char **text);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,8 +18,10 @@ typedef enum pare_schedule_kind {
 } pare_schedule_kind;
 
 typedef enum pare_keep {
-    PARE_KEEP_BEST, /* the weights that were best on validation */
-    PARE_KEEP_LAST  /* those after the last step; validation chooses nothing */
+    PARE_KEEP_BEST,   /* the weights that were best on validation */
+    PARE_KEEP_LAST,   /* those after the last step; validation chooses nothing */
+    PARE_KEEP_AVERAGE /* the mean of those at the last `averaged` evaluations, whether or not
+                         validation is looked at there */
 } pare_keep;
 
 typedef struct pare_training_options {
@@ -34,10 +36,11 @@ typedef struct pare_training_options {
     double epochs;
     uint64_t accumulation;     /* batches per step */
     pare_keep keep;            /* what the run's result is */
-    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch, or with
-                                  PARE_KEEP_LAST never */
-    uint64_t patience;         /* evaluations without improvement before stopping; 0: never; not
-                                  with PARE_KEEP_LAST */
+    uint64_t averaged;         /* with PARE_KEEP_AVERAGE only */
+    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch, or
+                                  unless PARE_KEEP_BEST never */
+    uint64_t patience;         /* evaluations without improvement before stopping; 0: never;
+                                  PARE_KEEP_BEST only */
     uint64_t checkpoint_every; /* steps; 0: at every evaluation */
     double checkpoint_seconds; /* and at least this often; 0: no such limit */
     uint64_t log_every;        /* steps */
@@ -107,7 +110,8 @@ typedef enum pare_task_kind {
     PARE_TASK_LANGUAGE_MODELLING,
     PARE_TASK_CLASSIFICATION,
     PARE_TASK_QUESTION_ANSWERING,
-    PARE_TASK_MASKED_LANGUAGE_MODELLING
+    PARE_TASK_MASKED_LANGUAGE_MODELLING,
+    PARE_TASK_TRANSLATION
 } pare_task_kind;
 PARE_API extern const char *const pare_task_names[]; /* by pare_task_kind; NULL at the end */
 
@@ -120,12 +124,14 @@ typedef struct pare_recipe {
         pare_classification_options classification;
         pare_question_answering_options question_answering;
         pare_masked_language_modelling_options masked_language_modelling;
+        pare_translation_options translation;
     } data;
     struct {              /* vocabularies are 0: known once the data are read */
-        char *checkpoint; /* directory of an encoder to start from; NULL: fresh weights */
+        char *checkpoint; /* directory of a model to start from; NULL: fresh weights */
         pare_transformer_xl_config transformer_xl; /* language modelling */
         pare_bert_config bert; /* masked language modelling without a checkpoint; with one, and for
                                   other tasks, only the dropouts, negative: the checkpoint's */
+        pare_marian_config marian; /* translation; with a checkpoint only the dropouts, as above */
     } model;
     pare_training_options training;
     /* sweep */
@@ -137,9 +143,13 @@ typedef struct pare_recipe {
     size_t random_percent_count;
     uint64_t *random_seeds; /* of masks; none with `seeds`, which are then those of masks too */
     size_t random_seed_count;
+    unsigned *attention; /* of translation: the kinds to prune together, as bits 1 <<
+                            pare_attention_kind; every percent is run for each of these */
+    size_t attention_count;
     pare_start start;
     bool ends_first;          /* coordinates of averages (pare/pruning.h) */
-    pare_prune_options prune; /* geometry, block, average, scope, empty_row; the rest is unused */
+    pare_prune_options prune; /* geometry, block, average, scope, empty_row; the rest is unused.
+                                 Geometry relative of a decoder's self attention is distance */
     char *dense;              /* directory of a dense run to share, or NULL: <output>/dense */
     void *owner;              /* private */
 } pare_recipe;
@@ -158,6 +168,7 @@ typedef struct pare_recipe_data {
     pare_task *task;
     pare_vocabulary *vocabulary; /* of a model directory; NULL: the task has its own, or pieces */
     pare_wordpiece *tokenizer;   /* of a checkpoint or model directory; NULL: the task built one */
+    pare_translation_tokenizers tokenizers; /* the same, of translation */
 } pare_recipe_data;
 
 /* Reads the data of `recipe`: as the model in `model_directory` reads text, or when that is NULL

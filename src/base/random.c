@@ -62,3 +62,11 @@ uint64_t pri_hash(uint64_t hash, const void *data, size_t size)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     return hash;
 }
+
+uint64_t pri_hash_number(uint64_t hash, uint64_t number)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(number >> (8 * i));
+    return pri_hash(hash, bytes, sizeof bytes);
+}

@@ -20,5 +20,7 @@ uint64_t pri_random_below(uint64_t key, uint64_t counter, uint64_t bound);
 /* FNV-1a, for provenance. Start with PRI_HASH_START. */
 #define PRI_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t pri_hash(uint64_t hash, const void *data, size_t size);
+/* The same on every machine. */
+uint64_t pri_hash_number(uint64_t hash, uint64_t number);
 
 #endif

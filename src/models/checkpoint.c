@@ -165,7 +165,8 @@ static pare_status read_masks(pare_model *model, const char *directory)
     pare_status status = PARE_OK;
     for (size_t i = 0; i < pare_model_attention_kinds(model) && status == PARE_OK; i++) {
         pare_attention_kind kind = (pare_attention_kind)i;
-        char *path = pri_path_join(directory, pare_model_mask_file(model, kind));
+        char *path =
+            pri_path_join(directory, pare_mask_file_name(pare_model_attention_kinds(model), kind));
         if (!path)
             return PARE_ERROR_MEMORY;
         if (pri_path_exists(path))

@@ -25,14 +25,14 @@
 
 static void fill_position(const pare_marian_config *config, size_t index, float *row)
 {
-    size_t half = config->size / 2;
+    size_t d = config->size, sines = d - d / 2; /* one more than cosines when d is odd */
     bool fairseq = config->sinusoids == PARE_SINUSOIDS_FAIRSEQ;
     double position = (double)index + (fairseq ? 2.0 : 0.0);
-    for (size_t t = 0; t < half; t++) {
-        double exponent = (double)t / (fairseq ? (double)half - 1.0 : (double)half);
-        double angle = position * pow(10000.0, -exponent);
-        row[t] = (float)sin(angle);
-        row[half + t] = (float)cos(angle);
+    double divisor = fairseq ? (double)(d / 2) - 1.0 : (double)d / 2.0;
+    for (size_t i = 0; i < d; i++) {
+        double t = (double)(i < sines ? i : i - sines);
+        double angle = position * pow(10000.0, -t / divisor);
+        row[i] = (float)(i < sines ? sin(angle) : cos(angle));
     }
 }
 
@@ -294,7 +294,7 @@ pare_tensor *pare_translation_source(pare_model *base, pare_tape *tape,
     return reorder_sources(&pass, run_encoder(&pass), false);
 }
 
-pare_tensor *pare_translation_logits(pare_model *base, pare_tape *tape,
+pare_tensor *pare_translation_hidden(pare_model *base, pare_tape *tape,
                                      const pare_translation_batch *batch)
 {
     if (pare_tape_status(tape) != PARE_OK)
@@ -303,11 +303,19 @@ pare_tensor *pare_translation_logits(pare_model *base, pare_tape *tape,
     pare_status status = begin_pass(base, tape, batch, true, &pass);
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
-    const pri_marian *model = pass.model;
-    pare_tensor *h = run_decoder(&pass, run_encoder(&pass));
+    return run_decoder(&pass, run_encoder(&pass));
+}
+
+pare_tensor *pare_translation_logits(pare_model *base, pare_tape *tape,
+                                     const pare_translation_batch *batch)
+{
+    pare_tensor *h = pare_translation_hidden(base, tape, batch);
+    if (!h)
+        return NULL;
+    const pri_marian *model = pri_marian_of(base);
     pare_tensor *bias =
         pare_tape_constant(tape, model->output_bias, 1, model->config.target_vocabulary);
-    return h ? pare_linear(tape, h, model->output_words, bias, PARE_ACTIVATION_NONE) : NULL;
+    return pare_linear(tape, h, model->output_words, bias, PARE_ACTIVATION_NONE);
 }
 
 pare_tensor *pare_translation_loss(pare_model *base, pare_tape *tape,
@@ -526,7 +534,8 @@ static pare_geometry marian_attention(const pare_model *model, pare_attention_ki
                            .heads = config->heads,
                            .queries = length,
                            .keys = length,
-                           .causal = kind == PARE_ATTENTION_DECODER};
+                           .causal = kind == PARE_ATTENTION_DECODER,
+                           .ratio = kind == PARE_ATTENTION_CROSS ? 1.0 : 0.0};
 }
 
 const pri_family pri_marian_family = {

@@ -6,21 +6,11 @@
 #include "base/memory.h"
 #include "models/model.h"
 #include "nn/tape.h"
-
-const char *const pare_attention_kind_names[] = {"encoder", "decoder", "cross", NULL};
+#include "pruning/geometry.h"
 
 size_t pare_model_attention_kinds(const pare_model *model)
 {
     return model->family->kinds;
-}
-
-const char *pare_model_mask_file(const pare_model *model, pare_attention_kind kind)
-{
-    static const char *const files[] = {"mask-encoder.safetensors", "mask-decoder.safetensors",
-                                        "mask-cross.safetensors"};
-    if ((size_t)kind >= model->family->kinds)
-        return NULL;
-    return model->family->kinds == 1 ? "mask.safetensors" : files[kind];
 }
 
 /* ---- Setting a mask ---- */
@@ -42,6 +32,16 @@ static pare_status check_direction(const pare_geometry *geometry, const pare_geo
                     "the mask is for %s attention but the model's is not; make a mask from this "
                     "model's own average",
                     geometry->causal ? "causal" : "bidirectional");
+}
+
+static pare_status check_cross(const pare_geometry *geometry, bool cross)
+{
+    if (pri_geometry_is_cross(geometry) == cross)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the mask is for %s attention but the model's is not; make a mask from this "
+                    "model's own average",
+                    cross ? "self" : "cross");
 }
 
 /* The shape of a cell mask. */
@@ -73,6 +73,7 @@ static pare_status check_mask(const pare_model *model, pare_attention_kind kind,
                         "%zu heads; make a mask from this model's own average",
                         geometry->layers, geometry->heads, own.layers, own.heads);
     PRI_TRY(check_direction(geometry, &own));
+    PRI_TRY(check_cross(geometry, kind == PARE_ATTENTION_CROSS));
     bool cells = geometry->kind == PARE_GEOMETRY_CELL && kind != PARE_ATTENTION_CROSS;
     return cells ? check_cells(geometry, &own) : PARE_OK;
 }

@@ -110,6 +110,9 @@ static void describe_shape(const pare_geometry *g, char text[SHAPE_CAPACITY])
                  g->keys, g->causal ? " causal" : "", g->ends_first ? " ends first" : "");
     if (g->window)
         snprintf(text + length, SHAPE_CAPACITY - (size_t)length, " with window %zu", g->window);
+    if (pri_geometry_is_cross(g))
+        snprintf(text + length, SHAPE_CAPACITY - (size_t)length, " cross with ratio %.17g",
+                 g->ratio);
 }
 
 pare_status pare_average_merge(pare_average *into, const pare_average *from)

@@ -17,7 +17,7 @@ pare_status pare_average_save(const pare_average *average, const char *path)
     pri_safetensors_writer *writer = pri_safetensors_writer_create();
     if (!writer)
         return PARE_ERROR_MEMORY;
-    unsigned version = g->ends_first ? 2 : 1;
+    unsigned version = pri_metadata_geometry_version(g);
     pri_metadata_set_format(writer, FORMAT, version);
     pri_metadata_set_geometry(writer, version, g);
     pri_metadata_set_integer(writer, "examples", average->examples);

@@ -134,7 +134,7 @@ static void rescue_row(cell_selection *selection, size_t layer, size_t head, siz
     (void)user;
     pare_mask *mask = selection->mask;
     uint8_t *bits = mask->bits + pri_mask_row(mask, layer, head, row);
-    pri_columns guarded = pri_mask_guarded_columns(mask, row);
+    pri_columns guarded = pri_mask_guarded_columns(mask, selection->average, row);
     size_t count = row_candidates(selection, layer, head, row), strongest = count;
     for (size_t i = 0; i < count && selection->row_columns[i] < guarded.end; i++) {
         if (pri_bit(bits, selection->row_columns[i]))

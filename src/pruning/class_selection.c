@@ -224,7 +224,7 @@ static size_t next_lost_row(const class_selection *selection, size_t layer, size
 {
     for (; row < pri_mask_guarded_rows(selection->mask); row++)
         if (has_lost_all(selection, layer, head, row,
-                         pri_mask_guarded_columns(selection->mask, row)))
+                         pri_mask_guarded_columns(selection->mask, selection->average, row)))
             return row;
     return SIZE_MAX;
 }
@@ -235,16 +235,17 @@ static size_t count_lost_rows(const class_selection *selection, size_t layer, si
     const pare_geometry *g = &selection->mask->geometry;
     size_t lost = 0;
     for (size_t row = 0; row < g->queries; row++)
-        lost += has_lost_all(selection, layer, head, row,
-                             selection->block ? pri_mask_guarded_columns(selection->mask, row)
-                                              : pri_geometry_columns(g, row));
+        lost += has_lost_all(
+            selection, layer, head, row,
+            selection->block ? pri_mask_guarded_columns(selection->mask, selection->average, row)
+                             : pri_geometry_columns(g, row));
     return lost;
 }
 
 /* Gives the row back the class that would have been pruned last. */
 static void rescue_row(class_selection *selection, size_t layer, size_t head, size_t row)
 {
-    pri_columns columns = pri_mask_guarded_columns(selection->mask, row);
+    pri_columns columns = pri_mask_guarded_columns(selection->mask, selection->average, row);
     class_item strongest = {0};
     bool found = false;
     for (size_t column = columns.begin; column < columns.end; column++) {

@@ -12,6 +12,15 @@ typedef struct pri_columns {
 
 /* Refuses empty or impossible shapes, and rectangles whose fp64 sums cannot be addressed. */
 pare_status pri_average_geometry_check(const pare_geometry *geometry);
+/* Queries and keys of two sequences, compared along the diagonal of that ratio. */
+static inline bool pri_geometry_is_cross(const pare_geometry *geometry)
+{
+    return geometry->ratio > 0;
+}
+
+#define PRI_RATIO_LEAST 1e-3
+#define PRI_RATIO_MOST 1e3
+
 bool pri_geometry_same(const pare_geometry *a, const pare_geometry *b);
 /* Layers x heads x queries x keys. */
 uint64_t pri_geometry_rectangle(const pare_geometry *geometry);
@@ -21,7 +30,9 @@ uint64_t pri_geometry_rows_at_distance(const pare_geometry *geometry, size_t dis
 
 /* ---- Classes: the cells of a head that share one bit, in distance and relative geometry ----
  * Distance: the distance. Relative: 0 and 1 are the columns of the first and last token, 2 and 3
- * what is left of their rows, 4 + 2|d| - (d < 0) the distance d = column - row among the others. */
+ * what is left of their rows, 4 + 2|d| - (d < 0) the distance d = column - row among the others. Of
+ * cross attention: 0 and 1 as before, 2 + 2b - (d < 0) the offsets d of bucket b among the others.
+ */
 
 /* Those that the observed shape can hold. */
 size_t pri_geometry_classes(const pare_geometry *geometry);

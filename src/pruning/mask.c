@@ -24,8 +24,8 @@ pri_columns pri_mask_columns(const pare_mask *mask, size_t row)
     const pare_geometry *g = &mask->geometry;
     if (g->kind == PARE_GEOMETRY_CELL)
         return pri_geometry_columns(g, row);
-    size_t bits = row_bits(g);
-    return (pri_columns){0, g->window && g->window < bits ? g->window : bits};
+    bool limited = g->window && g->window < mask->row_bits;
+    return (pri_columns){0, limited ? g->window : mask->row_bits};
 }
 
 size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns)
@@ -41,23 +41,48 @@ size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns)
 }
 
 #define SHORTEST_GUARDED ((size_t)3) /* tokens, in relative geometry */
+#define SHORTEST_SOURCE ((size_t)2)  /* of cross attention */
 
 size_t pri_mask_guarded_rows(const pare_mask *mask)
 {
     const pare_geometry *g = &mask->geometry;
     if (g->kind == PARE_GEOMETRY_CELL)
         return g->queries;
+    if (pri_geometry_is_cross(g))
+        return 1;
     size_t rows = g->kind == PARE_GEOMETRY_DISTANCE ? 1 : SHORTEST_GUARDED;
     return rows < g->queries ? rows : g->queries;
 }
 
-pri_columns pri_mask_guarded_columns(const pare_mask *mask, size_t row)
+pri_columns pri_mask_promised_columns(const pare_mask *mask, size_t row)
 {
     pri_columns columns = pri_geometry_columns(&mask->geometry, row);
     const pare_geometry *g = &mask->geometry;
-    if (g->kind == PARE_GEOMETRY_RELATIVE && columns.end > SHORTEST_GUARDED)
-        columns.end = SHORTEST_GUARDED;
-    if (g->kind == PARE_GEOMETRY_CELL && !g->causal && g->queries == g->keys)
+    size_t shortest = pri_geometry_is_cross(g) ? SHORTEST_SOURCE : SHORTEST_GUARDED;
+    if (g->kind == PARE_GEOMETRY_RELATIVE && columns.end > shortest)
+        columns.end = shortest;
+    return columns;
+}
+
+/* The columns that were there whenever column 0 was: all examples have that one. */
+static size_t count_common_columns(const pare_average *average, size_t row)
+{
+    size_t keys = average->geometry.keys, common = 1;
+    const uint64_t *counts = average->counts + row * keys;
+    while (common < keys && counts[common] == counts[0])
+        common++;
+    return common;
+}
+
+pri_columns pri_mask_guarded_columns(const pare_mask *mask, const pare_average *average, size_t row)
+{
+    pri_columns columns = pri_mask_promised_columns(mask, row);
+    const pare_geometry *g = &mask->geometry;
+    if (g->kind != PARE_GEOMETRY_CELL || g->causal)
+        return columns;
+    if (pri_geometry_is_cross(g))
+        columns.end = count_common_columns(average, row);
+    else if (g->queries == g->keys)
         columns.end = row + 1;
     return columns;
 }
@@ -85,6 +110,7 @@ pare_status pri_mask_allocate(const pare_geometry *geometry, const pare_prune_op
         return PARE_ERROR_MEMORY;
     created->geometry = *geometry;
     created->rows = geometry->kind == PARE_GEOMETRY_CELL ? geometry->queries : 1;
+    created->row_bits = row_bits(geometry);
     created->row_bytes = pri_mask_row_bytes(geometry);
     created->bits =
         pri_allocate_zero(geometry->layers * geometry->heads, created->rows * created->row_bytes);
@@ -154,7 +180,7 @@ pare_status pri_prune_options_check(const pare_prune_options *options,
     if (options->geometry == PARE_GEOMETRY_RELATIVE && !geometry->ends_first)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "relative geometry needs an average in which the ends of a sequence come "
-                        "first; observe an encoder for it, or use cell geometry");
+                        "first; observe with the ends first, or use cell geometry");
     if (options->geometry != PARE_GEOMETRY_CELL && options->scope == PARE_SCOPE_ROW)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "scope row is for cell geometry: all rows share one set of distances");
@@ -225,7 +251,7 @@ bool pare_mask_kept(const pare_mask *mask, size_t layer, size_t head, size_t row
                pri_bit(mask->bits + pri_mask_row(mask, layer, head, row), column);
     if (g->kind == PARE_GEOMETRY_RELATIVE) {
         size_t class_index = pri_geometry_class(g, row, column);
-        return class_index >= pri_geometry_classes(g) ||
+        return class_index >= mask->row_bits ||
                pri_bit(mask->bits + pri_mask_row(mask, layer, head, 0), class_index);
     }
     size_t newest = row + pri_geometry_memory(g);
@@ -242,6 +268,10 @@ uint64_t pare_mask_digest(const pare_mask *mask)
     /* Checkpoints know masks without the field by their digest: it stays what it was. */
     if (g->ends_first)
         hash = pri_hash(hash, "ends first", strlen("ends first"));
+    if (pri_geometry_is_cross(g)) {
+        hash = pri_hash(hash, "cross", strlen("cross"));
+        hash = pri_hash(hash, &g->ratio, sizeof g->ratio);
+    }
     return pri_hash(hash, mask->bits, g->layers * g->heads * mask->rows * mask->row_bytes);
 }
 

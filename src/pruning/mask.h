@@ -11,6 +11,7 @@
 struct pare_mask {
     pare_geometry geometry;
     size_t rows;      /* per head: queries, or 1 */
+    size_t row_bits;  /* keys, or classes */
     size_t row_bytes; /* pri_mask_row_bytes */
     uint8_t *bits;    /* (layers, heads, rows, row_bytes) */
     uint8_t *layers;  /* (layers): 1 where the layer may be pruned */
@@ -51,11 +52,16 @@ size_t pri_mask_count_kept(const uint8_t *row, pri_columns columns);
 
 /* ---- What keep-one guards ----
  * The rows 0 .. pri_mask_guarded_rows - 1, each in these columns, have a kept cell. Of an encoder's
- * cells they are those of the shortest sequence that has the row. In distance geometry row 0 serves
- * all others, which reach its distances too; in relative geometry the rows of a sequence of three
- * tokens serve those of every longer one. */
+ * cells they are those of the shortest sequence that has the row, of cross attention those that all
+ * examples of the average with the row had. In distance geometry row 0 serves all others, which
+ * reach its distances too; in relative geometry the rows of a sequence of three tokens serve those
+ * of every longer one; of cross attention the columns of first and last token serve all rows. */
 size_t pri_mask_guarded_rows(const pare_mask *mask);
-pri_columns pri_mask_guarded_columns(const pare_mask *mask, size_t row);
+pri_columns pri_mask_guarded_columns(const pare_mask *mask, const pare_average *average,
+                                     size_t row);
+/* The same as far as a file can promise it: of cells, the whole row, which is all that older
+ * writers guarded. */
+pri_columns pri_mask_promised_columns(const pare_mask *mask, size_t row);
 
 /* ---- Pruning: cell by cell (cell_selection.c), or whole classes (class_selection.c) ---- */
 pare_status pri_mask_prune_cells(pare_mask *mask, const pare_average *average);

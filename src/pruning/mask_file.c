@@ -28,7 +28,8 @@ static size_t bits_shape(const pare_geometry *g, size_t row_bytes, size_t shape[
 
 static unsigned version_of(const pare_mask *mask)
 {
-    return mask->geometry.ends_first || mask->report.options.block ? 2 : 1;
+    unsigned version = pri_metadata_geometry_version(&mask->geometry);
+    return version < 2 && mask->report.options.block ? 2 : version;
 }
 
 static void write_options(pri_safetensors_writer *writer, unsigned version,
@@ -129,6 +130,20 @@ static bool exceeds(const uint8_t *stored, const uint8_t *all, size_t bytes)
     return false;
 }
 
+/* Whether a head prunes a class that the observed shape cannot hold, so that nobody saw it. */
+static bool prunes_unseen(const pare_mask *mask)
+{
+    const pare_geometry *g = &mask->geometry;
+    for (size_t class_index = 0; class_index < mask->row_bits; class_index++) {
+        if (pri_geometry_class_cells(g, class_index))
+            continue;
+        for (size_t head = 0; head < g->layers * g->heads; head++)
+            if (!pri_bit(mask->bits + pri_mask_row(mask, 0, head, 0), class_index))
+                return true;
+    }
+    return false;
+}
+
 static bool is_empty(const pare_mask *mask, size_t layer, size_t head, size_t row,
                      pri_columns columns)
 {
@@ -140,20 +155,13 @@ static bool is_empty(const pare_mask *mask, size_t layer, size_t head, size_t ro
     return true;
 }
 
-/* Older writers guarded the rows of an encoder as a whole. */
-static pri_columns promised_columns(const pare_mask *mask, size_t row)
-{
-    return mask->geometry.kind == PARE_GEOMETRY_CELL ? pri_geometry_columns(&mask->geometry, row)
-                                                     : pri_mask_guarded_columns(mask, row);
-}
-
 static bool has_empty_row(const pare_mask *mask)
 {
     const pare_geometry *g = &mask->geometry;
     for (size_t layer = 0; layer < g->layers; layer++)
         for (size_t head = 0; head < g->heads; head++)
             for (size_t row = 0; row < pri_mask_guarded_rows(mask); row++)
-                if (is_empty(mask, layer, head, row, promised_columns(mask, row)))
+                if (is_empty(mask, layer, head, row, pri_mask_promised_columns(mask, row)))
                     return true;
     return false;
 }
@@ -176,6 +184,8 @@ static pare_status read_bits(const pri_safetensors *file, const pri_stored_tenso
     }
     memcpy(mask->bits, stored, kept->bytes);
     memcpy(mask->layers, flags, layers->bytes);
+    if (mask->geometry.kind == PARE_GEOMETRY_RELATIVE && prunes_unseen(mask))
+        return fail_bits(name, "it prunes cells that the observed shape does not have");
     if (mask->report.options.empty_row == PARE_EMPTY_ROW_KEEP_ONE && has_empty_row(mask))
         return fail_bits(name, "a row keeps nothing, though every row should keep a cell");
     return PARE_OK;

@@ -39,13 +39,17 @@ static bool serves(const pare_geometry *g, size_t queries, size_t keys)
     if (g->kind == PARE_GEOMETRY_DISTANCE)
         return true;
     if (g->kind == PARE_GEOMETRY_RELATIVE)
-        return queries == keys;
+        return pri_geometry_is_cross(g) || queries == keys;
     return queries <= g->queries &&
            (g->causal ? keys - queries <= pri_geometry_memory(g) : keys <= g->keys);
 }
 
 static pare_status fail_shape(const pare_geometry *g, size_t queries, size_t keys)
 {
+    if (g->kind != PARE_GEOMETRY_CELL && pri_geometry_is_cross(g))
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "a mask serves calls of at least one query and one key, not %zu and %zu",
+                        queries, keys);
     if (g->kind != PARE_GEOMETRY_CELL)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "a %s mask serves calls with %s as queries, which are at least one, not "

@@ -8,34 +8,36 @@
 #include <math.h>
 #include <string.h>
 
-/* Kept admissible cells of one head. */
-static uint64_t kept_cells(const pare_mask *mask, size_t layer, size_t head)
+/* Kept admissible cells of `heads` heads, in this layer and the next ones, from `head` on. */
+static uint64_t kept_cells(const pare_mask *mask, size_t layer, size_t head, size_t heads)
 {
     const pare_geometry *g = &mask->geometry;
+    const uint8_t *bits = mask->bits + pri_mask_row(mask, layer, head, 0);
     uint64_t kept = 0;
     if (g->kind == PARE_GEOMETRY_CELL) {
-        for (size_t row = 0; row < g->queries; row++)
-            kept += pri_mask_count_kept(mask->bits + pri_mask_row(mask, layer, head, row),
-                                        pri_geometry_columns(g, row));
+        for (size_t row = 0; row < heads * g->queries; row++)
+            kept += pri_mask_count_kept(bits + row * mask->row_bytes,
+                                        pri_geometry_columns(g, row % g->queries));
         return kept;
     }
-    const uint8_t *bits = mask->bits + pri_mask_row(mask, layer, head, 0);
-    size_t classes = pri_geometry_classes(g);
-    for (size_t class_index = 0; class_index < classes; class_index++)
-        if (pri_bit(bits, class_index))
-            kept += pri_geometry_class_cells(g, class_index);
+    /* The cells of a class may take a look at every row: once, not once per head. */
+    for (size_t class_index = 0; class_index < mask->row_bits; class_index++) {
+        uint64_t keeping = 0;
+        for (size_t i = 0; i < heads; i++)
+            keeping += pri_bit(bits + i * mask->row_bytes, class_index);
+        kept += keeping ? keeping * pri_geometry_class_cells(g, class_index) : 0;
+    }
     return kept;
 }
 
 static uint64_t admissible_cells(const pare_mask *mask)
 {
     const pare_geometry *g = &mask->geometry;
-    if (g->kind == PARE_GEOMETRY_CELL)
+    if (g->kind == PARE_GEOMETRY_CELL || pri_geometry_is_cross(g))
         return pri_geometry_admissible_per_head(g);
     /* A file's distance geometry may claim any number of rows: count by class, not by row. */
     uint64_t cells = 0;
-    size_t classes = pri_geometry_classes(g);
-    for (size_t class_index = 0; class_index < classes; class_index++)
+    for (size_t class_index = 0; class_index < mask->row_bits; class_index++)
         cells += pri_geometry_class_cells(g, class_index);
     return cells;
 }
@@ -44,10 +46,8 @@ void pri_mask_count(pare_mask *mask)
 {
     const pare_geometry *g = &mask->geometry;
     uint64_t heads = (uint64_t)g->layers * g->heads;
-    uint64_t admissible = heads * admissible_cells(mask), kept = 0;
-    for (size_t layer = 0; layer < g->layers; layer++)
-        for (size_t head = 0; head < g->heads; head++)
-            kept += kept_cells(mask, layer, head);
+    uint64_t admissible = heads * admissible_cells(mask);
+    uint64_t kept = kept_cells(mask, 0, 0, g->layers * g->heads);
     double rectangle = (double)pri_geometry_rectangle(g);
     pare_mask_report *report = &mask->report;
     report->admissible_cells = admissible;
@@ -131,5 +131,5 @@ double pare_mask_kept_share(const pare_mask *mask, size_t layer, size_t head)
     const pare_geometry *g = &mask->geometry;
     if (layer >= g->layers || head >= g->heads)
         return 0;
-    return (double)kept_cells(mask, layer, head) / (double)admissible_cells(mask);
+    return (double)kept_cells(mask, layer, head, 1) / (double)admissible_cells(mask);
 }

@@ -120,6 +120,13 @@ static pare_status read_size(const pri_safetensors *file, const char *key, size_
     return PARE_OK;
 }
 
+unsigned pri_metadata_geometry_version(const pare_geometry *geometry)
+{
+    if (pri_geometry_is_cross(geometry))
+        return 3;
+    return geometry->ends_first ? 2 : 1;
+}
+
 pare_status pri_metadata_geometry(const pri_safetensors *file, unsigned version,
                                   pare_geometry *geometry)
 {
@@ -135,6 +142,10 @@ pare_status pri_metadata_geometry(const pri_safetensors *file, unsigned version,
     PRI_TRY(pri_metadata_integer(file, "causal", 1, &causal));
     if (version >= 2)
         PRI_TRY(pri_metadata_integer(file, "ends_first", 1, &ends_first));
+    geometry->ratio = 0;
+    if (version >= 3)
+        PRI_TRY(
+            pri_metadata_number(file, "ratio", PRI_RATIO_LEAST, PRI_RATIO_MOST, &geometry->ratio));
     geometry->causal = causal != 0;
     geometry->ends_first = ends_first != 0;
     if (pri_average_geometry_check(geometry) != PARE_OK)
@@ -181,4 +192,6 @@ void pri_metadata_set_geometry(pri_safetensors_writer *writer, unsigned version,
     pri_metadata_set_integer(writer, "window", geometry->window);
     if (version >= 2)
         pri_metadata_set_integer(writer, "ends_first", geometry->ends_first);
+    if (version >= 3)
+        pri_metadata_set_number(writer, "ratio", geometry->ratio);
 }

@@ -6,9 +6,12 @@
 #include "base/safetensors.h"
 #include "pruning/geometry.h"
 
-/* Version 2 has the field "ends_first", and in masks "block". What needs neither is written as
- * version 1, which older programs read too. */
-#define PRI_METADATA_VERSION 2
+/* Version 2 has the field "ends_first", and in masks "block"; version 3 has "ratio", too. What
+ * needs none of them is written as version 1, which older programs read too, and so on. */
+#define PRI_METADATA_VERSION 3
+
+/* The lowest version with all fields that the geometry needs. */
+unsigned pri_metadata_geometry_version(const pare_geometry *geometry);
 
 /* Checks "format" and "version". */
 pare_status pri_metadata_check_format(const pri_safetensors *file, const char *format,

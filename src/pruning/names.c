@@ -1,6 +1,19 @@
-/* The words for geometries, averages, scopes, policies and methods, in files and on the command
- * line. */
+/* The words for kinds of attention, geometries, averages, scopes, policies and methods, in files
+ * and on the command line. */
 #include "pare/pruning.h"
+
+const char *const pare_attention_kind_names[] = {[PARE_ATTENTION_SELF] = "encoder",
+                                                 [PARE_ATTENTION_DECODER] = "decoder",
+                                                 [PARE_ATTENTION_CROSS] = "cross",
+                                                 NULL};
+
+const char *pare_mask_file_name(size_t kinds, pare_attention_kind kind)
+{
+    static const char *const files[] = {[PARE_ATTENTION_SELF] = "mask-encoder.safetensors",
+                                        [PARE_ATTENTION_DECODER] = "mask-decoder.safetensors",
+                                        [PARE_ATTENTION_CROSS] = "mask-cross.safetensors"};
+    return kinds == 1 ? "mask.safetensors" : files[kind];
+}
 
 const char *const pare_geometry_names[] = {[PARE_GEOMETRY_CELL] = "cell",
                                            [PARE_GEOMETRY_DISTANCE] = "distance",

@@ -17,12 +17,12 @@ static char *path_inside(const char *directory, const char *name)
 
 static pare_status read_average(pri_collection *collection, const char *directory)
 {
-    if (!collection->results.average_path[0]) {
+    if (!collection->results.average_path[PARE_ATTENTION_SELF][0]) {
         pri_text_append(&collection->notes,
                         "The results name no average, so average attention is not shown.\n");
         return PARE_OK;
     }
-    char *path = path_inside(directory, collection->results.average_path);
+    char *path = path_inside(directory, collection->results.average_path[PARE_ATTENTION_SELF]);
     if (!path)
         return PARE_ERROR_MEMORY;
     if (pare_average_load(path, &collection->average) != PARE_OK) {

@@ -18,9 +18,10 @@ pare_status pri_head_map_create(const pare_geometry *geometry, size_t maximum_co
                                 pri_head_map *map)
 {
     size_t leading = geometry->ends_first && geometry->keys > 2 && maximum_columns > 2 ? 2 : 0;
-    map->leading = leading;
+    map->leading_columns = leading;
+    map->leading_rows = pri_geometry_is_cross(geometry) ? 0 : leading;
     map->factor = reduced(geometry->keys - leading, maximum_columns - leading);
-    map->rows = leading + reduced(geometry->queries - leading, map->factor);
+    map->rows = map->leading_rows + reduced(geometry->queries - map->leading_rows, map->factor);
     map->columns = leading + reduced(geometry->keys - leading, map->factor);
     size_t cells;
     if (pri_multiply_overflows(map->rows, map->columns, &cells))
@@ -61,12 +62,12 @@ typedef struct cell_range {
 } cell_range;
 
 /* The rows or columns, of `count`, under number `index` of the map. */
-static cell_range range_under(const pri_head_map *map, size_t index, size_t count)
+static cell_range range_under(size_t leading, size_t factor, size_t index, size_t count)
 {
-    if (index < map->leading)
+    if (index < leading)
         return (cell_range){index, index + 1};
-    size_t begin = map->leading + (index - map->leading) * map->factor;
-    return (cell_range){begin, count - begin < map->factor ? count : begin + map->factor};
+    size_t begin = leading + (index - leading) * factor;
+    return (cell_range){begin, count - begin < factor ? count : begin + factor};
 }
 
 static double box_mean(const void *source, cell_value value, size_t layer, size_t head,
@@ -88,11 +89,13 @@ static double box_mean(const void *source, cell_value value, size_t layer, size_
 static void fill(pri_head_map *map, const void *source, cell_value value,
                  const pare_geometry *geometry, size_t layer, size_t head)
 {
-    for (size_t row = 0; row < map->rows; row++)
+    for (size_t row = 0; row < map->rows; row++) {
+        cell_range rows = range_under(map->leading_rows, map->factor, row, geometry->queries);
         for (size_t column = 0; column < map->columns; column++)
             map->values[row * map->columns + column] =
-                box_mean(source, value, layer, head, range_under(map, row, geometry->queries),
-                         range_under(map, column, geometry->keys));
+                box_mean(source, value, layer, head, rows,
+                         range_under(map->leading_columns, map->factor, column, geometry->keys));
+    }
 }
 
 void pri_head_map_fill_average(pri_head_map *map, const pare_average *average, size_t layer,
@@ -112,7 +115,8 @@ double pare_attention_value(const pare_attention_view *view, size_t layer, size_
                             size_t column)
 {
     const pare_geometry *geometry = pare_average_geometry(view->average);
-    size_t query = pri_geometry_place(geometry->ends_first, row, geometry->queries);
+    bool rows_ends_first = geometry->ends_first && !pri_geometry_is_cross(geometry);
+    size_t query = pri_geometry_place(rows_ends_first, row, geometry->queries);
     size_t key = pri_geometry_place(geometry->ends_first, column, geometry->keys);
     if (view->mask && !pare_mask_kept(view->mask, layer, head, query, key))
         return (double)NAN;

@@ -9,8 +9,8 @@
 /* One value per picture cell; NaN where no cell under it is known or admissible. */
 typedef struct pri_head_map {
     size_t rows, columns;
-    size_t factor;  /* rows and columns under each picture cell */
-    size_t leading; /* except under the first so many rows and columns: one */
+    size_t factor;                        /* rows and columns under each picture cell */
+    size_t leading_rows, leading_columns; /* except under the first so many: one */
     double *values;
 } pri_head_map;
 

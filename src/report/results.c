@@ -55,14 +55,25 @@ typedef struct string_field {
     const char *key;
     size_t offset, capacity;
 } string_field;
-#define STRING(member)                                                                             \
+#define STRING_AS(key, member)                                                                     \
     {                                                                                              \
-#member, offsetof(pare_results, member), sizeof((pare_results *)0)->member                 \
+        key, offsetof(pare_results, member), sizeof((pare_results *)0)->member                     \
     }
+#define STRING(member) STRING_AS(#member, member)
 static const string_field string_fields[] = {
-    STRING(name),  STRING(description), STRING(metric),       STRING(machine),
-    STRING(level), STRING(version),     STRING(command),      STRING(geometry),
-    STRING(scope), STRING(average),     STRING(average_path),
+    STRING(name),
+    STRING(description),
+    STRING(metric),
+    STRING(machine),
+    STRING(level),
+    STRING(version),
+    STRING(command),
+    STRING(geometry),
+    STRING(scope),
+    STRING(average),
+    STRING_AS("average_path", average_path[PARE_ATTENTION_SELF]),
+    STRING_AS("average_path_decoder", average_path[PARE_ATTENTION_DECODER]),
+    STRING_AS("average_path_cross", average_path[PARE_ATTENTION_CROSS]),
 };
 enum { STRING_FIELDS = sizeof string_fields / sizeof string_fields[0] };
 
@@ -121,6 +132,8 @@ static pare_status row_to_json(const pare_result_row *source, const char *metric
     pare_result_row row = *source;
     int failed = set_string(object, "method", row.method);
     failed |= set_string(object, "start", row.start);
+    if (row.attention[0])
+        failed |= set_string(object, "attention", row.attention);
     failed |= set_string(object, "metric", metric);
     for (size_t i = 0; i < NUMBER_FIELDS; i++)
         failed |= set_number(object, number_fields[i].key, *row_number(&row, &number_fields[i]));
@@ -187,6 +200,12 @@ static pare_status check_row(const pare_result_row *row, const char *name, size_
 {
     static const char *const methods[] = {"dense", "attention-pruning", "random", NULL};
     static const char *const starts[] = {"", "restart", "continue", "zero-shot", NULL};
+    static const char *const kinds[] = {"", "encoder", "decoder", "cross", "selves", "all", NULL};
+    if (!one_of(row->attention, kinds))
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s: row %zu: attention \"%s\" is none of encoder, decoder, cross, selves "
+                        "and all",
+                        name, index + 1, row->attention);
     if (!one_of(row->method, methods))
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s: row %zu: method \"%s\" is none of dense, attention-pruning and random",
@@ -231,6 +250,8 @@ static pare_status row_from_json(const json_t *object, const char *name, size_t 
         return pri_fail(PARE_ERROR_FORMAT, "%s: row %zu is not an object", name, index + 1);
     PRI_TRY(pri_json_get_string(object, name, "method", row->method, sizeof row->method));
     PRI_TRY(pri_json_get_string_or(object, name, "start", "", row->start, sizeof row->start));
+    PRI_TRY(pri_json_get_string_or(object, name, "attention", "", row->attention,
+                                   sizeof row->attention));
     PRI_TRY(pri_json_get_string_or(object, name, "directory", "", row->directory,
                                    sizeof row->directory));
     for (size_t i = 0; i < NUMBER_FIELDS; i++) {

@@ -33,7 +33,8 @@ static void count_runs(const pare_recipe *recipe, pare_sweep_estimate *estimate)
     uint64_t masks = recipe->seed_count ? 1 : recipe->random_seed_count;
     uint64_t seeds = recipe->seed_count ? recipe->seed_count : 1;
     bool trained = recipe->start != PARE_START_ZERO_SHOT;
-    estimate->runs = seeds * (1 + recipe->percent_count + recipe->random_percent_count * masks);
+    uint64_t pruned = recipe->percent_count + recipe->random_percent_count * masks;
+    estimate->runs = seeds * (1 + recipe->attention_count * pruned);
     estimate->seconds = estimate->seconds_per_run * (double)(trained ? estimate->runs : seeds);
 }
 
@@ -98,7 +99,13 @@ static pare_status estimate_text(pare_context *context, const pare_recipe *recip
     return PARE_OK;
 }
 
-/* ---- Encoders ---- */
+/* ---- Examples ---- */
+
+static uint64_t vocabulary_of(const pare_model *model)
+{
+    const pare_bert_config *bert = pare_bert_config_of(model);
+    return bert ? bert->vocabulary : pare_marian_config_of(model)->target_vocabulary;
+}
 
 static pare_status estimate_examples(pare_context *context, const pare_recipe *recipe,
                                      const pare_recipe_data *data, pare_sweep_estimate *estimate)
@@ -111,7 +118,7 @@ static pare_status estimate_examples(pare_context *context, const pare_recipe *r
     PRI_TRY(pare_recipe_create_model(recipe, data, context, &model));
     pare_status status = measure(context, model, &options, &measured);
     uint64_t parameters = pare_model_parameter_floats(model);
-    uint64_t vocabulary = pare_bert_config_of(model)->vocabulary;
+    uint64_t vocabulary = vocabulary_of(model);
     pare_model_destroy(model);
     PRI_TRY(status);
 
@@ -129,8 +136,8 @@ static pare_status estimate_examples(pare_context *context, const pare_recipe *r
     return PARE_OK;
 }
 
-static pare_status estimate_encoder(pare_context *context, const pare_recipe *recipe,
-                                    pare_sweep_estimate *estimate)
+static pare_status estimate_data(pare_context *context, const pare_recipe *recipe,
+                                 pare_sweep_estimate *estimate)
 {
     pare_recipe_data data;
     pare_status status = pare_recipe_open(recipe, NULL, &data);
@@ -149,7 +156,7 @@ pare_status pare_sweep_dry_run(pare_context *context, const pare_recipe *recipe,
         return pri_fail(PARE_ERROR_ARGUMENT, "--vocabulary and --tokens are for language models; "
                                              "other estimates read the recipe's data");
     PRI_TRY(text ? estimate_text(context, recipe, vocabulary, tokens, estimate)
-                 : estimate_encoder(context, recipe, estimate));
+                 : estimate_data(context, recipe, estimate));
     count_runs(recipe, estimate);
     return PARE_OK;
 }

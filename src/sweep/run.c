@@ -34,6 +34,16 @@ void pri_run_setting_close(pri_run_setting *setting)
     *setting = (pri_run_setting){0};
 }
 
+size_t pri_recipe_attention_kinds(const pare_recipe *recipe)
+{
+    return recipe->task == PARE_TASK_TRANSLATION ? PARE_ATTENTION_KINDS : 1;
+}
+
+static bool pruned(const pri_run *run)
+{
+    return !pri_mask_set_is_empty(&run->masks);
+}
+
 /* ---- Identity: run.json ---- */
 
 static json_t *describe_transformer_xl(const pare_transformer_xl_config *model, size_t vocabulary)
@@ -63,6 +73,33 @@ static json_t *describe_encoder(const pare_bert_config *model, size_t vocabulary
                      (double)model->attention_dropout);
 }
 
+static json_t *describe_translator(const pri_run_setting *setting)
+{
+    const pare_marian_config *model = &setting->recipe->model.marian;
+    const pare_translation_tokenizers *tokenizers =
+        pare_translation_tokenizers_of(setting->data.task);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:b, s:f, s:f, s:f}", "vocabulary",
+        (json_int_t)pare_bpe_size(tokenizers->source), "target_vocabulary",
+        (json_int_t)pare_bpe_size(tokenizers->target), "layers", (json_int_t)model->encoder_layers,
+        "decoder_layers", (json_int_t)model->decoder_layers, "heads", (json_int_t)model->heads,
+        "size", (json_int_t)model->size, "feed_forward", (json_int_t)model->encoder_feed_forward,
+        "positions", (json_int_t)model->positions, "share", (int)model->sharing, "sinusoids",
+        (int)model->sinusoids, "activation", (int)model->activation, "pre_norm", model->pre_norm,
+        "dropout", (double)model->dropout, "attention_dropout", (double)model->attention_dropout,
+        "inner_dropout", (double)model->inner_dropout);
+}
+
+static json_t *describe_checkpoint(const pare_recipe *recipe)
+{
+    bool translation = recipe->task == PARE_TASK_TRANSLATION;
+    const pare_bert_config *bert = &recipe->model.bert;
+    const pare_marian_config *marian = &recipe->model.marian;
+    return json_pack("{s:s, s:f, s:f}", "checkpoint", recipe->model.checkpoint, "dropout",
+                     (double)(translation ? marian->dropout : bert->dropout), "attention_dropout",
+                     (double)(translation ? marian->attention_dropout : bert->attention_dropout));
+}
+
 static json_t *describe_model(const pri_run_setting *setting)
 {
     const pare_recipe *recipe = setting->recipe;
@@ -71,9 +108,9 @@ static json_t *describe_model(const pri_run_setting *setting)
             &recipe->model.transformer_xl,
             pare_vocabulary_size(pare_language_modelling_vocabulary(setting->data.task)));
     if (recipe->model.checkpoint)
-        return json_pack("{s:s, s:f, s:f}", "checkpoint", recipe->model.checkpoint, "dropout",
-                         (double)recipe->model.bert.dropout, "attention_dropout",
-                         (double)recipe->model.bert.attention_dropout);
+        return describe_checkpoint(recipe);
+    if (recipe->task == PARE_TASK_TRANSLATION)
+        return describe_translator(setting);
     return describe_encoder(
         &recipe->model.bert,
         pare_wordpiece_size(pare_masked_language_modelling_tokenizer(setting->data.task)));
@@ -83,15 +120,28 @@ static json_t *describe_model(const pri_run_setting *setting)
 static json_t *describe_training(const pare_training_options *training)
 {
     return json_pack(
-        "{s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}",
-        "keep", (int)training->keep, "precision", (int)training->precision, "optimizer",
-        (int)training->optimizer, "schedule", (int)training->schedule, "rate", training->rate,
-        "minimum_rate", training->minimum_rate, "beta1", training->beta1, "beta2", training->beta2,
-        "epsilon", training->epsilon, "weight_decay", training->weight_decay, "clip",
-        training->clip, "warmup", (json_int_t)training->warmup, "steps",
-        (json_int_t)training->steps, "epochs", training->steps ? 0.0 : training->epochs,
-        "accumulation", (json_int_t)training->accumulation, "evaluate_every",
-        (json_int_t)training->evaluate_every, "patience", (json_int_t)training->patience);
+        "{s:i, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, "
+        "s:I}",
+        "keep", (int)training->keep, "averaged", (json_int_t)training->averaged, "precision",
+        (int)training->precision, "optimizer", (int)training->optimizer, "schedule",
+        (int)training->schedule, "rate", training->rate, "minimum_rate", training->minimum_rate,
+        "beta1", training->beta1, "beta2", training->beta2, "epsilon", training->epsilon,
+        "weight_decay", training->weight_decay, "clip", training->clip, "warmup",
+        (json_int_t)training->warmup, "steps", (json_int_t)training->steps, "epochs",
+        training->steps ? 0.0 : training->epochs, "accumulation",
+        (json_int_t)training->accumulation, "evaluate_every", (json_int_t)training->evaluate_every,
+        "patience", (json_int_t)training->patience);
+}
+
+static void describe_decoding(const pare_translation_options *options, json_t *description)
+{
+    const pare_translate_options *decoding = &options->decoding;
+    json_object_set_new(description, "label_smoothing", json_real(options->smoothing));
+    json_object_set_new(
+        description, "evaluation",
+        json_pack("{s:I, s:f, s:f, s:f}", "evaluation.beam", (json_int_t)decoding->beam,
+                  "evaluation.length_penalty", decoding->length_penalty, "evaluation.length_factor",
+                  decoding->length_factor, "evaluation.length_extra", decoding->length_extra));
 }
 
 /* What decides the batches of training and what is measured, as far as the hashes of the data do
@@ -125,6 +175,11 @@ static void describe_batches(const pare_recipe *recipe, json_t *description)
         json_object_set_new(description, "masked_share",
                             json_real(recipe->data.masked_language_modelling.share));
         break;
+    case PARE_TASK_TRANSLATION:
+        batch = recipe->data.translation.batch;
+        tokens = recipe->data.translation.tokens;
+        describe_decoding(&recipe->data.translation, description);
+        break;
     }
     json_object_set_new(description, "batch", json_integer((json_int_t)batch));
     if (tokens)
@@ -143,13 +198,13 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
     }
     json_t *description =
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:o}", "task", pare_task_names[recipe->task],
-                  "method", run->method, "start", run->mask ? start_names[run->start] : "", "seed",
-                  (json_int_t)recipe->training.seed, "tokens", tokens, "texts", texts, "length",
-                  (json_int_t)recipe->length, "model", describe_model(setting));
+                  "method", run->method, "start", pruned(run) ? start_names[run->start] : "",
+                  "seed", (json_int_t)recipe->training.seed, "tokens", tokens, "texts", texts,
+                  "length", (json_int_t)recipe->length, "model", describe_model(setting));
     if (description)
         describe_batches(recipe, description);
     /* Pruned runs that begin at the weights of another sweep's dense run may train differently. */
-    bool borrowed = !run->mask && recipe->dense && recipe->start != PARE_START_RESTART;
+    bool borrowed = !pruned(run) && recipe->dense && recipe->start != PARE_START_RESTART;
     if (description && !borrowed &&
         json_object_set_new(description, "training", describe_training(&recipe->training))) {
         json_decref(description);
@@ -218,48 +273,6 @@ static pare_status claim_directory(const pri_run_setting *setting, const pri_run
     return status;
 }
 
-/* ---- The mask in the directory ---- */
-
-static pare_status files_equal(const char *a, const char *b, bool *equal)
-{
-    uint8_t *data_a, *data_b = NULL;
-    size_t size_a, size_b;
-    PRI_TRY(pri_file_read(a, 0, &data_a, &size_a));
-    pare_status status = pri_file_read(b, 0, &data_b, &size_b);
-    *equal = status == PARE_OK && size_a == size_b && !memcmp(data_a, data_b, size_a);
-    pri_free(data_a);
-    pri_free(data_b);
-    return status;
-}
-
-/* Saves the run's mask, or checks that the one there is the same to the last byte. */
-static pare_status place_mask(const pri_run *run)
-{
-    if (!run->mask)
-        return PARE_OK;
-    char *path = pri_path_join(run->directory, "mask.safetensors");
-    char *candidate = pri_path_join(run->directory, "candidate.safetensors");
-    pare_status status = path && candidate ? PARE_OK : PARE_ERROR_MEMORY;
-    if (status == PARE_OK && !pri_path_exists(path)) {
-        status = pare_mask_save(run->mask, path);
-    } else if (status == PARE_OK) {
-        bool equal = false;
-        status = pare_mask_save(run->mask, candidate);
-        if (status == PARE_OK)
-            status = files_equal(path, candidate, &equal);
-        if (status == PARE_OK)
-            status = pri_remove_tree(candidate);
-        if (status == PARE_OK && !equal)
-            status = pri_fail(PARE_ERROR_ARGUMENT,
-                              "%s: holds a run under another mask; remove it or choose another "
-                              "output directory",
-                              run->directory);
-    }
-    pri_free(path);
-    pri_free(candidate);
-    return status;
-}
-
 /* ---- Work ---- */
 
 typedef struct labelled_progress {
@@ -288,7 +301,7 @@ static pare_status load_dense_weights(const pri_run *run, pare_model *model)
 static pare_status train(const pri_run_setting *setting, const pri_run *run, pare_model *model,
                          pare_tape *tape, const pare_progress *progress, pare_result_row *row)
 {
-    if (run->mask && run->start == PARE_START_ZERO_SHOT) {
+    if (pruned(run) && run->start == PARE_START_ZERO_SHOT) {
         row->peak_bytes = pri_peak_resident_bytes();
         return pare_model_save(model, run->directory);
     }
@@ -334,18 +347,6 @@ static pare_status evaluate(const pri_run_setting *setting, pare_model *model, p
     return PARE_OK;
 }
 
-static void describe_mask(const pare_mask *mask, pare_result_row *row)
-{
-    pare_mask_report report = pare_mask_describe(mask);
-    row->p_requested = report.p_requested;
-    row->p_nominal = report.p_nominal;
-    row->p_admissible = report.p_admissible;
-    row->p_effective = report.p_effective;
-    row->kept_mass = report.kept_mass;
-    if (report.method == PARE_METHOD_RANDOM)
-        row->seed = report.options.seed;
-}
-
 /* The share of the rectangle that is not admissible counts as pruned in p_nominal, for dense runs
  * too. */
 static double inadmissible_percent(const pare_model *model, size_t length)
@@ -374,12 +375,12 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
     if (status == PARE_OK)
         status =
             pare_recipe_create_model(setting->recipe, &setting->data, setting->context, &model);
-    if (status == PARE_OK && run->mask && run->start != PARE_START_RESTART)
+    if (status == PARE_OK && pruned(run) && run->start != PARE_START_RESTART)
         status = load_dense_weights(run, model);
     if (status == PARE_OK)
         status = pare_task_save_files(setting->data.task, run->directory);
     if (status == PARE_OK)
-        status = pare_model_set_mask(model, PARE_ATTENTION_SELF, run->mask);
+        status = pri_mask_set_apply(&run->masks, model);
     if (status == PARE_OK)
         status = train(setting, run, model, tape, &progress, row);
     if (status == PARE_OK)
@@ -389,8 +390,8 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, pare
         row->plan_seconds = pare_model_plan_seconds(model);
         row->p_nominal = inadmissible_percent(model, pare_task_length(setting->data.task));
         row->kept_mass = 100;
-        if (run->mask)
-            describe_mask(run->mask, row);
+        if (pruned(run))
+            pri_mask_set_describe(&run->masks, pri_recipe_attention_kinds(setting->recipe), row);
         if (setting->recipe->seed_count)
             row->seed = setting->recipe->training.seed;
     }
@@ -443,7 +444,8 @@ pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
     *fresh = false;
     *row = (pare_result_row){.train_seconds = 0};
     PRI_TRY(claim_directory(setting, run));
-    PRI_TRY(place_mask(run));
+    PRI_TRY(pri_mask_set_place(&run->masks, pri_recipe_attention_kinds(setting->recipe),
+                               run->directory));
     char *path = pri_path_join(run->directory, "result.json");
     if (!path)
         return PARE_ERROR_MEMORY;
@@ -453,7 +455,7 @@ pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
     } else {
         *fresh = true;
         snprintf(row->method, sizeof row->method, "%s", run->method);
-        snprintf(row->start, sizeof row->start, "%s", run->mask ? start_names[run->start] : "");
+        snprintf(row->start, sizeof row->start, "%s", pruned(run) ? start_names[run->start] : "");
         status = work(setting, run, row);
         if (status == PARE_OK)
             status = save_result(setting, path, row);

@@ -3,6 +3,7 @@
 #define PARE_SRC_SWEEP_RUN_H
 
 #include "pare/sweep.h"
+#include "sweep/mask_set.h"
 
 /* What all runs of a sweep share. */
 typedef struct pri_run_setting {
@@ -23,8 +24,11 @@ typedef struct pri_run {
     const char *method;    /* "dense", "attention-pruning", "random" */
     pare_start start;      /* of pruned runs */
     const char *dense;     /* directory with the dense weights, for continue and zero-shot */
-    const pare_mask *mask; /* NULL: dense */
+    pri_mask_set masks;    /* empty: dense; borrowed */
 } pri_run;
+
+/* Kinds of attention that the recipe's model has. */
+size_t pri_recipe_attention_kinds(const pare_recipe *recipe);
 
 /* Trains and evaluates what is not done yet; `fresh` tells whether anything was. */
 pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,

@@ -22,8 +22,9 @@ typedef struct sweep {
     const pare_sweep_options *options;
     pare_results *results;
     const char *output; /* of this seed */
-    char *dense_directory, *average_path, *results_path;
-    pare_average *average;
+    size_t kinds;       /* of attention */
+    char *dense_directory, *results_path, *average_paths[PARE_ATTENTION_KINDS];
+    pare_average *averages[PARE_ATTENTION_KINDS];
 } sweep;
 
 /* ---- One process per directory ---- */
@@ -141,22 +142,55 @@ static pare_status run_dense(sweep *state)
     return add_row(state, &row, run.directory, fresh);
 }
 
-static pare_status load_average(sweep *state)
+/* "average-cross-ends-first.safetensors"; of models with one kind of attention without its name. */
+static char *name_average(const sweep *state, size_t kind)
 {
-    PRI_TRY(pare_average_load(state->average_path, &state->average));
+    char name[64];
+    bool one = state->kinds == 1;
+    snprintf(name, sizeof name, "average%s%s%s.safetensors", one ? "" : "-",
+             one ? "" : pare_attention_kind_names[kind],
+             state->setting.recipe->ends_first ? "-ends-first" : "");
+    return pri_path_join(state->dense_directory, name);
+}
+
+static bool have_averages(const sweep *state)
+{
+    for (size_t kind = 0; kind < state->kinds; kind++)
+        if (!pri_path_exists(state->average_paths[kind]))
+            return false;
+    return true;
+}
+
+static pare_status load_average(sweep *state, size_t kind)
+{
+    PRI_TRY(pare_average_load(state->average_paths[kind], &state->averages[kind]));
     uint64_t hash = pare_task_hash(state->setting.data.task, PARE_SPLIT_TRAIN);
-    if (pare_average_corpus_hash(state->average) == hash)
+    if (pare_average_corpus_hash(state->averages[kind]) == hash)
         return PARE_OK;
     return pri_fail(PARE_ERROR_ARGUMENT,
                     "%s: averages attention over another text than the recipe's training text; "
                     "remove it to average again",
-                    state->average_path);
+                    state->average_paths[kind]);
+}
+
+static pare_status load_averages(sweep *state)
+{
+    for (size_t kind = 0; kind < state->kinds; kind++)
+        PRI_TRY(load_average(state, kind));
+    return PARE_OK;
+}
+
+static pare_status save_averages(const sweep *state)
+{
+    for (size_t kind = 0; kind < state->kinds; kind++)
+        PRI_TRY(pare_average_save(state->averages[kind], state->average_paths[kind]));
+    return PARE_OK;
 }
 
 static pare_status observe_dense(sweep *state)
 {
-    if (pri_path_exists(state->average_path))
-        return load_average(state);
+    if (have_averages(state))
+        return load_averages(state);
     pare_model *model = NULL;
     pare_tape *tape = NULL;
     pare_status status = pare_tape_create(state->setting.context, &tape);
@@ -165,9 +199,9 @@ static pare_status observe_dense(sweep *state)
     if (status == PARE_OK)
         status = pare_task_observe(state->setting.data.task, model, tape, PARE_SPLIT_TRAIN,
                                    state->setting.recipe->ends_first, &state->options->progress,
-                                   &state->average);
+                                   state->averages);
     if (status == PARE_OK)
-        status = pare_average_save(state->average, state->average_path);
+        status = save_averages(state);
     pare_tape_destroy(tape);
     pare_model_destroy(model);
     return status;
@@ -182,7 +216,7 @@ static pare_status make_dense(sweep *state)
         return PARE_ERROR_MEMORY;
     int lock = -1;
     pare_status status = PARE_OK;
-    if (!pri_path_exists(result_path) || !pri_path_exists(state->average_path))
+    if (!pri_path_exists(result_path) || !have_averages(state))
         status = lock_directory(state->dense_directory, &lock);
     pri_free(result_path);
     if (status == PARE_OK)
@@ -194,19 +228,24 @@ static pare_status make_dense(sweep *state)
     return status;
 }
 
-static void name_run(pri_run *run, double percent, uint64_t seed)
+/* What is pruned, where there is a choice, how, how much, and for random masks with which seed:
+ * "attention-pruning-cross-60". */
+static void name_run(const sweep *state, pri_run *run, unsigned attention, double percent,
+                     uint64_t seed)
 {
     const char *suffix[] = {[PARE_START_RESTART] = "",
                             [PARE_START_CONTINUE] = "-continue",
                             [PARE_START_ZERO_SHOT] = "-zero-shot"};
+    bool one = state->kinds == 1;
     char number[32] = "";
     if (!strcmp(run->method, "random"))
         snprintf(number, sizeof number, "-seed-%llu", (unsigned long long)seed);
-    snprintf(run->label, sizeof run->label, "%s-%g%s%s", run->method, percent, number,
-             suffix[run->start]);
+    snprintf(run->label, sizeof run->label, "%s%s%s-%g%s%s", run->method, one ? "" : "-",
+             one ? "" : pri_attention_name(attention), percent, number, suffix[run->start]);
 }
 
-static pare_status run_pruned(sweep *state, pare_method method, double percent, uint64_t seed)
+static pare_status run_pruned(sweep *state, pare_method method, unsigned attention, double percent,
+                              uint64_t seed)
 {
     const pare_recipe *recipe = state->setting.recipe;
     pare_prune_options prune = recipe->prune;
@@ -216,47 +255,58 @@ static pare_status run_pruned(sweep *state, pare_method method, double percent, 
     pri_run run = {.method = pare_method_names[method],
                    .start = recipe->start,
                    .dense = state->dense_directory};
-    name_run(&run, percent, seed);
+    name_run(state, &run, attention, percent, seed);
 
-    pare_mask *mask = NULL;
     char *directory = pri_path_join(state->output, run.label);
-    pare_status status =
-        directory ? pare_mask_create(state->average, &prune, &mask) : PARE_ERROR_MEMORY;
+    pare_status status = directory
+                             ? pri_mask_set_create(state->averages, attention, &prune, &run.masks)
+                             : PARE_ERROR_MEMORY;
     pare_result_row row;
     bool fresh = false;
     if (status == PARE_OK) {
-        run.mask = mask;
         run.directory = directory;
         status = pri_run_execute(&state->setting, &run, &row, &fresh);
     }
     if (status == PARE_OK)
         status = add_row(state, &row, directory, fresh);
-    pare_mask_destroy(mask);
+    pri_mask_set_free(&run.masks);
     pri_free(directory);
     return status;
 }
 
-static pare_status run_random(sweep *state)
+static pare_status run_random(sweep *state, unsigned attention)
 {
     const pare_recipe *recipe = state->setting.recipe;
     const uint64_t *seeds = recipe->seed_count ? &recipe->training.seed : recipe->random_seeds;
     size_t seed_count = recipe->seed_count ? 1 : recipe->random_seed_count;
     for (size_t i = 0; i < recipe->random_percent_count; i++)
         for (size_t s = 0; s < seed_count; s++)
-            PRI_TRY(run_pruned(state, PARE_METHOD_RANDOM, recipe->random_percents[i], seeds[s]));
+            PRI_TRY(run_pruned(state, PARE_METHOD_RANDOM, attention, recipe->random_percents[i],
+                               seeds[s]));
     return PARE_OK;
+}
+
+/* The averages of the first seed stand for all. */
+static void note_averages(sweep *state)
+{
+    pare_results *results = state->results;
+    for (size_t kind = 0; kind < state->kinds; kind++)
+        if (!results->average_path[kind][0])
+            relative_path(state->options->output, state->average_paths[kind],
+                          results->average_path[kind], sizeof results->average_path[kind]);
 }
 
 static pare_status run_all(sweep *state)
 {
     const pare_recipe *recipe = state->setting.recipe;
     PRI_TRY(make_dense(state));
-    if (!state->results->average_path[0])
-        relative_path(state->options->output, state->average_path, state->results->average_path,
-                      sizeof state->results->average_path);
-    for (size_t i = 0; i < recipe->percent_count; i++)
-        PRI_TRY(run_pruned(state, PARE_METHOD_ATTENTION_PRUNING, recipe->percents[i], 0));
-    PRI_TRY(run_random(state));
+    note_averages(state);
+    for (size_t kinds = 0; kinds < recipe->attention_count; kinds++)
+        for (size_t i = 0; i < recipe->percent_count; i++)
+            PRI_TRY(run_pruned(state, PARE_METHOD_ATTENTION_PRUNING, recipe->attention[kinds],
+                               recipe->percents[i], 0));
+    for (size_t kinds = 0; kinds < recipe->attention_count; kinds++)
+        PRI_TRY(run_random(state, recipe->attention[kinds]));
     PRI_TRY(pare_results_save(state->results, state->results_path));
     return pare_report_html(state->options->output);
 }
@@ -269,11 +319,13 @@ static pare_status run_in(sweep *state, pare_context *context, const pare_recipe
     state->dense_directory =
         recipe->dense ? pri_string_copy(recipe->dense) : pri_path_join(state->output, "dense");
     state->results_path = pri_path_join(state->options->output, "results.json");
-    if (state->dense_directory)
-        state->average_path = pri_path_join(state->dense_directory,
-                                            recipe->ends_first ? "average-ends-first.safetensors"
-                                                               : "average.safetensors");
-    return state->average_path && state->results_path ? run_all(state) : PARE_ERROR_MEMORY;
+    state->kinds = pri_recipe_attention_kinds(recipe);
+    bool complete = state->dense_directory && state->results_path;
+    for (size_t kind = 0; complete && kind < state->kinds; kind++) {
+        state->average_paths[kind] = name_average(state, kind);
+        complete = state->average_paths[kind] != NULL;
+    }
+    return complete ? run_all(state) : PARE_ERROR_MEMORY;
 }
 
 /* The recipe's sweep with its training.seed, in directory `output`. */
@@ -283,9 +335,11 @@ static pare_status sweep_seed(pare_context *context, const pare_recipe *recipe,
 {
     sweep state = {.options = options, .results = results, .output = output};
     pare_status status = run_in(&state, context, recipe);
-    pare_average_destroy(state.average);
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++) {
+        pare_average_destroy(state.averages[kind]);
+        pri_free(state.average_paths[kind]);
+    }
     pri_free(state.dense_directory);
-    pri_free(state.average_path);
     pri_free(state.results_path);
     pri_run_setting_close(&state.setting);
     return status;
@@ -325,20 +379,30 @@ pare_status pare_sweep(pare_context *context, const pare_recipe *recipe,
 
 /* ---- A single run ---- */
 
+/* Whether any of the masks was drawn at random. */
+static bool has_random(const pri_mask_set *masks)
+{
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        if (masks->masks[kind] &&
+            pare_mask_describe(masks->masks[kind]).method == PARE_METHOD_RANDOM)
+            return true;
+    return false;
+}
+
 static pare_status run_single(const pri_run_setting *setting, const char *directory,
-                              const pare_mask *mask, pare_result_row *row)
+                              const pri_mask_set *masks, pare_result_row *row)
 {
     const pare_recipe *recipe = setting->recipe;
-    bool random = mask && pare_mask_describe(mask).method == PARE_METHOD_RANDOM;
+    bool dense = pri_mask_set_is_empty(masks);
     pri_run run = {.directory = directory,
-                   .method = !mask    ? "dense"
-                             : random ? "random"
-                                      : "attention-pruning",
+                   .method = dense               ? "dense"
+                             : has_random(masks) ? "random"
+                                                 : "attention-pruning",
                    .start = recipe->start,
                    .dense = recipe->dense,
-                   .mask = mask};
+                   .masks = *masks};
     snprintf(run.label, sizeof run.label, "%s", run.method);
-    if (mask && recipe->start != PARE_START_RESTART && !recipe->dense)
+    if (!dense && recipe->start != PARE_START_RESTART && !recipe->dense)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "sweep.start %s needs the dense weights; name their directory with "
                         "--set sweep.dense=DIRECTORY",
@@ -348,20 +412,21 @@ static pare_status run_single(const pri_run_setting *setting, const char *direct
 }
 
 pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
-                             const char *mask_path, const pare_sweep_options *options,
-                             pare_result_row *row)
+                             const char *const *mask_paths, size_t mask_count,
+                             const pare_sweep_options *options, pare_result_row *row)
 {
     int lock;
     PRI_TRY(lock_directory(options->output, &lock));
-    pare_mask *mask = NULL;
+    pri_mask_set masks;
     pri_run_setting setting = {0};
-    pare_status status = mask_path ? pare_mask_load(mask_path, &mask) : PARE_OK;
+    pare_status status =
+        pri_mask_set_load(mask_paths, mask_count, pri_recipe_attention_kinds(recipe), &masks);
     if (status == PARE_OK)
         status = pri_run_setting_open(context, recipe, &options->progress, &setting);
     if (status == PARE_OK)
-        status = run_single(&setting, options->output, mask, row);
+        status = run_single(&setting, options->output, &masks, row);
     pri_run_setting_close(&setting);
-    pare_mask_destroy(mask);
+    pri_mask_set_free(&masks);
     close(lock);
     return status;
 }

@@ -3,7 +3,7 @@
 #ifndef PARE_SRC_TASKS_ENCODER_PASS_H
 #define PARE_SRC_TASKS_ENCODER_PASS_H
 
-#include "tasks/encoder_batch.h"
+#include "tasks/sequences.h"
 
 typedef struct pri_encoder_pass {
     const pri_sequences *sequences;

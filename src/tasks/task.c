@@ -106,9 +106,10 @@ pare_status pare_task_evaluate(pare_task *task, pare_model *model, pare_tape *ta
 
 pare_status pare_task_observe(pare_task *task, pare_model *model, pare_tape *tape, pare_split split,
                               bool ends_first, const pare_progress *progress,
-                              pare_average **average)
+                              pare_average *averages[PARE_ATTENTION_KINDS])
 {
-    *average = NULL;
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        averages[kind] = NULL;
     PRI_TRY(check_split(split));
-    return task->functions->observe(task, model, tape, split, ends_first, progress, average);
+    return task->functions->observe(task, model, tape, split, ends_first, progress, averages);
 }

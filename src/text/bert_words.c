@@ -20,6 +20,7 @@ pri_bert_settings pri_bert_settings_default(void)
 {
     return (pri_bert_settings){.clean_text = true,
                                .split_ideographs = true,
+                               .split_punctuation = true,
                                .lower_case = true,
                                .accents = PRI_ACCENTS_WITH_CASE,
                                .word_characters = 100};
@@ -32,7 +33,8 @@ static pri_ascii_role classify_ascii(const pri_bert_settings *settings, uint32_t
         return PRI_ASCII_DROPPED;
     if (flags & PRI_SPACE)
         return PRI_ASCII_SPACE;
-    return flags & PRI_PUNCTUATION ? PRI_ASCII_PUNCTUATION : PRI_ASCII_LETTER;
+    return settings->split_punctuation && flags & PRI_PUNCTUATION ? PRI_ASCII_PUNCTUATION
+                                                                  : PRI_ASCII_LETTER;
 }
 
 void pri_bert_rules_prepare(pri_bert_rules *rules, const pri_bert_settings *settings)
@@ -114,7 +116,7 @@ static pare_status take_character(pri_word_cutter *cutter, uint32_t character,
         return finish_word(cutter);
     char bytes[4];
     size_t length = pri_utf8_write(character, bytes);
-    bool alone = kind.flags & PRI_PUNCTUATION;
+    bool alone = cutter->rules->settings.split_punctuation && kind.flags & PRI_PUNCTUATION;
     return (alone ? whole_word : append_to_word)(cutter, bytes, length, source.begin, source.end);
 }
 

@@ -15,7 +15,7 @@ typedef enum pri_accents {
 } pri_accents;
 
 typedef struct pri_bert_settings {
-    bool clean_text, split_ideographs, lower_case;
+    bool clean_text, split_ideographs, split_punctuation, lower_case;
     pri_accents accents;
     size_t word_characters; /* longer words are unknown */
 } pri_bert_settings;

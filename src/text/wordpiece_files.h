@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
+#include "text/tokenizer_json.h"
 #include "text/wordpiece.h"
 
-#define PRI_TOKENIZER_FILE "tokenizer.json"
 #define PRI_VOCABULARY_LINES_FILE "vocab.txt"
 #define PRI_TOKENIZER_CONFIG_FILE "tokenizer_config.json"
 

@@ -92,7 +92,7 @@ static pare_status add_line(pare_wordpiece *tokenizer, char *line, size_t size, 
                             size_t *length)
 {
     char place[PRI_PLACE_CAPACITY];
-    snprintf(place, sizeof place, "%s: line %zu", name, tokenizer->tokens.count + 1);
+    snprintf(place, sizeof place, "%s: line %zu", name, tokenizer->tokens.table.count + 1);
     char *newline = memchr(line, '\n', size);
     size_t token = newline ? (size_t)(newline - line) : size;
     *length = newline ? token + 1 : size;
@@ -104,7 +104,7 @@ static pare_status add_line(pare_wordpiece *tokenizer, char *line, size_t size, 
     if (token && line[token - 1] == '\r')
         token--;
     line[token] = 0;
-    return pri_wordpiece_add_token(tokenizer, line, place);
+    return pri_token_list_append(&tokenizer->tokens, line, place);
 }
 
 static pare_status read_lines(pare_wordpiece *tokenizer, const char *data, size_t size,
@@ -132,7 +132,7 @@ pare_status pri_wordpiece_parse_lines(const char *data, size_t size, const char 
     if (status == PARE_OK)
         status = pri_wordpiece_finish(read, (const char *const *)config->role_names, name);
     for (int role = 0; role < PRI_ROLES && status == PARE_OK; role++)
-        status = pri_wordpiece_add_special(read, read->roles[role]);
+        status = pri_token_list_mark_added(&read->tokens, read->roles[role], true);
     if (status != PARE_OK) {
         pare_wordpiece_destroy(read);
         return status;
@@ -206,95 +206,12 @@ static pare_status check_model(const json_t *model, const char *name, pri_bert_s
     return PARE_OK;
 }
 
-/* The keys of "vocab" by their ids, which must be 0, 1, 2 and so on in any order. */
-static pare_status sort_vocabulary(const json_t *vocabulary, const char *name, const char **tokens)
-{
-    size_t count = json_object_size(vocabulary);
-    const char *token;
-    json_t *id;
-    json_object_foreach((json_t *)vocabulary, token, id)
-    {
-        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || (size_t)value >= count)
-            return pri_fail(PARE_ERROR_FORMAT,
-                            "%s: token \"%s\" has no id of 0 to %zu, though there are %zu tokens",
-                            name, token, count - 1, count);
-        if (tokens[value])
-            return pri_fail(PARE_ERROR_FORMAT, "%s: tokens \"%s\" and \"%s\" have the same id",
-                            name, tokens[value], token);
-        tokens[value] = token;
-    }
-    return PARE_OK;
-}
-
-static pare_status read_vocabulary(const json_t *model, const char *name, pare_wordpiece *tokenizer)
-{
-    const json_t *vocabulary = json_object_get(model, "vocab");
-    if (!json_is_object(vocabulary))
-        return pri_fail(PARE_ERROR_FORMAT, "%s: \"vocab\" of the model should be an object", name);
-    size_t count = json_object_size(vocabulary);
-    const char **tokens = pri_allocate_zero(count, sizeof *tokens);
-    if (!tokens)
-        return PARE_ERROR_MEMORY;
-    pare_status status = sort_vocabulary(vocabulary, name, tokens);
-    for (size_t id = 0; id < count && status == PARE_OK; id++)
-        status = pri_wordpiece_add_token(tokenizer, tokens[id], name);
-    pri_free(tokens);
-    return status;
-}
-
-/* Flags that change what an added token matches. */
-static pare_status check_added_flags(const json_t *entry, const char *name, const char *content)
-{
-    static const char *const flags[] = {"single_word", "lstrip", "rstrip", "normalized"};
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        bool set;
-        PRI_TRY(pri_json_get_bool_or(entry, name, flags[i], false, &set));
-        if (set)
-            return pri_fail(PARE_ERROR_UNSUPPORTED,
-                            "%s: added token \"%s\" with \"%s\" is not supported", name, content,
-                            flags[i]);
-    }
-    return PARE_OK;
-}
-
-static pare_status read_added_token(const json_t *entry, const char *name,
-                                    pare_wordpiece *tokenizer)
-{
-    const char *content = json_string_value(json_object_get(entry, "content"));
-    if (!content || strlen(content) != json_string_length(json_object_get(entry, "content")))
-        return pri_fail(PARE_ERROR_FORMAT, "%s: an added token has no \"content\"", name);
-    size_t id;
-    PRI_TRY(pri_json_get_size(entry, name, "id", &id));
-    PRI_TRY(check_added_flags(entry, name, content));
-    uint32_t known = pri_wordpiece_find(tokenizer, content);
-    if (known == PRI_NO_WORD) {
-        known = (uint32_t)tokenizer->tokens.count;
-        PRI_TRY(pri_wordpiece_add_token(tokenizer, content, name));
-    }
-    if (known != id)
-        return pri_fail(PARE_ERROR_FORMAT, "%s: added token \"%s\" has id %zu, but should have %u",
-                        name, content, id, known);
-    return pri_wordpiece_add_special(tokenizer, known);
-}
-
-static pare_status read_added_tokens(const json_t *object, const char *name,
-                                     pare_wordpiece *tokenizer)
-{
-    const json_t *list = json_object_get(object, "added_tokens"), *entry;
-    if (list && !json_is_array(list))
-        return pri_fail(PARE_ERROR_FORMAT, "%s: \"added_tokens\" should be a list", name);
-    size_t index;
-    json_array_foreach(list, index, entry) PRI_TRY(read_added_token(entry, name, tokenizer));
-    return PARE_OK;
-}
-
 static pare_status fill_tokenizer(const json_t *object, const json_t *model, const char *name,
                                   const char *const *role_names, pare_wordpiece *tokenizer)
 {
-    PRI_TRY(read_vocabulary(model, name, tokenizer));
+    PRI_TRY(pri_tokenizer_read_vocabulary(model, name, &tokenizer->tokens));
     PRI_TRY(pri_wordpiece_finish(tokenizer, role_names, name));
-    return read_added_tokens(object, name, tokenizer);
+    return pri_tokenizer_read_added(object, name, &tokenizer->tokens);
 }
 
 pare_status pri_wordpiece_read_json(const json_t *object, const char *name,

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text_buffer.h"
-#include "documents/json.h"
 #include "text/wordpiece_files.h"
 
 static json_t *accents_json(pri_accents accents)
@@ -16,36 +15,10 @@ static json_t *accents_json(pri_accents accents)
 
 static const char *role_token(const pare_wordpiece *tokenizer, int role)
 {
-    return pri_wordpiece_bytes(tokenizer, tokenizer->roles[role]);
+    return pri_token_list_bytes(&tokenizer->tokens, tokenizer->roles[role]);
 }
 
 /* ---- tokenizer.json ---- */
-
-static int compare_ids(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* In the order of ids. */
-static json_t *added_json(const pare_wordpiece *tokenizer)
-{
-    size_t count = tokenizer->added_count;
-    uint32_t *ids = pri_allocate(count, sizeof *ids);
-    json_t *list = ids ? json_array() : NULL;
-    if (list && count) {
-        memcpy(ids, tokenizer->added, count * sizeof *ids);
-        qsort(ids, count, sizeof *ids, compare_ids);
-    }
-    for (size_t i = 0; list && i < count; i++)
-        json_array_append_new(list, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id",
-                                              (json_int_t)ids[i], "content",
-                                              pri_wordpiece_bytes(tokenizer, ids[i]), "single_word",
-                                              false, "lstrip", false, "rstrip", false, "normalized",
-                                              false, "special", true));
-    pri_free(ids);
-    return list;
-}
 
 static json_t *normalizer_json(const pri_bert_settings *settings)
 {
@@ -86,23 +59,21 @@ static json_t *template_json(const pare_wordpiece *tokenizer)
 
 static json_t *model_json(const pare_wordpiece *tokenizer)
 {
-    json_t *vocabulary = json_object();
-    for (uint32_t id = 0; id < tokenizer->vocabulary; id++)
-        json_object_set_new(vocabulary, pri_wordpiece_bytes(tokenizer, id), json_integer(id));
     return json_pack("{s:s, s:s, s:s, s:I, s:o}", "type", "WordPiece", "unk_token",
                      role_token(tokenizer, PRI_UNKNOWN_PIECE), "continuing_subword_prefix",
                      PRI_CONTINUATION, "max_input_chars_per_word",
-                     (json_int_t)tokenizer->rules.settings.word_characters, "vocab", vocabulary);
+                     (json_int_t)tokenizer->rules.settings.word_characters, "vocab",
+                     pri_tokenizer_vocabulary_json(&tokenizer->tokens, tokenizer->vocabulary));
 }
 
 static json_t *tokenizer_json(const pare_wordpiece *tokenizer)
 {
-    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:{s:s}, s:o, s:{s:s, s:s, s:b}, s:o}", "version",
-                     "1.0", "truncation", "padding", "added_tokens", added_json(tokenizer),
-                     "normalizer", normalizer_json(&tokenizer->rules.settings), "pre_tokenizer",
-                     "type", "BertPreTokenizer", "post_processor", template_json(tokenizer),
-                     "decoder", "type", "WordPiece", "prefix", PRI_CONTINUATION, "cleanup", true,
-                     "model", model_json(tokenizer));
+    return json_pack(
+        "{s:s, s:n, s:n, s:o, s:o, s:{s:s}, s:o, s:{s:s, s:s, s:b}, s:o}", "version", "1.0",
+        "truncation", "padding", "added_tokens", pri_tokenizer_added_json(&tokenizer->tokens),
+        "normalizer", normalizer_json(&tokenizer->rules.settings), "pre_tokenizer", "type",
+        "BertPreTokenizer", "post_processor", template_json(tokenizer), "decoder", "type",
+        "WordPiece", "prefix", PRI_CONTINUATION, "cleanup", true, "model", model_json(tokenizer));
 }
 
 /* ---- tokenizer_config.json and vocab.txt ---- */
@@ -123,21 +94,11 @@ static json_t *config_json(const pare_wordpiece *tokenizer)
     return config;
 }
 
-/* Takes `object`. */
-static pare_status save_json(json_t *object, const char *path)
-{
-    if (!object)
-        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory writing it", path);
-    pare_status status = pri_json_save(object, path);
-    json_decref(object);
-    return status;
-}
-
 static pare_status save_lines(const pare_wordpiece *tokenizer, const char *path)
 {
     pri_text text = {0};
     for (uint32_t id = 0; id < tokenizer->vocabulary; id++)
-        pri_text_append(&text, "%s\n", pri_wordpiece_bytes(tokenizer, id));
+        pri_text_append(&text, "%s\n", pri_token_list_bytes(&tokenizer->tokens, id));
     pare_status status = text.failed
                              ? pri_fail(PARE_ERROR_MEMORY, "%s: out of memory writing it", path)
                              : pri_file_replace(path, text.data, text.length);
@@ -155,9 +116,9 @@ pare_status pare_wordpiece_save(const pare_wordpiece *tokenizer, const char *dir
     if (status == PARE_OK)
         status = save_lines(tokenizer, lines);
     if (status == PARE_OK)
-        status = save_json(config_json(tokenizer), config);
+        status = pri_tokenizer_save_json(config_json(tokenizer), config);
     if (status == PARE_OK)
-        status = save_json(tokenizer_json(tokenizer), json);
+        status = pri_tokenizer_save_json(tokenizer_json(tokenizer), json);
     pri_free(json);
     pri_free(lines);
     pri_free(config);

@@ -10,8 +10,9 @@
 
 #define FILE_LIMIT ((size_t)1 << 20)
 
-const char *const pare_task_names[] = {"language-modelling", "classification", "question-answering",
-                                       "masked-language-modelling", NULL};
+const char *const pare_task_names[] = {"language-modelling", "classification",
+                                       "question-answering", "masked-language-modelling",
+                                       "translation",        NULL};
 
 /* Steps or epochs: an override of one takes the place of the other in the file. */
 static void choose_length(pri_recipe_builder *build, const pri_training_section *training,
@@ -27,6 +28,16 @@ static void choose_length(pri_recipe_builder *build, const pri_training_section 
                             "training.steps and training.epochs exclude each other; leave one out");
     else if (epochs_overridden)
         options->steps = 0;
+}
+
+static void take_averaged(pri_recipe_builder *build, const pri_training_section *training,
+                          pare_training_options *options)
+{
+    bool average = options->keep == PARE_KEEP_AVERAGE;
+    options->averaged = PRI_INTEGER(training, averaged, average ? 5 : 0, 1, PRI_COUNT_LIMIT);
+    if (build->status == PARE_OK && training->averaged && !average)
+        build->status = pri_recipe_fail(build->document, "training.averaged",
+                                        "training.averaged is for training.keep average");
 }
 
 static void build_training(pri_recipe_builder *build, const pri_training_section *training)
@@ -62,6 +73,7 @@ static void build_training(pri_recipe_builder *build, const pri_training_section
     options->log_every = PRI_INTEGER(training, log_every, options->log_every, 1, PRI_STEP_LIMIT);
     if (training->keep)
         options->keep = (pare_keep)*training->keep;
+    take_averaged(build, training, options);
     pri_recipe_set_seed(build->recipe, PRI_INTEGER(training, seed, options->seed, 0, INT64_MAX));
 }
 
@@ -88,6 +100,31 @@ static void build_seeds(pri_recipe_builder *build, const pri_sweep_section *swee
         build->status = pri_recipe_fail(build->document, "sweep.random_percents",
                                         "sweep.random_percents needs sweep.random_seeds, as in "
                                         "[1, 2, 3]");
+}
+
+/* Only models with several kinds of attention can be asked which to prune; all, unless they are. */
+static void build_attention(pri_recipe_builder *build, const pri_sweep_section *sweep)
+{
+    pare_recipe *recipe = build->recipe;
+    bool translation = recipe->task == PARE_TASK_TRANSLATION;
+    size_t count = sweep->attention_count ? sweep->attention_count : 1;
+    if (build->status != PARE_OK)
+        return;
+    if (sweep->attention_count && !translation) {
+        build->status = pri_recipe_fail(build->document, "sweep.attention",
+                                        "sweep.attention is for translation; a %s model has one "
+                                        "kind of attention",
+                                        pare_task_names[recipe->task]);
+        return;
+    }
+    recipe->attention = pri_recipe_own(build, pri_allocate(count, sizeof *recipe->attention));
+    if (!recipe->attention)
+        return;
+    recipe->attention_count = count;
+    recipe->attention[0] =
+        translation ? (1U << PARE_ATTENTION_KINDS) - 1 : 1U << PARE_ATTENTION_SELF;
+    for (size_t i = 0; i < sweep->attention_count; i++)
+        recipe->attention[i] = (unsigned)sweep->attention[i];
 }
 
 static void check_coordinates(pri_recipe_builder *build, const pri_sweep_section *sweep)
@@ -128,6 +165,7 @@ static void build_sweep(pri_recipe_builder *build, const pri_sweep_section *swee
         build, "sweep.random_percents", sweep->random_percents, sweep->random_percents_count);
     recipe->random_percent_count = sweep->random_percents_count;
     build_seeds(build, sweep);
+    build_attention(build, sweep);
     if (sweep->start)
         recipe->start = (pare_start)*sweep->start;
     if (sweep->geometry)

@@ -8,6 +8,7 @@ enum {
     CLASSES = 1 << PARE_TASK_CLASSIFICATION,
     ANSWERS = 1 << PARE_TASK_QUESTION_ANSWERING,
     MASKED = 1 << PARE_TASK_MASKED_LANGUAGE_MODELLING,
+    PAIRS = 1 << PARE_TASK_TRANSLATION,
     ENCODERS = CLASSES | ANSWERS | MASKED
 };
 
@@ -18,8 +19,18 @@ static void refuse_foreign(pri_recipe_builder *build, const pri_data_section *da
     const pri_recipe_key keys[] = {
         {"data.level", data->level, TEXT},
         {"data.minimum_count", data->minimum_count, TEXT},
-        {"data.maximum_vocabulary", data->maximum_vocabulary, TEXT | MASKED},
-        {"data.lower_case", data->lower_case, MASKED},
+        {"data.maximum_vocabulary", data->maximum_vocabulary, TEXT | MASKED | PAIRS},
+        {"data.lower_case", data->lower_case, MASKED | PAIRS},
+        {"data.train.source", data->train_source, PAIRS},
+        {"data.train.target", data->train_target, PAIRS},
+        {"data.valid.source", data->valid_source, PAIRS},
+        {"data.valid.target", data->valid_target, PAIRS},
+        {"data.test.source", data->test_source, PAIRS},
+        {"data.test.target", data->test_target, PAIRS},
+        {"data.tokenised", data->tokenised, PAIRS},
+        {"data.merges", data->merges, PAIRS},
+        {"data.separate_vocabularies", data->separate_vocabularies, PAIRS},
+        {"data.length_ratio", data->length_ratio, PAIRS},
         {"data.masked_share", data->masked_share, MASKED},
         {"data.glue", data->glue, CLASSES},
         {"data.text_column", data->text_column, CLASSES},
@@ -30,10 +41,15 @@ static void refuse_foreign(pri_recipe_builder *build, const pri_data_section *da
         {"data.stride", data->stride, ANSWERS},
         {"data.question_length", data->question_length, ANSWERS},
         {"data.answer_length", data->answer_length, ANSWERS},
-        {"training.tokens", training->tokens, ENCODERS},
+        {"training.tokens", training->tokens, ENCODERS | PAIRS},
+        {"training.label_smoothing", training->label_smoothing, PAIRS},
         {"evaluation.batch", evaluation->batch, TEXT},
         {"evaluation.length", evaluation->length, TEXT},
         {"evaluation.memory", evaluation->memory, TEXT},
+        {"evaluation.beam", evaluation->beam, PAIRS},
+        {"evaluation.length_penalty", evaluation->length_penalty, PAIRS},
+        {"evaluation.length_factor", evaluation->length_factor, PAIRS},
+        {"evaluation.length_extra", evaluation->length_extra, PAIRS},
     };
     pri_recipe_refuse_foreign(build, keys, sizeof keys / sizeof *keys, 1U << build->recipe->task,
                               pare_task_names[build->recipe->task]);
@@ -184,6 +200,92 @@ static void build_question_answering(pri_recipe_builder *build, const pri_data_s
     take_batch(build, training, &options->batch, &options->tokens);
 }
 
+/* ---- Pairs ---- */
+
+/* The keys of one split, and where its files go. */
+typedef struct pair_keys {
+    const char *table_path, *source_path, *target_path;
+    const char *table, *source, *target; /* as given */
+    bool required;
+    pare_parallel_files *files;
+} pair_keys;
+
+static pare_status check_pair_keys(pri_recipe_builder *build, const pair_keys *keys)
+{
+    if (keys->table && (keys->source || keys->target))
+        return pri_recipe_fail(build->document, keys->table_path,
+                               "give %s, a table of both languages, or %s and %s", keys->table_path,
+                               keys->source_path, keys->target_path);
+    if (!keys->table && !keys->source != !keys->target)
+        return pri_recipe_fail(
+            build->document, keys->source ? keys->source_path : keys->target_path,
+            "%s needs %s beside it", keys->source ? keys->source_path : keys->target_path,
+            keys->source ? keys->target_path : keys->source_path);
+    if (!keys->table && !keys->source && keys->required)
+        return pri_recipe_fail(build->document, keys->source_path,
+                               "%s and %s are missing; add them under 'data:', or %s for a table "
+                               "of both languages",
+                               keys->source_path, keys->target_path, keys->table_path);
+    return PARE_OK;
+}
+
+static void take_pair(pri_recipe_builder *build, const pair_keys *keys)
+{
+    if (build->status == PARE_OK)
+        build->status = check_pair_keys(build, keys);
+    bool table = keys->table != NULL;
+    keys->files->source = pri_take_path(build, table ? keys->table_path : keys->source_path,
+                                        table ? keys->table : keys->source);
+    keys->files->target = pri_take_path(build, keys->target_path, keys->target);
+}
+
+static void take_pairs(pri_recipe_builder *build, const pri_data_section *data,
+                       pare_translation_options *options)
+{
+    const pair_keys splits[] = {
+        {"data.train", "data.train.source", "data.train.target", data->train, data->train_source,
+         data->train_target, true, &options->train},
+        {"data.valid", "data.valid.source", "data.valid.target", data->valid, data->valid_source,
+         data->valid_target, true, &options->valid},
+        {"data.test", "data.test.source", "data.test.target", data->test, data->test_source,
+         data->test_target, false, &options->test}};
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+        take_pair(build, &splits[i]);
+}
+
+static void take_decoding(pri_recipe_builder *build, const pri_evaluation_section *evaluation,
+                          pare_translate_options *decoding)
+{
+    *decoding = pare_translate_options_default();
+    decoding->beam = PRI_INTEGER(evaluation, beam, decoding->beam, 1, 1000);
+    decoding->length_penalty =
+        PRI_NUMBER(evaluation, length_penalty, decoding->length_penalty, 0, 100);
+    decoding->length_factor =
+        PRI_NUMBER(evaluation, length_factor, decoding->length_factor, 0, 1000);
+    decoding->length_extra =
+        PRI_NUMBER(evaluation, length_extra, decoding->length_extra, 0, PRI_COUNT_LIMIT);
+}
+
+static void build_translation(pri_recipe_builder *build, const pri_data_section *data,
+                              const pri_training_section *training,
+                              const pri_evaluation_section *evaluation)
+{
+    pare_translation_options *options = &build->recipe->data.translation;
+    take_pairs(build, data, options);
+    options->merges = pri_take_path(build, "data.merges", data->merges);
+    options->separate_vocabularies = data->separate_vocabularies && *data->separate_vocabularies;
+    options->length = build->recipe->length;
+    options->length_ratio = PRI_NUMBER(data, length_ratio, 0, 0, 1000);
+    take_batch(build, training, &options->batch, &options->tokens);
+    options->smoothing =
+        pri_take_share(build, "training.label_smoothing", training->label_smoothing, 0.1);
+    take_decoding(build, evaluation, &options->decoding);
+    bool tokenised = data->tokenised && *data->tokenised;
+    options->tokenizer.form = tokenised ? PARE_BPE_WORDS : PARE_BPE_METASPACE;
+    options->tokenizer.size = PRI_INTEGER(data, maximum_vocabulary, 8000, 10, PRI_COUNT_LIMIT);
+    options->tokenizer.lower_case = data->lower_case && *data->lower_case;
+}
+
 /* The order of examples and the masked pieces follow the seed of training. */
 void pri_recipe_set_seed(pare_recipe *recipe, uint64_t seed)
 {
@@ -191,6 +293,7 @@ void pri_recipe_set_seed(pare_recipe *recipe, uint64_t seed)
     recipe->data.classification.seed = seed;
     recipe->data.question_answering.seed = seed;
     recipe->data.masked_language_modelling.seed = seed;
+    recipe->data.translation.seed = seed;
 }
 
 void pri_recipe_build_data(pri_recipe_builder *build, const pri_data_section *data,
@@ -198,7 +301,8 @@ void pri_recipe_build_data(pri_recipe_builder *build, const pri_data_section *da
                            const pri_evaluation_section *evaluation)
 {
     pare_recipe *recipe = build->recipe;
-    PRI_REQUIRE(data, train);
+    if (recipe->task != PARE_TASK_TRANSLATION)
+        PRI_REQUIRE(data, train);
     PRI_REQUIRE(training, length);
     refuse_foreign(build, data, training, evaluation);
     recipe->length = PRI_INTEGER(training, length, 0, 1, PRI_COUNT_LIMIT);
@@ -214,6 +318,9 @@ void pri_recipe_build_data(pri_recipe_builder *build, const pri_data_section *da
         break;
     case PARE_TASK_MASKED_LANGUAGE_MODELLING:
         build_masked_language_modelling(build, data, training);
+        break;
+    case PARE_TASK_TRANSLATION:
+        build_translation(build, data, training, evaluation);
         break;
     }
 }

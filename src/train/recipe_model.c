@@ -2,7 +2,14 @@
 #include "train/recipe_builder.h"
 
 /* What a model can be made from, as bits, for keys that only some of them know. */
-enum { TRANSFORMER_XL = 1, FRESH_BERT = 2, CHECKPOINT = 4, FRESH = TRANSFORMER_XL | FRESH_BERT };
+enum {
+    TRANSFORMER_XL = 1,
+    FRESH_BERT = 2,
+    CHECKPOINT = 4,
+    FRESH_MARIAN = 8,
+    MARIAN_CHECKPOINT = 16,
+    FRESH = TRANSFORMER_XL | FRESH_BERT | FRESH_MARIAN
+};
 
 static void refuse_foreign(pri_recipe_builder *build, const pri_model_section *model, unsigned kind)
 {
@@ -11,24 +18,31 @@ static void refuse_foreign(pri_recipe_builder *build, const pri_model_section *m
         {"model.heads", model->heads, FRESH},
         {"model.size", model->size, FRESH},
         {"model.feed_forward", model->feed_forward, FRESH},
-        {"model.positions", model->positions, FRESH_BERT},
+        {"model.positions", model->positions, FRESH_BERT | FRESH_MARIAN},
+        {"model.decoder_layers", model->decoder_layers, FRESH_MARIAN},
+        {"model.share", model->share, FRESH_MARIAN},
+        {"model.sinusoids", model->sinusoids, FRESH_MARIAN},
+        {"model.activation", model->activation, FRESH_MARIAN},
+        {"model.inner_dropout", model->inner_dropout, FRESH_MARIAN | MARIAN_CHECKPOINT},
         {"model.head_size", model->head_size, TRANSFORMER_XL},
         {"model.embedding_size", model->embedding_size, TRANSFORMER_XL},
         {"model.memory", model->memory, TRANSFORMER_XL},
         {"model.clamp_length", model->clamp_length, TRANSFORMER_XL},
         {"model.same_length", model->same_length, TRANSFORMER_XL},
-        {"model.pre_norm", model->pre_norm, TRANSFORMER_XL},
+        {"model.pre_norm", model->pre_norm, TRANSFORMER_XL | FRESH_MARIAN},
         {"model.untie_biases", model->untie_biases, TRANSFORMER_XL},
         {"model.cutoffs", model->cutoffs, TRANSFORMER_XL},
         {"model.division", model->division, TRANSFORMER_XL},
     };
-    const char *name = kind == CHECKPOINT   ? "a model that comes from model.checkpoint"
-                       : kind == FRESH_BERT ? "a BERT encoder"
-                                            : "a Transformer-XL";
+    const char *name = kind & (CHECKPOINT | MARIAN_CHECKPOINT)
+                           ? "a model that comes from model.checkpoint"
+                       : kind == FRESH_BERT   ? "a BERT encoder"
+                       : kind == FRESH_MARIAN ? "a translation model"
+                                              : "a Transformer-XL";
     pri_recipe_refuse_foreign(build, keys, sizeof keys / sizeof *keys, kind, name);
 }
 
-/* ---- What both families have ---- */
+/* ---- What all families have ---- */
 
 typedef struct model_shape {
     size_t layers, heads, size, feed_forward;
@@ -196,32 +210,138 @@ static void require_checkpoint(pri_recipe_builder *build)
             "fetch-minilm.sh brings one), or train one with task masked-language-modelling");
 }
 
+/* ---- Translation ---- */
+
+static void take_inner_dropout(pri_recipe_builder *build, const pri_model_section *model,
+                               pare_marian_config *config)
+{
+    config->inner_dropout = (float)pri_take_share(
+        build, "model.inner_dropout", model->inner_dropout, (double)config->inner_dropout);
+}
+
+static void take_choices(const pri_model_section *model, pare_marian_config *config)
+{
+    if (model->share)
+        config->sharing = (pare_embedding_sharing)*model->share;
+    if (model->sinusoids)
+        config->sinusoids = (pare_sinusoids)*model->sinusoids;
+    if (model->activation)
+        config->activation = (pare_activation)*model->activation;
+    config->pre_norm = model->pre_norm && *model->pre_norm;
+}
+
+/* One embedding for all needs one vocabulary. */
+static void check_sharing(pri_recipe_builder *build, const pare_marian_config *config)
+{
+    if (build->status == PARE_OK && build->recipe->data.translation.separate_vocabularies &&
+        config->sharing == PARE_SHARE_ALL)
+        build->status = pri_recipe_fail(build->document, "data.separate_vocabularies",
+                                        "separate vocabularies cannot share one embedding; set "
+                                        "model.share to target or none");
+}
+
+/* Sentences of validation and test are cut at training.length, and translations are at most as long
+ * as the model has positions. */
+static void build_marian(pri_recipe_builder *build, const pri_model_section *model)
+{
+    pare_marian_config *config = &build->recipe->model.marian;
+    *config = pare_marian_config_default();
+    model_shape shape = take_shape(build, model);
+    config->encoder_layers = shape.layers;
+    config->decoder_layers = PRI_INTEGER(model, decoder_layers, shape.layers, 1, 1000);
+    config->heads = shape.heads;
+    config->size = shape.size;
+    config->encoder_feed_forward = config->decoder_feed_forward = shape.feed_forward;
+    config->positions = PRI_INTEGER(model, positions, 2 * build->recipe->length, 1, 65536);
+    take_choices(model, config);
+    take_dropouts(build, model, &config->dropout, &config->attention_dropout);
+    take_inner_dropout(build, model, config);
+    check_sharing(build, config);
+    if (build->status == PARE_OK && (config->size % config->heads || config->size % 2))
+        build->status = pri_recipe_fail(build->document, "model.size",
+                                        "model.size %zu must be even and a multiple of model.heads "
+                                        "%zu",
+                                        config->size, config->heads);
+    if (build->status == PARE_OK)
+        check_head_size(build, &shape, config->size / config->heads);
+    if (build->status == PARE_OK && config->positions < build->recipe->length)
+        build->status = pri_recipe_fail(build->document, "model.positions",
+                                        "model.positions %zu is less than training.length %zu",
+                                        config->positions, build->recipe->length);
+}
+
+static void build_marian_checkpoint(pri_recipe_builder *build, const pri_model_section *model)
+{
+    pare_marian_config *config = &build->recipe->model.marian;
+    config->dropout = config->attention_dropout = config->inner_dropout = -1.0f;
+    take_dropouts(build, model, &config->dropout, &config->attention_dropout);
+    take_inner_dropout(build, model, config);
+}
+
+/* ---- Which of them ---- */
+
+enum { FAMILY_TRANSFORMER_XL, FAMILY_BERT, FAMILY_MARIAN }; /* values of model.family */
+
+static int family_of(pare_task_kind task)
+{
+    return task == PARE_TASK_LANGUAGE_MODELLING ? FAMILY_TRANSFORMER_XL
+           : task == PARE_TASK_TRANSLATION      ? FAMILY_MARIAN
+                                                : FAMILY_BERT;
+}
+
 static void check_family(pri_recipe_builder *build, const pri_model_section *model, int family)
 {
+    static const char *const names[] = {"transformer-xl", "bert", "marian"};
     if (build->status == PARE_OK && model->family && *model->family != family)
-        build->status = pri_recipe_fail(
-            build->document, "model.family", "model.family %s does not fit task %s",
-            family ? "transformer-xl" : "bert", pare_task_names[build->recipe->task]);
+        build->status =
+            pri_recipe_fail(build->document, "model.family", "model.family %s does not fit task %s",
+                            names[*model->family], pare_task_names[build->recipe->task]);
+}
+
+static void build_language_model(pri_recipe_builder *build, const pri_model_section *model)
+{
+    if (build->status == PARE_OK && model->checkpoint)
+        build->status = pri_recipe_fail(build->document, "model.checkpoint",
+                                        "model.checkpoint is for encoders and translation; a "
+                                        "language model is trained from scratch");
+    refuse_foreign(build, model, TRANSFORMER_XL);
+    build_transformer_xl(build, model);
+}
+
+static void build_encoder(pri_recipe_builder *build, const pri_model_section *model)
+{
+    refuse_foreign(build, model, model->checkpoint ? CHECKPOINT : FRESH_BERT);
+    if (model->checkpoint)
+        build_checkpoint(build, model);
+    else if (build->recipe->task == PARE_TASK_MASKED_LANGUAGE_MODELLING)
+        build_bert(build, model);
+    else
+        require_checkpoint(build);
+}
+
+static void build_translator(pri_recipe_builder *build, const pri_model_section *model)
+{
+    refuse_foreign(build, model, model->checkpoint ? MARIAN_CHECKPOINT : FRESH_MARIAN);
+    if (model->checkpoint)
+        build_marian_checkpoint(build, model);
+    else
+        build_marian(build, model);
 }
 
 void pri_recipe_build_model(pri_recipe_builder *build, const pri_model_section *model)
 {
     pare_recipe *recipe = build->recipe;
-    bool text = recipe->task == PARE_TASK_LANGUAGE_MODELLING;
+    int family = family_of(recipe->task);
     recipe->model.checkpoint = pri_take_path(build, "model.checkpoint", model->checkpoint);
-    check_family(build, model, text ? 0 : 1);
-    if (build->status == PARE_OK && text && model->checkpoint)
-        build->status = pri_recipe_fail(build->document, "model.checkpoint",
-                                        "model.checkpoint is for encoders; a language model is "
-                                        "trained from scratch");
-    bool fresh = text || !model->checkpoint;
-    refuse_foreign(build, model, text ? TRANSFORMER_XL : fresh ? FRESH_BERT : CHECKPOINT);
-    if (text)
-        build_transformer_xl(build, model);
-    else if (fresh && recipe->task == PARE_TASK_MASKED_LANGUAGE_MODELLING)
-        build_bert(build, model);
-    else if (fresh)
-        require_checkpoint(build);
-    else
-        build_checkpoint(build, model);
+    check_family(build, model, family);
+    switch (family) {
+    case FAMILY_TRANSFORMER_XL:
+        build_language_model(build, model);
+        break;
+    case FAMILY_BERT:
+        build_encoder(build, model);
+        break;
+    default:
+        build_translator(build, model);
+    }
 }

@@ -27,6 +27,17 @@ static pare_status open_language_modelling(const pare_recipe *recipe, const char
     return pare_language_modelling_create(&options, data->vocabulary, &data->task);
 }
 
+static pare_status open_translation(const pare_recipe *recipe, const char *directory,
+                                    pare_recipe_data *data)
+{
+    const pare_translation_tokenizers *tokenizers = NULL;
+    if (directory) {
+        PRI_TRY(pare_translation_tokenizers_load(directory, &data->tokenizers));
+        tokenizers = &data->tokenizers;
+    }
+    return pare_translation_create(&recipe->data.translation, tokenizers, &data->task);
+}
+
 static pare_status open_task(const pare_recipe *recipe, pare_recipe_data *data)
 {
     switch (recipe->task) {
@@ -49,6 +60,8 @@ pare_status pare_recipe_open(const pare_recipe *recipe, const char *model_direct
     if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
         return open_language_modelling(recipe, model_directory, data);
     const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
+    if (recipe->task == PARE_TASK_TRANSLATION)
+        return open_translation(recipe, directory, data);
     if (directory)
         PRI_TRY(pare_wordpiece_load(directory, &data->tokenizer));
     return open_task(recipe, data);
@@ -59,6 +72,7 @@ void pare_recipe_close(pare_recipe_data *data)
     pare_task_destroy(data->task);
     pare_vocabulary_destroy(data->vocabulary);
     pare_wordpiece_destroy(data->tokenizer);
+    pare_translation_tokenizers_free(&data->tokenizers);
     *data = (pare_recipe_data){.task = NULL};
 }
 
@@ -122,12 +136,48 @@ static pare_status create_from_checkpoint(const pare_recipe *recipe, const pare_
     return status;
 }
 
+static pare_status create_fresh_translator(const pare_recipe *recipe, const pare_recipe_data *data,
+                                           pare_context *context, pare_model **model)
+{
+    const pare_translation_tokenizers *tokenizers = pare_translation_tokenizers_of(data->task);
+    const pare_sequence_tokens special = pare_bpe_special_tokens(tokenizers->target);
+    pare_marian_config config = recipe->model.marian;
+    config.source_vocabulary = pare_bpe_size(tokenizers->source);
+    config.target_vocabulary = pare_bpe_size(tokenizers->target);
+    config.end = config.start = special.end;
+    config.padding = special.padding == PARE_NO_TOKEN ? special.end : special.padding;
+    return pare_marian_create(context, &config, recipe->training.seed, model);
+}
+
+static pare_status load_translator(const pare_recipe *recipe, pare_context *context,
+                                   pare_model **model)
+{
+    const pare_marian_config *changes = &recipe->model.marian;
+    PRI_TRY(pare_model_load(context, recipe->model.checkpoint, model));
+    pare_status status = pare_marian_set_dropout(
+        *model, changes->dropout, changes->attention_dropout, changes->inner_dropout);
+    if (status != PARE_OK) {
+        pare_model_destroy(*model);
+        *model = NULL;
+    }
+    return status;
+}
+
+static pare_status create_translator(const pare_recipe *recipe, const pare_recipe_data *data,
+                                     pare_context *context, pare_model **model)
+{
+    return recipe->model.checkpoint ? load_translator(recipe, context, model)
+                                    : create_fresh_translator(recipe, data, context, model);
+}
+
 pare_status pare_recipe_create_model(const pare_recipe *recipe, const pare_recipe_data *data,
                                      pare_context *context, pare_model **model)
 {
     *model = NULL;
     if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
         return create_transformer_xl(recipe, data, context, model);
+    if (recipe->task == PARE_TASK_TRANSLATION)
+        return create_translator(recipe, data, context, model);
     return recipe->model.checkpoint ? create_from_checkpoint(recipe, data, context, model)
                                     : create_fresh_encoder(recipe, data, context, model);
 }

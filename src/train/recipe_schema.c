@@ -9,9 +9,18 @@ static const cyaml_strval_t task_words[] = {
     {"language-modelling", PARE_TASK_LANGUAGE_MODELLING},
     {"classification", PARE_TASK_CLASSIFICATION},
     {"question-answering", PARE_TASK_QUESTION_ANSWERING},
-    {"masked-language-modelling", PARE_TASK_MASKED_LANGUAGE_MODELLING}};
-static const cyaml_strval_t family_words[] = {{"transformer-xl", 0}, {"bert", 1}};
-static const cyaml_strval_t keep_words[] = {{"best", PARE_KEEP_BEST}, {"last", PARE_KEEP_LAST}};
+    {"masked-language-modelling", PARE_TASK_MASKED_LANGUAGE_MODELLING},
+    {"translation", PARE_TASK_TRANSLATION}};
+static const cyaml_strval_t family_words[] = {{"transformer-xl", 0}, {"bert", 1}, {"marian", 2}};
+static const cyaml_strval_t share_words[] = {
+    {"all", PARE_SHARE_ALL}, {"target", PARE_SHARE_TARGET}, {"none", PARE_SHARE_NONE}};
+static const cyaml_strval_t sinusoids_words[] = {{"marian", PARE_SINUSOIDS_MARIAN},
+                                                 {"fairseq", PARE_SINUSOIDS_FAIRSEQ}};
+static const cyaml_strval_t activation_words[] = {{"relu", PARE_ACTIVATION_RELU},
+                                                  {"gelu", PARE_ACTIVATION_GELU},
+                                                  {"swish", PARE_ACTIVATION_SWISH}};
+static const cyaml_strval_t keep_words[] = {
+    {"best", PARE_KEEP_BEST}, {"last", PARE_KEEP_LAST}, {"average", PARE_KEEP_AVERAGE}};
 static const cyaml_strval_t optimizer_words[] = {{"adam", PARE_OPTIMIZER_ADAM},
                                                  {"adamw", PARE_OPTIMIZER_ADAMW}};
 static const cyaml_strval_t schedule_words[] = {
@@ -21,6 +30,16 @@ static const cyaml_strval_t schedule_words[] = {
     {"linear", PARE_SCHEDULE_LINEAR}};
 static const cyaml_strval_t precision_words[] = {{"fp32", PARE_PRECISION_FP32},
                                                  {"bf16", PARE_PRECISION_BF16}};
+enum {
+    ENCODER_BIT = 1 << PARE_ATTENTION_SELF,
+    DECODER_BIT = 1 << PARE_ATTENTION_DECODER,
+    CROSS_BIT = 1 << PARE_ATTENTION_CROSS
+};
+static const cyaml_strval_t attention_words[] = {{"encoder", ENCODER_BIT},
+                                                 {"decoder", DECODER_BIT},
+                                                 {"cross", CROSS_BIT},
+                                                 {"selves", ENCODER_BIT | DECODER_BIT},
+                                                 {"all", ENCODER_BIT | DECODER_BIT | CROSS_BIT}};
 static const cyaml_strval_t start_words[] = {{"restart", PARE_START_RESTART},
                                              {"continue", PARE_START_CONTINUE},
                                              {"zero-shot", PARE_START_ZERO_SHOT}};
@@ -38,6 +57,8 @@ static const cyaml_strval_t empty_row_words[] = {{"keep-one", PARE_EMPTY_ROW_KEE
                                                  {"compat-uniform", PARE_EMPTY_ROW_UNIFORM}};
 
 static const cyaml_schema_value_t integer_entry = {CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int64_t)};
+static const cyaml_schema_value_t attention_entry = {
+    CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, int, attention_words, CYAML_ARRAY_LEN(attention_words))};
 static const cyaml_schema_value_t number_entry = {CYAML_VALUE_FLOAT(CYAML_FLAG_STRICT, double)};
 
 #define TEXT_LONGEST 65536
@@ -46,6 +67,14 @@ static const cyaml_schema_value_t number_entry = {CYAML_VALUE_FLOAT(CYAML_FLAG_S
 
 #define FIELD_TEXT(name)                                                                           \
     CYAML_FIELD_STRING_PTR(#name, CYAML_FLAG_OPTIONAL, SECTION, name, 1, TEXT_LONGEST),
+#define FIELD_SOURCE(name)                                                                         \
+    CYAML_FIELD_STRING_PTR(#name ".source", CYAML_FLAG_OPTIONAL, SECTION, name##_source, 1,        \
+                           TEXT_LONGEST),
+#define FIELD_TARGET(name)                                                                         \
+    CYAML_FIELD_STRING_PTR(#name ".target", CYAML_FLAG_OPTIONAL, SECTION, name##_target, 1,        \
+                           TEXT_LONGEST),
+#define FIELD_CHOICES(name)                                                                        \
+    CYAML_FIELD_SEQUENCE(#name, LIST_FLAGS, SECTION, name, &name##_entry, 0, LIST_LONGEST),
 #define FIELD_CHOICE(name)                                                                         \
     CYAML_FIELD_ENUM_PTR(#name, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, SECTION, name,            \
                          name##_words, CYAML_ARRAY_LEN(name##_words)),

@@ -6,12 +6,23 @@
 #include <cyaml/cyaml.h>
 #include <stdbool.h>
 
-/* KEY(TYPE, name): TEXT is a string, CHOICE one of the words name##_words, NUMBERS and INTEGERS are
- * lists. */
+/* KEY(TYPE, name): TEXT is a string, CHOICE one of the words name##_words, CHOICES, NUMBERS and
+ * INTEGERS are lists. SOURCE and TARGET are strings with the keys "name.source" and "name.target".
+ */
 #define PRI_DATA_KEYS(KEY)                                                                         \
     KEY(TEXT, train)                                                                               \
     KEY(TEXT, valid)                                                                               \
     KEY(TEXT, test)                                                                                \
+    KEY(SOURCE, train)                                                                             \
+    KEY(TARGET, train)                                                                             \
+    KEY(SOURCE, valid)                                                                             \
+    KEY(TARGET, valid)                                                                             \
+    KEY(SOURCE, test)                                                                              \
+    KEY(TARGET, test)                                                                              \
+    KEY(BOOLEAN, tokenised)                                                                        \
+    KEY(TEXT, merges)                                                                              \
+    KEY(BOOLEAN, separate_vocabularies)                                                            \
+    KEY(NUMBER, length_ratio)                                                                      \
     KEY(CHOICE, level)                                                                             \
     KEY(INTEGER, minimum_count)                                                                    \
     KEY(INTEGER, maximum_vocabulary)                                                               \
@@ -31,6 +42,7 @@
     KEY(CHOICE, family)                                                                            \
     KEY(TEXT, checkpoint)                                                                          \
     KEY(INTEGER, layers)                                                                           \
+    KEY(INTEGER, decoder_layers)                                                                   \
     KEY(INTEGER, heads)                                                                            \
     KEY(INTEGER, head_size)                                                                        \
     KEY(INTEGER, size)                                                                             \
@@ -44,8 +56,12 @@
     KEY(BOOLEAN, untie_biases)                                                                     \
     KEY(INTEGERS, cutoffs)                                                                         \
     KEY(INTEGER, division)                                                                         \
+    KEY(CHOICE, share)                                                                             \
+    KEY(CHOICE, sinusoids)                                                                         \
+    KEY(CHOICE, activation)                                                                        \
     KEY(NUMBER, dropout)                                                                           \
-    KEY(NUMBER, attention_dropout)
+    KEY(NUMBER, attention_dropout)                                                                 \
+    KEY(NUMBER, inner_dropout)
 
 #define PRI_TRAINING_KEYS(KEY)                                                                     \
     KEY(CHOICE, optimizer)                                                                         \
@@ -66,23 +82,30 @@
     KEY(INTEGER, tokens)                                                                           \
     KEY(INTEGER, length)                                                                           \
     KEY(CHOICE, keep)                                                                              \
+    KEY(INTEGER, averaged)                                                                         \
     KEY(INTEGER, evaluate_every)                                                                   \
     KEY(INTEGER, patience)                                                                         \
     KEY(INTEGER, checkpoint_every)                                                                 \
     KEY(NUMBER, checkpoint_seconds)                                                                \
     KEY(INTEGER, log_every)                                                                        \
+    KEY(NUMBER, label_smoothing)                                                                   \
     KEY(INTEGER, seed)
 
 #define PRI_EVALUATION_KEYS(KEY)                                                                   \
     KEY(INTEGER, batch)                                                                            \
     KEY(INTEGER, length)                                                                           \
-    KEY(INTEGER, memory)
+    KEY(INTEGER, memory)                                                                           \
+    KEY(INTEGER, beam)                                                                             \
+    KEY(NUMBER, length_penalty)                                                                    \
+    KEY(NUMBER, length_factor)                                                                     \
+    KEY(NUMBER, length_extra)
 
 #define PRI_SWEEP_KEYS(KEY)                                                                        \
     KEY(NUMBERS, percents)                                                                         \
     KEY(NUMBERS, random_percents)                                                                  \
     KEY(INTEGERS, random_seeds)                                                                    \
     KEY(INTEGERS, seeds)                                                                           \
+    KEY(CHOICES, attention)                                                                        \
     KEY(CHOICE, start)                                                                             \
     KEY(CHOICE, geometry)                                                                          \
     KEY(BOOLEAN, ends_first)                                                                       \
@@ -103,7 +126,12 @@
     KEY(SECTION, sweep)
 
 #define PRI_MEMBER_TEXT(name) char *name;
+#define PRI_MEMBER_SOURCE(name) char *name##_source;
+#define PRI_MEMBER_TARGET(name) char *name##_target;
 #define PRI_MEMBER_CHOICE(name) int *name;
+#define PRI_MEMBER_CHOICES(name)                                                                   \
+    int *name;                                                                                     \
+    size_t name##_count;
 #define PRI_MEMBER_INTEGER(name) int64_t *name;
 #define PRI_MEMBER_NUMBER(name) double *name;
 #define PRI_MEMBER_BOOLEAN(name) bool *name;

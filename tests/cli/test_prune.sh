@@ -6,6 +6,7 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/cli/library.sh
 . "$here/library.sh"
 ends_first=$here/../fuzz/corpus/fuzz_average/valid_ends_first # 1 layer, 2 heads, up to 5 tokens
+cross=$here/../fuzz/corpus/fuzz_average/valid_cross # 1 layer, 2 heads, up to 4 and 6 tokens
 causal=$here/../fuzz/corpus/fuzz_average/valid_0
 rectangle=$here/../golden/pruning_average.npy # 2 layers, 3 heads, 6 queries, 9 keys
 
@@ -43,6 +44,19 @@ stdout_has '"kept_mass_of_layers": \['
 expect 0 "$pare" prune "$rectangle" --not-causal --percent 60 --block 4 --output rectangle.safetensors
 stdout_has '^layer 2 '
 stdout_has '^\(rows: queries, columns: keys\)$'
+
+expect 0 "$pare" info "$cross"
+stdout_has '4 queries x 6 keys, cross attention with 1.429 source tokens per target token, first and last token first$'
+expect 0 "$pare" info "$cross" --json
+stdout_has '"ratio": 1.428'
+for geometry in cell relative; do
+    expect 0 "$pare" prune "$cross" --percent 50 --geometry "$geometry" --output cross.safetensors
+    stdout_has '^\(rows: target tokens, columns: source tokens; '
+    expect 0 "$pare" info cross.safetensors
+    stdout_has "^geometry +$geometry, .* cross attention with 1.429 source tokens per target token"
+done
+expect 2 "$pare" prune "$cross" --percent 50 --geometry distance --output refused.safetensors
+stderr_has 'needs causal attention'
 
 expect 2 "$pare" prune "$causal" --percent 50 --geometry relative --output refused.safetensors
 stderr_is_one_line

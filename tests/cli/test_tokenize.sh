@@ -68,6 +68,48 @@ printf 'a\0b\n' >binary
 expect 3 "$pare" tokenize small binary --train
 stderr_is_one_line
 
+# Byte-pair encoding: of two texts together, its kind recognised from the file.
+printf 'Der Fluss, der Fluss .\nder Weg\n' >de
+printf 'the river , the road .\nthe River\n' | gzip >en.gz
+expect 0 "$pare" tokenize pairs/both de en.gz --train --kind bpe --size 37
+stdout_is 'pairs/both: a vocabulary of 37 pieces'
+printf 'der Rover\n\n</s>' >words
+expect 0 "$pare" tokenize pairs/both words
+stdout_is $'der</w> r o v er</w>\n\n<unk> <unk> s <unk>'
+expect 0 "$pare" tokenize pairs/both words --json
+stdout_has '^\{"ids": \[[0-9, ]+\], "tokens": \["der</w>", "r", "o", "v", "er</w>"\], "offsets": \[\[0, 3\], \[4, 5\]'
+expect 0 "$pare" tokenize raw de --train --kind bpe-raw --cased
+stdout_has '^raw: a vocabulary of [0-9]+ pieces$'
+printf ' Fluss,der  X' >words
+expect 0 "$pare" tokenize raw words
+stdout_is '▁Fluss , der ▁ <unk>'
+printf '#version: 0.2\nt h\nth e</w>\n' >codes
+expect 0 "$pare" tokenize codes-only --train --merges-file codes
+stdout_is 'codes-only: a vocabulary of 12 pieces'
+expect 0 "$pare" tokenize codes-and-text en.gz --train --merges-file codes
+"$pare" tokenize codes-and-text en.gz >.stdout
+stdout_has '^the</w> r i v e r</w> ,</w> the</w>'
+expect 2 "$pare" tokenize raw de --train --kind bpe
+stderr_has 'raw has a tokenizer already'
+expect 2 "$pare" tokenize other de --train --kind bpe --size 12
+stderr_has 'de: special tokens and characters alone are [0-9]+'
+expect 2 "$pare" tokenize other de en.gz --train
+stderr_has 'several with --kind bpe'
+expect 2 "$pare" tokenize other --train --merges-file codes --size 100
+stderr_has 'leave --size'
+expect 2 "$pare" tokenize raw de en.gz
+stderr_has 'one FILE at a time'
+expect 2 "$pare" tokenize raw de --kind bpe
+stderr_has 'for --train'
+echo 't h' >>codes
+expect 3 "$pare" tokenize other --train --merges-file codes
+stderr_is 'pare tokenize: codes: line 4: "t" and "h" are merged already, by merge 1'
+check "nothing is written" [ ! -e other ]
+sed 's/"WhitespaceSplit"/"ByteLevel"/' pairs/both/tokenizer.json >raw/tokenizer.json
+expect 7 "$pare" tokenize raw de
+stderr_has 'raw/tokenizer.json: this pre_tokenizer, "ByteLevel", is not supported'
+stderr_is_one_line
+
 # What is no tokenizer.
 expect 4 "$pare" tokenize absent text
 stderr_is 'pare tokenize: absent: there is neither a tokenizer.json nor a vocab.txt in it'

@@ -24,12 +24,12 @@ static pare_wordpiece *make_tokenizer(uint8_t choice)
     if (pri_wordpiece_create(&settings, &tokenizer) != PARE_OK)
         abort();
     for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++)
-        if (pri_wordpiece_add_token(tokenizer, tokens[i], "input") != PARE_OK)
+        if (pri_token_list_append(&tokenizer->tokens, tokens[i], "input") != PARE_OK)
             abort();
     if (pri_wordpiece_finish(tokenizer, pri_role_names, "input") != PARE_OK)
         abort();
     for (int role = 0; role < PRI_ROLES; role++)
-        if (pri_wordpiece_add_special(tokenizer, tokenizer->roles[role]) != PARE_OK)
+        if (pri_token_list_mark_added(&tokenizer->tokens, tokenizer->roles[role], true) != PARE_OK)
             abort();
     return tokenizer;
 }

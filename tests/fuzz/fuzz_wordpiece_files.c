@@ -29,7 +29,7 @@ static pare_status read_tokenizer(const char *data, size_t size, pare_wordpiece 
 static void check_token(const pare_wordpiece *tokenizer, uint32_t id, pare_pieces *pieces)
 {
     const char *token = pare_wordpiece_token(tokenizer, id);
-    if (pri_wordpiece_find(tokenizer, token) != id)
+    if (pri_token_list_find(&tokenizer->tokens, token) != id)
         abort();
     pieces->count = 0;
     if (pare_wordpiece_encode(tokenizer, token, strlen(token), pieces) != PARE_OK)

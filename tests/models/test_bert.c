@@ -292,6 +292,7 @@ static void test_masks_of_other_models(void **state)
         {.layers = LAYERS, .heads = 1, .queries = 4, .keys = 4},
         {.layers = LAYERS, .heads = HEADS, .queries = 4, .keys = 4, .causal = true},
         {.layers = LAYERS, .heads = HEADS, .queries = 4, .keys = 3},
+        {.layers = LAYERS, .heads = HEADS, .queries = 4, .keys = 4, .ratio = 1},
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         pare_average *average;

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/safetensors.h"
 
 static const pare_geometry language_model = {
@@ -260,30 +261,63 @@ static void test_save_and_load_is_identity(void **state)
 {
     (void)state;
     const char *path = temporary_path(".average");
-    pare_average *saved = make_average(language_model, 8, 3, true), *loaded;
-    ASSERT_OK(pare_average_save(saved, path));
-    ASSERT_OK(pare_average_load(path, &loaded));
-    assert_same_average(saved, loaded, 0);
-    char first[64], second[64];
-    uint64_t first_hash, second_hash;
-    corpus_of(saved, first, &first_hash);
-    corpus_of(loaded, second, &second_hash);
-    assert_string_equal(first, second);
-    assert_int_equal(first_hash, second_hash);
-    pare_average_destroy(saved);
-    pare_average_destroy(loaded);
+    /* A third has no decimal of its own. */
+    const pare_geometry cross = {
+        .layers = 1, .heads = 2, .queries = 6, .keys = 4, .ends_first = true, .ratio = 1.0 / 3};
+    const pare_geometry shapes[] = {language_model, cross};
+    for (size_t s = 0; s < 2; s++) {
+        pare_average *saved = make_average(shapes[s], 8, 3, true), *loaded;
+        ASSERT_OK(pare_average_save(saved, path));
+        ASSERT_OK(pare_average_load(path, &loaded));
+        assert_same_average(saved, loaded, 0);
+        assert_true(pare_average_geometry(loaded)->ratio == shapes[s].ratio);
+        char first[64], second[64];
+        uint64_t first_hash, second_hash;
+        corpus_of(saved, first, &first_hash);
+        corpus_of(loaded, second, &second_hash);
+        assert_string_equal(first, second);
+        assert_int_equal(first_hash, second_hash);
+        pare_average_destroy(saved);
+        pare_average_destroy(loaded);
+    }
     unlink(path);
+}
+
+/* Averages of self attention are written as they were before there was a ratio. */
+static void test_older_files_stay_as_they_are(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"valid_0", "valid_1", "valid_2", "valid_ends_first"};
+    const char *path = temporary_path(".older");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char older[512];
+        snprintf(older, sizeof older, "%s/fuzz/corpus/fuzz_average/%s", PARE_TEST_DIRECTORY,
+                 names[i]);
+        pare_average *average;
+        ASSERT_OK(pare_average_load(older, &average));
+        ASSERT_OK(pare_average_save(average, path));
+        uint8_t *before, *after;
+        size_t before_size, after_size;
+        ASSERT_OK(pri_file_read(older, 0, &before, &before_size));
+        ASSERT_OK(pri_file_read(path, 0, &after, &after_size));
+        assert_int_equal(before_size, after_size);
+        assert_memory_equal(before, after, after_size);
+        pri_free(before);
+        pri_free(after);
+        pare_average_destroy(average);
+        unlink(path);
+    }
 }
 
 /* A file of a 1 x 1 x 2 x 2 causal average with the given fields, as another program may write. */
 typedef struct average_fields {
-    const char *version, *queries, *causal, *ends_first, *examples, *corpus_hash;
+    const char *version, *queries, *causal, *ends_first, *ratio, *examples, *corpus_hash;
     double sums[4];
     uint64_t counts[4];
 } average_fields;
 
 static const average_fields good_fields = {
-    "1", "2", "1", NULL, "2", "00000000000000aa", {2, 0, 0.5, 1.5}, {2, 0, 2, 2}};
+    "1", "2", "1", NULL, NULL, "2", "00000000000000aa", {2, 0, 0.5, 1.5}, {2, 0, 2, 2}};
 
 static pare_status load_fields(average_fields fields)
 {
@@ -298,6 +332,7 @@ static pare_status load_fields(average_fields fields)
                                {"keys", "2"},
                                {"causal", fields.causal},
                                {"ends_first", fields.ends_first},
+                               {"ratio", fields.ratio},
                                {"window", "0"},
                                {"examples", fields.examples},
                                {"corpus", "c"},
@@ -323,9 +358,9 @@ static void test_damaged_files_are_refused(void **state)
     (void)state;
     ASSERT_OK(load_fields(good_fields));
     average_fields bad = good_fields;
-    bad.version = "3";
+    bad.version = "4";
     assert_int_equal(load_fields(bad), PARE_ERROR_UNSUPPORTED);
-    expect_message("version 3");
+    expect_message("version 4");
     bad = good_fields;
     bad.examples = NULL;
     assert_int_equal(load_fields(bad), PARE_ERROR_FORMAT);
@@ -385,6 +420,31 @@ static void test_ends_first_needs_version_2_and_a_square(void **state)
     assert_int_equal(load_fields(encoder_fields), PARE_ERROR_FORMAT);
 }
 
+static void test_a_ratio_needs_version_3(void **state)
+{
+    (void)state;
+    average_fields cross = good_fields;
+    cross.version = "3";
+    cross.causal = "0";
+    cross.ends_first = "1";
+    assert_int_equal(load_fields(cross), PARE_ERROR_FORMAT);
+    expect_message("\"ratio\" is missing");
+    static const char *const wrong[] = {"0", "-1", "0.0009", "1000.5", "inf", "nan", "", "1/2"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        cross.ratio = wrong[i];
+        assert_int_equal(load_fields(cross), PARE_ERROR_FORMAT);
+        expect_message("ratio");
+    }
+    cross.ratio = "1.5";
+    ASSERT_OK(load_fields(cross));
+    cross.causal = "1";
+    assert_int_equal(load_fields(cross), PARE_ERROR_FORMAT);
+    expect_message("not causal");
+    cross.causal = "0";
+    cross.ends_first = NULL;
+    assert_int_equal(load_fields(cross), PARE_ERROR_FORMAT);
+}
+
 static void test_files_of_other_kinds_are_refused(void **state)
 {
     (void)state;
@@ -416,8 +476,10 @@ int main(void)
         cmocka_unit_test(test_merging_checks_geometry_and_corpus),
         cmocka_unit_test(test_corpus_names),
         cmocka_unit_test(test_save_and_load_is_identity),
+        cmocka_unit_test(test_older_files_stay_as_they_are),
         cmocka_unit_test(test_damaged_files_are_refused),
         cmocka_unit_test(test_ends_first_needs_version_2_and_a_square),
+        cmocka_unit_test(test_a_ratio_needs_version_3),
         cmocka_unit_test(test_files_of_other_kinds_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@ static const pare_geometry shapes[] = {
     {.layers = 2, .heads = 2, .queries = 6, .keys = 13, .causal = true, .window = 6},
     {.layers = 2, .heads = 2, .queries = 5, .keys = 8},
     {.layers = 2, .heads = 2, .queries = 11, .keys = 11, .ends_first = true},
+    {.layers = 2, .heads = 2, .queries = 7, .keys = 10, .ends_first = true, .ratio = 1.3},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 #define BLOCKS_MOST 64 /* of one head */

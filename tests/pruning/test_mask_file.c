@@ -16,6 +16,7 @@ static void assert_same_mask(const pare_mask *a, const pare_mask *b)
     assert_true(g->queries == f->queries && g->keys == f->keys);
     assert_true(g->causal == f->causal && g->window == f->window);
     assert_int_equal(g->ends_first, f->ends_first);
+    assert_true(g->ratio == f->ratio);
     FOR_CELLS(g)
     assert_int_equal(pare_mask_kept(a, l, h, i, j), pare_mask_kept(b, l, h, i, j));
     pare_mask_report x = pare_mask_describe(a), y = pare_mask_describe(b);
@@ -60,11 +61,16 @@ static void test_f6_every_mask_survives_a_file(void **state)
     pare_geometry encoder = {.layers = 2, .heads = 3, .queries = 9, .keys = 9};
     pare_geometry ends_first = encoder;
     ends_first.ends_first = true;
-    const pare_geometry shapes[] = {plain, shape, encoder, ends_first};
-    /* The last two shapes are to have different digests as well, though equal cells. */
-    uint64_t digests[4 * sizeof options / sizeof *options];
+    pare_geometry cross = plain, other_cross = plain, cross_ends_first = plain;
+    cross.ratio = 17.0 / 3;
+    other_cross.ratio = cross_ends_first.ratio = 4.25;
+    cross_ends_first.ends_first = true;
+    const pare_geometry shapes[] = {plain, shape,       encoder,         ends_first,
+                                    cross, other_cross, cross_ends_first};
+    /* Shapes with equal cells are to have different digests as well. */
+    uint64_t digests[7 * sizeof options / sizeof *options];
     size_t count = 0;
-    for (size_t s = 0; s < 4; s++) {
+    for (size_t s = 0; s < 7; s++) {
         pare_average *average = make_average(shapes[s], 3, 3, true);
         for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
             pare_geometry_kind kind = options[i].geometry;
@@ -145,8 +151,8 @@ static pare_status load_changed(const pare_mask *mask, change one)
         "average",      "scope",        "empty_row",        "percent",     "seed",
         "p_nominal",    "p_admissible", "p_effective",      "kept_mass",   "pruned_cells",
         "rescued_rows", "corpus",       "admissible_cells", "corpus_hash", "ends_first",
-        "block"};
-    const size_t version_1_keys = sizeof keys / sizeof *keys - 2;
+        "block",        "ratio"};
+    const size_t version_1_keys = sizeof keys / sizeof *keys - 3;
     const char *path = temporary_path(".changed");
     ASSERT_OK(pare_mask_save(mask, path));
     pri_safetensors *file;
@@ -234,7 +240,7 @@ static void test_every_field_is_needed_and_checked(void **state)
             fail_msg("%s = %s was not refused", fields[i].key, fields[i].wrong);
         assert_int_equal(load_changed(mask, (change){.key = fields[i].key}), PARE_ERROR_FORMAT);
     }
-    static const char *const versions[] = {"0", "3", "10", "", "1 "};
+    static const char *const versions[] = {"0", "4", "10", "", "1 "};
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
         assert_int_equal(load_changed(mask, (change){.key = "version", .value = versions[i]}),
                          PARE_ERROR_UNSUPPORTED);
@@ -331,6 +337,90 @@ static void test_relative_files_are_checked_too(void **state)
     pare_mask_destroy(mask);
 }
 
+static void test_cross_files_are_checked_too(void **state)
+{
+    (void)state;
+    /* Six source tokens: the ends, and offsets -1 .. 4 of the only row 0 and of row 1, whose
+     * diagonal is token 2. */
+    const pare_geometry cross = {
+        .layers = 1, .heads = 2, .queries = 2, .keys = 6, .ends_first = true, .ratio = 2};
+    pare_mask *mask =
+        good_mask_of(cross, (pare_prune_options){.geometry = PARE_GEOMETRY_RELATIVE, .percent = 0});
+    ASSERT_OK(load_changed(mask, (change){0}));
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .byte = 1, .bits = 0x0f}),
+                     PARE_ERROR_FORMAT); /* offset -5: farther than any */
+    expect_message("not admissible");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .byte = 1, .bits = 0x05}),
+                     PARE_ERROR_FORMAT); /* offset -4, which is nearer than 4 but not there */
+    expect_message("does not have");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0xfc}),
+                     PARE_ERROR_FORMAT); /* neither the first token nor the last */
+    expect_message("keeps nothing");
+    assert_int_equal(load_changed(mask, (change){.tensor = "kept", .bits = 0xfe}),
+                     PARE_ERROR_FORMAT); /* one class less than counted */
+    expect_message("counts");
+    static const struct {
+        const char *key, *wrong;
+    } fields[] = {
+        {"version", "2"}, {"version", "1"},     {"ratio", NULL},      {"ratio", "0"},
+        {"ratio", "-2"},  {"ratio", "1e-4"},    {"ratio", "1001"},    {"ratio", "nan"},
+        {"ratio", "2,0"}, {"ratio", " 2"},      {"ratio", ""},        {"ratio", "40"},
+        {"causal", "1"},  {"window", "1"},      {"ends_first", "0"},  {"ends_first", NULL},
+        {"scope", "row"}, {"queries", "9"},     {"keys", "9"},        {"queries", "65537"},
+        {"block", "2"},   {"method", "compat"}, {"geometry", "cell"}, {"geometry", "distance"},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (load_changed(mask, (change){.key = fields[i].key, .value = fields[i].wrong}) !=
+            PARE_ERROR_FORMAT)
+            fail_msg("%s = %s was not refused", fields[i].key, fields[i].wrong);
+    pare_mask_destroy(mask);
+
+    mask = good_mask_of(cross, (pare_prune_options){.percent = 0});
+    ASSERT_OK(load_changed(mask, (change){.key = "ratio", .value = "0.66666666666666663"}));
+    assert_int_equal(load_changed(mask, (change){.key = "ratio"}), PARE_ERROR_FORMAT);
+    expect_message("ratio");
+    pare_mask_destroy(mask);
+}
+
+/* Masks of self attention are written as they were before there was a ratio, and have the digests
+ * by which checkpoints know them. */
+static void test_older_files_stay_as_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t digest;
+    } files[] = {
+        {"valid_0_0", UINT64_C(0x8fbc434c1bd1b1f1)},
+        {"valid_0_2", UINT64_C(0x01217d24233e0a8c)},
+        {"valid_block", UINT64_C(0x8a5573c1fbfa8751)},
+        {"valid_ends_first", UINT64_C(0x63d21bc7116f57e0)},
+        {"valid_relative", UINT64_C(0x2a1d699f9b4f280d)},
+    };
+    const char *path = temporary_path(".older");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char older[512];
+        snprintf(older, sizeof older, "%s/fuzz/corpus/fuzz_mask/%s", PARE_TEST_DIRECTORY,
+                 files[i].name);
+        pare_mask *mask;
+        ASSERT_OK(pare_mask_load(older, &mask));
+        if (pare_mask_digest(mask) != files[i].digest)
+            fail_msg("%s: digest %016llx", files[i].name,
+                     (unsigned long long)pare_mask_digest(mask));
+        ASSERT_OK(pare_mask_save(mask, path));
+        uint8_t *before, *after;
+        size_t before_size, after_size;
+        ASSERT_OK(pri_file_read(older, 0, &before, &before_size));
+        ASSERT_OK(pri_file_read(path, 0, &after, &after_size));
+        assert_int_equal(before_size, after_size);
+        assert_memory_equal(before, after, after_size);
+        pri_free(before);
+        pri_free(after);
+        pare_mask_destroy(mask);
+        unlink(path);
+    }
+}
+
 static void test_block_sizes_are_checked(void **state)
 {
     (void)state;
@@ -395,6 +485,8 @@ int main(void)
         cmocka_unit_test(test_bits_must_agree_with_everything_else),
         cmocka_unit_test(test_distance_files_are_checked_too),
         cmocka_unit_test(test_relative_files_are_checked_too),
+        cmocka_unit_test(test_cross_files_are_checked_too),
+        cmocka_unit_test(test_older_files_stay_as_they_are),
         cmocka_unit_test(test_block_sizes_are_checked),
         cmocka_unit_test(test_files_of_other_kinds_are_refused),
         cmocka_unit_test(test_truncated_files_are_refused),

@@ -156,7 +156,7 @@ static pare_results sample_results(pare_result_row *rows)
         .geometry = "cell",
         .scope = "layer",
         .average = "valid",
-        .average_path = "dense/average.safetensors",
+        .average_path = {"dense/average.safetensors"},
         .rows = rows};
     rows[results.count++] = sample_row("dense", 0, 0);
     for (size_t i = 0; i < 5; i++)

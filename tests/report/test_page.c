@@ -136,7 +136,7 @@ static void text_from_files_is_escaped(void **state)
     snprintf(results.metric, sizeof results.metric, "<i>&\">");
     snprintf(results.machine, sizeof results.machine, "</dd></dl>");
     snprintf(results.command, sizeof results.command, "pare --set 'x=<y>'");
-    snprintf(results.average_path, sizeof results.average_path, "<img src=x>");
+    snprintf(results.average_path[0], sizeof results.average_path[0], "<img src=x>");
     snprintf(rows[1].directory, sizeof rows[1].directory, "</style>&");
     save_results(directory, &results);
     char *page = make_page(directory);

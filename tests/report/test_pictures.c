@@ -156,6 +156,34 @@ static void ends_of_sequences_are_not_reduced(void **state)
     pare_average_destroy(average);
 }
 
+/* Of cross attention the source's ends are columns, and rows are in order. */
+static void rows_of_cross_attention_are_in_order(void **state)
+{
+    (void)state;
+    const pare_geometry geometry = {
+        .layers = 1, .heads = 1, .queries = 7, .keys = 9, .ends_first = true, .ratio = 1.5};
+    pare_average *average = sample_average_of(geometry);
+    pri_head_map map;
+    assert_int_equal(pri_head_map_create(&geometry, 5, &map), PARE_OK);
+    assert_true(map.rows == 3 && map.columns == 5); /* 3 + 3 + 1; 1, 1, then 3 + 3 + 1 */
+    pri_head_map_fill_average(&map, average, 0, 0);
+    double sum = 0;
+    for (size_t row = 3; row < 6; row++)
+        sum += pare_average_value(average, PARE_AVERAGE_VALID, 0, 0, row, 1);
+    assert_true(fabs(map.values[1 * 5 + 1] - sum / 3) < 1e-12);
+    pri_head_map_free(&map);
+    pare_attention_view view = {.average = average};
+    assert_true(pare_attention_value(&view, 0, 0, 2, 8) ==
+                pare_average_value(average, PARE_AVERAGE_VALID, 0, 0, 2, 1));
+    pare_average_destroy(average);
+
+    const pare_geometry one_row = {
+        .layers = 1, .heads = 1, .queries = 1, .keys = 9, .ends_first = true, .ratio = 1.5};
+    assert_int_equal(pri_head_map_create(&one_row, 5, &map), PARE_OK);
+    assert_true(map.rows == 1 && map.columns == 5);
+    pri_head_map_free(&map);
+}
+
 static void masks_are_shares_of_kept_cells(void **state)
 {
     (void)state;
@@ -348,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends_of_sequences_are_not_reduced),
+        cmocka_unit_test(rows_of_cross_attention_are_in_order),
         cmocka_unit_test(indexed_png_decodes_to_its_palette),
         cmocka_unit_test(heat_colours_rise_in_lightness),
         cmocka_unit_test(maps_show_what_the_average_holds),

@@ -138,7 +138,7 @@ static void a_sweep_leaves_rows_and_complete_directories(void **state)
     assert_string_equal(results.rows[1].directory, "attention-pruning-50");
     assert_string_equal(results.rows[3].method, "random");
     assert_int_equal(results.rows[3].seed, 2);
-    assert_string_equal(results.average_path, "dense/average.safetensors");
+    assert_string_equal(results.average_path[0], "dense/average.safetensors");
     for (size_t i = 1; i < 4; i++) {
         assert_true(results.rows[i].p_admissible > 45 && results.rows[i].p_admissible <= 50);
         assert_true(results.rows[i].valid > 1 && results.rows[i].valid < 40);
@@ -250,7 +250,7 @@ static void zero_shot_and_continue_share_a_dense_run(void **state)
     assert_int_equal(pare_recipe_load(f->recipe_path, NULL, overrides, 3, &recipe), PARE_OK);
     assert_int_equal(sweep(f, &recipe, "zero", &counts, &results), PARE_OK);
     assert_int_equal(counts.known, 1);
-    assert_string_equal(results.average_path, "../out/dense/average.safetensors");
+    assert_string_equal(results.average_path[0], "../out/dense/average.safetensors");
     /* Pruning nothing from the dense weights gives the dense result. */
     assert_true(results.rows[1].valid > dense * 0.9999 && results.rows[1].valid < dense * 1.0001);
     assert_true(results.rows[1].train_seconds == 0);

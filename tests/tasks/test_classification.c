@@ -17,6 +17,7 @@
 #include "status_check.h"
 #include "tasks/classification/classification.h"
 #include "tasks/classification/metrics.h"
+#include "tasks/observe_one.h"
 #include "temporary_files.h"
 
 static pare_context *context;
@@ -642,7 +643,7 @@ static void test_a_model_that_does_not_fit(void **state)
     config.positions = 9;
     check_ok(pare_bert_create(context, &config, 1, &model));
     pare_average *average;
-    assert_fails(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average),
+    assert_fails(observe_one(task, model, tape, PARE_SPLIT_VALID, false, &average),
                  PARE_ERROR_ARGUMENT, "but the model has 9 positions; set a smaller length");
     assert_null(average);
     pare_model_destroy(model);
@@ -782,7 +783,7 @@ static void check_average(bool ends_first)
     pare_task *task = create(toy_options());
     pare_model *model = create_model(2, 0.1f);
     pare_average *average, *expected;
-    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average));
+    check_ok(observe_one(task, model, tape, PARE_SPLIT_TRAIN, ends_first, &average));
     const pri_examples *examples = split_of(task, PARE_SPLIT_TRAIN);
     size_t length = pare_task_length(task), count = examples->sequences.count;
     pare_geometry geometry = pare_model_attention_geometry(model, PARE_ATTENTION_SELF, length);
@@ -832,13 +833,13 @@ static void test_observation_is_dense_and_puts_the_mask_back(void **state)
     pare_task *task = create(toy_options());
     pare_model *model = create_model(2, 0);
     pare_average *dense, *again;
-    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, &dense));
+    check_ok(observe_one(task, model, tape, PARE_SPLIT_TRAIN, false, &dense));
     pare_mask *mask;
     check_ok(pare_mask_create(dense, &(pare_prune_options){.percent = 70}, &mask));
     check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
     pare_evaluation masked, unmasked;
     check_ok(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &masked));
-    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, &again));
+    check_ok(observe_one(task, model, tape, PARE_SPLIT_TRAIN, false, &again));
     assert_ptr_equal(pare_model_mask(model, PARE_ATTENTION_SELF), mask);
     for (size_t row = 0; row < 5; row++)
         for (size_t column = 0; column < 5; column++)
@@ -955,7 +956,7 @@ static void test_a_pruned_model_reads_texts_longer_than_its_mask(void **state)
     pare_task *task = create(toy_options());
     pare_model *model = create_model(2, 0);
     pare_average *average;
-    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, &average));
+    check_ok(observe_one(task, model, tape, PARE_SPLIT_TRAIN, false, &average));
     pare_mask *mask;
     check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 50}, &mask));
     check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));
@@ -996,7 +997,7 @@ static void check_explanation(bool ends_first)
     for (size_t i = 0; i < 7; i++)
         assert_string_equal(dense.pieces[i], pieces[i]);
     pare_average *average;
-    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average));
+    check_ok(observe_one(task, model, tape, PARE_SPLIT_TRAIN, ends_first, &average));
     pare_mask *mask;
     check_ok(pare_mask_create(average, &(pare_prune_options){.percent = 60}, &mask));
     check_ok(pare_model_set_mask(model, PARE_ATTENTION_SELF, mask));

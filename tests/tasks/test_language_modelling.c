@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "pare/task.h"
 #include "status_check.h"
+#include "tasks/observe_one.h"
 
 static char directory[] = "/tmp/pare-test-tasks-XXXXXX";
 static pare_context *context;
@@ -514,7 +515,7 @@ static void test_progress_and_interruption(void **state)
     pare_average *average;
     assert_int_equal(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &evaluation),
                      PARE_ERROR_INTERRUPTED);
-    assert_int_equal(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average),
+    assert_int_equal(observe_one(task, model, tape, PARE_SPLIT_VALID, false, &average),
                      PARE_ERROR_INTERRUPTED);
     assert_null(average);
     pare_interrupt_clear();
@@ -543,7 +544,7 @@ static pare_average *observe(pare_model *model, size_t lanes)
     options.lanes = lanes;
     pare_task *task = create_task(options);
     pare_average *average;
-    if (pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average) != PARE_OK)
+    if (observe_one(task, model, tape, PARE_SPLIT_VALID, false, &average) != PARE_OK)
         fail_msg("%s", pare_error_message());
     pare_task_destroy(task);
     return average;

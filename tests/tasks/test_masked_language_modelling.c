@@ -17,6 +17,7 @@
 #include "pare/task.h"
 #include "status_check.h"
 #include "tasks/masked_language_modelling/packing.h"
+#include "tasks/observe_one.h"
 #include "temporary_files.h"
 
 /* Pieces: five special tokens, the words a .. t, and '='. */
@@ -326,7 +327,7 @@ static void assert_refused(pare_task *task, pare_model *model, const char *part_
     pare_average *average;
     assert_fails(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &evaluation),
                  PARE_ERROR_ARGUMENT, part_of_message);
-    assert_fails(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average),
+    assert_fails(observe_one(task, model, tape, PARE_SPLIT_VALID, false, &average),
                  PARE_ERROR_ARGUMENT, part_of_message);
     pare_tape_begin(tape, true, 0);
     assert_null(pare_task_training_loss(task, model, tape));
@@ -527,7 +528,7 @@ static void test_progress_and_interruption(void **state)
     pare_average *average;
     assert_int_equal(pare_task_evaluate(task, model, tape, PARE_SPLIT_VALID, NULL, &evaluation),
                      PARE_ERROR_INTERRUPTED);
-    assert_int_equal(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average),
+    assert_int_equal(observe_one(task, model, tape, PARE_SPLIT_VALID, false, &average),
                      PARE_ERROR_INTERRUPTED);
     assert_null(average);
     pare_interrupt_clear();
@@ -543,8 +544,7 @@ static void test_progress_and_interruption(void **state)
 static pare_average *observe(pare_task *task, pare_model *model, bool ends_first)
 {
     pare_average *average;
-    if (pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average) !=
-        PARE_OK)
+    if (observe_one(task, model, tape, PARE_SPLIT_TRAIN, ends_first, &average) != PARE_OK)
         fail_msg("%s", pare_error_message());
     return average;
 }

@@ -3,6 +3,7 @@
 #include "squad_check.h"
 
 #include "nn/optimizer.h"
+#include "tasks/observe_one.h"
 #include "tasks/question_answering/question_answering.h"
 
 static pare_context *context;
@@ -347,8 +348,7 @@ static void test_observes_windows(void **state)
     assert_int_equal(pare_task_length(task), 20);
     for (int ends_first = 0; ends_first < 2; ends_first++) {
         pare_average *average;
-        check_ok(
-            pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, ends_first, NULL, &average));
+        check_ok(observe_one(task, model, tape, PARE_SPLIT_TRAIN, ends_first, &average));
         const pare_geometry *geometry = pare_average_geometry(average);
         assert_int_equal(geometry->queries, 20);
         assert_int_equal(geometry->keys, 20);
@@ -471,7 +471,7 @@ static void assert_model_refused(pare_task *task, pare_bert_config config,
     pare_tape_begin(tape, true, 0);
     assert_null(pare_task_training_loss(task, model, tape));
     pare_average *average;
-    assert_fails(pare_task_observe(task, model, tape, PARE_SPLIT_VALID, false, NULL, &average),
+    assert_fails(observe_one(task, model, tape, PARE_SPLIT_VALID, false, &average),
                  PARE_ERROR_ARGUMENT, part_of_message);
     pare_model_destroy(model);
 }

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "documents/json.h"
+#include "golden_pieces.h"
 #include "temporary_files.h"
 #include "text/bert_characters.h"
 #include "text/wordpiece_files.h"
@@ -41,27 +42,6 @@ static pare_wordpiece *tokenizer_of(const char *lines, const char *config_json)
 
 /* ---- Against the package ---- */
 
-static size_t read_hexadecimal(const char *text, char *bytes)
-{
-    size_t length = strlen(text) / 2;
-    for (size_t i = 0; i < length; i++) {
-        unsigned value;
-        assert_int_equal(sscanf(text + 2 * i, "%2x", &value), 1);
-        bytes[i] = (char)(unsigned char)value;
-    }
-    return length;
-}
-
-static void assert_numbers(const json_t *expected, const uint32_t *numbers, size_t count,
-                           const char *what, size_t line)
-{
-    for (size_t i = 0; i < count || i < json_array_size(expected); i++)
-        if (count != json_array_size(expected) ||
-            json_integer_value(json_array_get(expected, i)) != numbers[i])
-            fail_msg("line %zu: %s %zu of %zu is not that of the package (%zu)", line, what, i,
-                     count, json_array_size(expected));
-}
-
 static pare_wordpiece *golden_tokenizer(const json_t *vocabulary, const json_t *settings)
 {
     pri_bert_settings wanted = pri_bert_settings_default();
@@ -76,10 +56,11 @@ static pare_wordpiece *golden_tokenizer(const json_t *vocabulary, const json_t *
     size_t index;
     json_t *token;
     json_array_foreach(vocabulary, index, token) assert_int_equal(
-        pri_wordpiece_add_token(tokenizer, json_string_value(token), "golden"), PARE_OK);
+        pri_token_list_append(&tokenizer->tokens, json_string_value(token), "golden"), PARE_OK);
     assert_int_equal(pri_wordpiece_finish(tokenizer, pri_role_names, "golden"), PARE_OK);
     for (int role = 0; role < PRI_ROLES; role++)
-        assert_int_equal(pri_wordpiece_add_special(tokenizer, tokenizer->roles[role]), PARE_OK);
+        assert_int_equal(
+            pri_token_list_mark_added(&tokenizer->tokens, tokenizer->roles[role], true), PARE_OK);
     return tokenizer;
 }
 
@@ -92,15 +73,12 @@ static void check_case(const json_t *vocabulary, const json_t *lines, const json
     json_array_foreach(json_object_get(one, "results"), index, result)
     {
         const char *text = json_string_value(json_array_get(lines, index));
-        char *line = pri_allocate(strlen(text) / 2, 1);
-        size_t length = read_hexadecimal(text, line);
+        size_t length;
+        char *line = golden_line(text, &length);
         pieces.count = 0;
         assert_int_equal(pare_wordpiece_encode(tokenizer, line, length, &pieces), PARE_OK);
         pare_pieces_count_characters(&pieces, line, length);
-        assert_numbers(json_object_get(result, "ids"), pieces.ids, pieces.count, "id", index);
-        assert_numbers(json_object_get(result, "begins"), pieces.begins, pieces.count, "begin",
-                       index);
-        assert_numbers(json_object_get(result, "ends"), pieces.ends, pieces.count, "end", index);
+        assert_golden_pieces(result, &pieces, index);
         pri_free(line);
     }
     pare_pieces_free(&pieces);

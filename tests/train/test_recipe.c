@@ -255,7 +255,8 @@ static void bad_recipes_are_refused_with_place_and_reason(void **state)
          "r.yaml:1: unknown key 'colour'; known here: name, description, task, data, "
          "model, training, evaluation, sweep"},
         {BASE "evaluation:\n  lanes: 4\n",
-         "r.yaml:13: unknown key 'evaluation.lanes'; known here: batch, length, memory"},
+         "r.yaml:13: unknown key 'evaluation.lanes'; known here: batch, length, memory, "
+         "beam, length_penalty, length_factor, length_extra"},
         {BASE "  batch: 9\n",
          "r.yaml:12: training.batch is given a second time (first on line 10); remove one"},
         {BASE "model: {layers: 1}\n",

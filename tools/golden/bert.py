@@ -115,6 +115,42 @@ def make_targets(case, config):
     return {"weights": torch.randn(config.hidden_size)}
 
 
+def train(parameters, exempt, loss_of):
+    """Losses of ten steps, and sums of each parameter and its squares after them."""
+    groups = [{"params": [t for n, t in parameters.items() if exempt(n) == without],
+               **({"weight_decay": 0.0} if without else {})} for without in (False, True)]
+    optimizer = torch.optim.AdamW(groups, **ADAMW)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = loss_of()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return {"training_losses": torch.tensor(losses)} | {
+        "trained/" + name: torch.stack([tensor.sum(), (tensor ** 2).sum()])
+        for name, tensor in parameters.items() if tensor.grad is not None}
+
+
+def arrays(tensors):
+    """As files keep them."""
+    return {name: tensor.detach().numpy().astype(
+        numpy.int32 if tensor.dtype == torch.int32 else numpy.float32)
+        for name, tensor in tensors.items()}
+
+
+def save(tensors, path, script, seed, config):
+    save_file(tensors, path, metadata={
+        "script": script,
+        "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
+        "seed": str(seed),
+        "adamw": json.dumps(ADAMW),
+        "config": config.to_json_string(use_diff=False),
+    })
+    size = sum(array.nbytes for array in tensors.values())
+    print(f"{path}: {size / 1000:.0f} kB, losses {tensors['training_losses']}")
+
+
 def make(case, number, kind, settings):
     torch.manual_seed(SEED + number)
     config = BertConfig(**COMMON, **settings)
@@ -142,38 +178,16 @@ def make(case, number, kind, settings):
     tensors |= {"gradient/" + name: torch.zeros_like(tensor) if tensor.grad is None
                 else tensor.grad.clone() for name, tensor in parameters.items()}
 
-    groups = [{"params": [t for n, t in parameters.items() if (n.endswith("bias")
-                                                               or "LayerNorm" in n) == exempt],
-               **({"weight_decay": 0.0} if exempt else {})} for exempt in (False, True)]
-    optimizer = torch.optim.AdamW(groups, **ADAMW)
-    losses = []
-    for _ in range(10):
-        optimizer.zero_grad()
-        loss = run(case, model, batch, targets)[2]
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    tensors["training_losses"] = torch.tensor(losses)
-    tensors |= {"trained/" + name: torch.stack([tensor.sum(), (tensor ** 2).sum()])
-                for name, tensor in parameters.items() if tensor.grad is not None}
-    return config, {name: tensor.detach().numpy().astype(
-        numpy.int32 if tensor.dtype == torch.int32 else numpy.float32)
-        for name, tensor in tensors.items()}
+    tensors |= train(parameters, lambda name: name.endswith("bias") or "LayerNorm" in name,
+                     lambda: run(case, model, batch, targets)[2])
+    return config, arrays(tensors)
 
 
 def main(directory):
     for number, (case, (kind, settings)) in enumerate(CASES.items()):
         config, tensors = make(case, number, kind, settings)
-        path = f"{directory}/bert_{case}.safetensors"
-        save_file(tensors, path, metadata={
-            "script": "tools/golden/bert.py",
-            "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
-            "seed": str(SEED + number),
-            "adamw": json.dumps(ADAMW),
-            "config": config.to_json_string(use_diff=False),
-        })
-        size = sum(array.nbytes for array in tensors.values())
-        print(f"{path}: {size / 1000:.0f} kB, losses {tensors['training_losses']}")
+        save(tensors, f"{directory}/bert_{case}.safetensors", "tools/golden/bert.py",
+             SEED + number, config)
 
 
 if __name__ == "__main__":

@@ -69,20 +69,26 @@ V_INLINE v_float gelu_derivative(v_float x)
     return v_fma(v_mul(x, v_set(0.39894228f)), density, cumulative);
 }
 
-V_INLINE v_float logistic(v_float x)
+/* 1 / (1 + exp(-x)); `rest` receives 1 minus that, without cancellation. The exponential stays
+ * finite. */
+V_INLINE v_float logistic(v_float x, v_float *rest)
 {
-    return v_div(v_set(1.0f), v_add(v_set(1.0f), v_exp(v_negate(x))));
+    v_float e = v_exp(v_negate(v_max(x, v_set(-80.0f))));
+    v_float share = v_div(v_set(1.0f), v_add(v_set(1.0f), e));
+    *rest = v_mul(e, share);
+    return share;
 }
 
 V_INLINE v_float swish(v_float x)
 {
-    return v_mul(x, logistic(x));
+    v_float rest;
+    return v_mul(x, logistic(x, &rest));
 }
 
 V_INLINE v_float swish_derivative(v_float x)
 {
-    v_float share = logistic(x);
-    return v_mul(share, v_fma(x, v_sub(v_set(1.0f), share), v_set(1.0f)));
+    v_float rest, share = logistic(x, &rest);
+    return v_mul(share, v_fma(x, rest, v_set(1.0f)));
 }
 
 /* Near zero, where 1 - exp(-2x) cancels, by the series. */

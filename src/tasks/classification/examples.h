@@ -4,7 +4,7 @@
 
 #include "tasks/classification/labels.h"
 #include "tasks/classification/layout.h"
-#include "tasks/encoder_batch.h"
+#include "tasks/sequences.h"
 
 /* Zero-initialise; free also after a failure. */
 typedef struct pri_examples {

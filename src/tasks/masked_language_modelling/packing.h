@@ -3,7 +3,7 @@
 #define PARE_SRC_TASKS_PACKING_H
 
 #include "tasks/corpus_files.h"
-#include "tasks/encoder_batch.h"
+#include "tasks/sequences.h"
 
 /* Appends "[CLS] pieces [SEP]" of at most `length` tokens, 3 or more. The pieces of an article are
  * one stream, across its lines, that is cut where a sequence is full; a sequence never holds pieces

@@ -3,7 +3,7 @@
 #define PARE_SRC_TASKS_WORD_MASKING_H
 
 #include "pare/text.h"
-#include "tasks/encoder_batch.h"
+#include "tasks/sequences.h"
 
 typedef struct pri_word_masking {
     double share; /* of the words of a sequence that are chosen */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "tasks/question_answering/python_text.h"
+#include "tasks/python_text.h"
 
 /* ---- Normalisation ---- */
 

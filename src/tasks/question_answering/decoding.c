@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "tasks/question_answering/python_text.h"
+#include "tasks/python_text.h"
 #include "tasks/question_answering/words.h"
 #include "text/wordpiece.h"
 

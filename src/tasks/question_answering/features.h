@@ -10,8 +10,8 @@
 
 #include "base/arithmetic.h"
 #include "pare/text.h"
-#include "tasks/encoder_batch.h"
 #include "tasks/question_answering/squad_file.h"
+#include "tasks/sequences.h"
 
 typedef struct pri_window_shape {
     size_t length, stride, question_length;

@@ -7,7 +7,7 @@
 #include "base/arithmetic.h"
 #include "base/utf8.h"
 #include "documents/json.h"
-#include "tasks/question_answering/python_text.h"
+#include "tasks/python_text.h"
 #include "text/text_file.h"
 #include "text/word_table.h"
 

@@ -1,5 +1,5 @@
 /* Character classes come from utf8proc, whose tables follow the same Unicode data as Python's. */
-#include "tasks/question_answering/python_text.h"
+#include "tasks/python_text.h"
 
 #include <utf8proc.h>
 

@@ -1,6 +1,7 @@
-/* From pieces of text to what an encoder reads: "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]". */
-#ifndef PARE_SRC_TASKS_ENCODER_BATCH_H
-#define PARE_SRC_TASKS_ENCODER_BATCH_H
+/* From pieces of text to what a model reads: "[CLS] a [SEP]" or "[CLS] a [SEP] b [SEP]" of an
+ * encoder, "a </s>" of a translation model. */
+#ifndef PARE_SRC_TASKS_SEQUENCES_H
+#define PARE_SRC_TASKS_SEQUENCES_H
 
 #include "pare/model.h"
 #include "pare/text.h"
@@ -30,6 +31,9 @@ void pri_sequences_free(pri_sequences *sequences);
  * one text. */
 pare_status pri_sequences_append(pri_sequences *sequences, const pare_special_tokens *special,
                                  pri_token_span first, const pri_token_span *second, size_t length);
+/* Appends one sentence of a translation and the token that ends it. */
+pare_status pri_sequences_append_sentence(pri_sequences *sequences, pri_token_span sentence,
+                                          uint32_t end);
 pri_token_span pri_sequences_at(const pri_sequences *sequences, size_t index);
 size_t pri_sequences_longest(const pri_sequences *sequences);
 uint64_t pri_sequences_hash(const pri_sequences *sequences); /* of tokens and segments */

@@ -1,5 +1,6 @@
-/* Strings as Python 3 sees them, because SQuAD's official scores are defined by a Python script:
- * str.lower, str.split, and the word boundaries of regular expressions. Text is valid UTF-8. */
+/* Strings as Python 3 sees them, because the usual scores of answers and translations are defined
+ * by Python programs: str.lower, str.split, and the word boundaries of regular expressions. Text is
+ * valid UTF-8. */
 #ifndef PARE_SRC_TASKS_PYTHON_TEXT_H
 #define PARE_SRC_TASKS_PYTHON_TEXT_H
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "tasks/encoder_batch.h"
+#include "tasks/sequences.h"
 
 static const pare_special_tokens special = {.classification = 101, .separator = 102};
 

@@ -1,6 +1,6 @@
-/* Sequences of encoders and their batches. A sequence keeps where its second text begins instead of
+/* Sequences and their batches. A sequence keeps where its second text begins instead of
  * a segment per token; segments are written out when a batch is gathered. */
-#include "tasks/encoder_batch.h"
+#include "tasks/sequences.h"
 
 #include <string.h>
 
@@ -87,6 +87,17 @@ pare_status pri_sequences_append(pri_sequences *sequences, const pare_special_to
     sequences->seconds[sequences->count] = (uint32_t)(first.count + PRI_SPECIAL_TOKENS_SINGLE);
     if (second)
         append_span(sequences, other, special->separator);
+    sequences->ends[sequences->count++] = sequences->token_count;
+    return PARE_OK;
+}
+
+pare_status pri_sequences_append_sentence(pri_sequences *sequences, pri_token_span sentence,
+                                          uint32_t end)
+{
+    PRI_TRY(reserve_sequence(sequences));
+    PRI_TRY(reserve_tokens(sequences, sentence.count + 1));
+    append_span(sequences, sentence, end);
+    sequences->seconds[sequences->count] = (uint32_t)sentence.count + 1;
     sequences->ends[sequences->count++] = sequences->token_count;
     return PARE_OK;
 }

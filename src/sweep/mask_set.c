@@ -1,0 +1,201 @@
+/* Masks that belong together. Their percents are pooled: cells of all kinds that are pruned count
+ * alike, for p_effective as often as the data use them. */
+#include "sweep/mask_set.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+/* ---- Creation ---- */
+
+/* Admissible cells of the corpus, over all layers and heads. */
+static double count_corpus_cells(const pare_average *average)
+{
+    const pare_geometry *g = pare_average_geometry(average);
+    double cells = 0;
+    for (size_t row = 0; row < g->queries; row++)
+        for (size_t column = 0; column < g->keys; column++)
+            cells += (double)pare_average_count(average, row, column);
+    return cells * (double)(g->layers * g->heads);
+}
+
+/* A decoder's self attention is relative by distances. */
+static pare_geometry_kind geometry_of(pare_geometry_kind wanted, const pare_average *average)
+{
+    bool causal = pare_average_geometry(average)->causal;
+    return causal && wanted == PARE_GEOMETRY_RELATIVE ? PARE_GEOMETRY_DISTANCE : wanted;
+}
+
+pare_status pri_mask_set_create(pare_average *const averages[PARE_ATTENTION_KINDS],
+                                unsigned attention, const pare_prune_options *prune,
+                                pri_mask_set *set)
+{
+    *set = (pri_mask_set){.masks = {NULL}};
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++) {
+        if (!(attention & 1U << kind))
+            continue;
+        pare_prune_options options = *prune;
+        options.geometry = geometry_of(prune->geometry, averages[kind]);
+        PRI_TRY(pare_mask_create(averages[kind], &options, &set->masks[kind]));
+        set->corpus_cells[kind] = count_corpus_cells(averages[kind]);
+    }
+    return PARE_OK;
+}
+
+static pare_status load_mask(const char *path, size_t kinds, pri_mask_set *set)
+{
+    pare_mask *mask;
+    PRI_TRY(pare_mask_load(path, &mask));
+    pare_attention_kind kind = pare_geometry_attention(pare_mask_geometry(mask), kinds);
+    if (set->masks[kind]) {
+        pare_mask_destroy(mask);
+        return pri_fail(
+            PARE_ERROR_ARGUMENT, "%s: a second mask%s%s; give one for each kind of attention", path,
+            kinds > 1 ? " of kind " : "", kinds > 1 ? pare_attention_kind_names[kind] : "");
+    }
+    set->masks[kind] = mask;
+    return PARE_OK;
+}
+
+pare_status pri_mask_set_load(const char *const *paths, size_t count, size_t kinds,
+                              pri_mask_set *set)
+{
+    *set = (pri_mask_set){.masks = {NULL}};
+    for (size_t i = 0; i < count; i++)
+        PRI_TRY(load_mask(paths[i], kinds, set));
+    return PARE_OK;
+}
+
+void pri_mask_set_free(pri_mask_set *set)
+{
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        pare_mask_destroy(set->masks[kind]);
+    *set = (pri_mask_set){.masks = {NULL}};
+}
+
+static unsigned bits_of(const pri_mask_set *set)
+{
+    unsigned bits = 0;
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        bits |= set->masks[kind] ? 1U << kind : 0;
+    return bits;
+}
+
+bool pri_mask_set_is_empty(const pri_mask_set *set)
+{
+    return !bits_of(set);
+}
+
+/* ---- Files ---- */
+
+static pare_status files_equal(const char *a, const char *b, bool *equal)
+{
+    uint8_t *data_a, *data_b = NULL;
+    size_t size_a, size_b;
+    PRI_TRY(pri_file_read(a, 0, &data_a, &size_a));
+    pare_status status = pri_file_read(b, 0, &data_b, &size_b);
+    *equal = status == PARE_OK && size_a == size_b && !memcmp(data_a, data_b, size_a);
+    pri_free(data_a);
+    pri_free(data_b);
+    return status;
+}
+
+static pare_status fail_other_mask(const char *directory)
+{
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "%s: holds a run under another mask; remove it or choose another output "
+                    "directory",
+                    directory);
+}
+
+static pare_status compare_mask(const pare_mask *mask, const char *path, const char *directory)
+{
+    char *candidate = pri_path_join(directory, "candidate.safetensors");
+    bool equal = false;
+    pare_status status = candidate ? pare_mask_save(mask, candidate) : PARE_ERROR_MEMORY;
+    if (status == PARE_OK)
+        status = files_equal(path, candidate, &equal);
+    if (status == PARE_OK)
+        status = pri_remove_tree(candidate);
+    if (status == PARE_OK && !equal)
+        status = fail_other_mask(directory);
+    pri_free(candidate);
+    return status;
+}
+
+/* `mask` NULL: there must be none. */
+static pare_status place_mask(const pare_mask *mask, const char *path, const char *directory)
+{
+    bool exists = pri_path_exists(path);
+    if (!mask)
+        return exists ? fail_other_mask(directory) : PARE_OK;
+    return exists ? compare_mask(mask, path, directory) : pare_mask_save(mask, path);
+}
+
+pare_status pri_mask_set_place(const pri_mask_set *set, size_t kinds, const char *directory)
+{
+    pare_status status = PARE_OK;
+    for (size_t kind = 0; kind < kinds && status == PARE_OK; kind++) {
+        char *path =
+            pri_path_join(directory, pare_mask_file_name(kinds, (pare_attention_kind)kind));
+        status = path ? place_mask(set->masks[kind], path, directory) : PARE_ERROR_MEMORY;
+        pri_free(path);
+    }
+    return status;
+}
+
+/* ---- Use ---- */
+
+pare_status pri_mask_set_apply(const pri_mask_set *set, pare_model *model)
+{
+    for (size_t kind = 0; kind < pare_model_attention_kinds(model); kind++)
+        PRI_TRY(pare_model_set_mask(model, (pare_attention_kind)kind, set->masks[kind]));
+    return PARE_OK;
+}
+
+const char *pri_attention_name(unsigned attention)
+{
+    static const char *const names[] = {"", "encoder", "decoder", "selves", "cross", "", "", "all"};
+    return names[attention];
+}
+
+void pri_mask_set_describe(const pri_mask_set *set, size_t kinds, pare_result_row *row)
+{
+    double rectangle = 0, forbidden = 0, admissible = 0, pruned = 0, corpus = 0, saved = 0,
+           mass = 0;
+    double rows = 0;
+    for (size_t kind = 0; kind < kinds; kind++) {
+        if (!set->masks[kind])
+            continue;
+        pare_mask_report report = pare_mask_describe(set->masks[kind]);
+        const pare_geometry *g = pare_mask_geometry(set->masks[kind]);
+        double cells = (double)g->layers * (double)g->heads * (double)g->queries * (double)g->keys;
+        double heads = (double)(g->layers * g->heads);
+        rectangle += cells;
+        admissible += (double)report.admissible_cells;
+        forbidden += cells - (double)report.admissible_cells;
+        pruned += (double)report.pruned_cells;
+        corpus += set->corpus_cells[kind];
+        saved += set->corpus_cells[kind] * report.p_effective / 100;
+        mass += heads * report.kept_mass;
+        rows += heads;
+        row->p_requested = report.p_requested;
+        if (report.method == PARE_METHOD_RANDOM)
+            row->seed = report.options.seed;
+        /* A single mask's own numbers are exact. */
+        row->p_effective = report.p_effective;
+        row->p_nominal = report.p_nominal;
+        row->p_admissible = report.p_admissible;
+    }
+    row->kept_mass = mass / rows;
+    if (kinds > 1)
+        snprintf(row->attention, sizeof row->attention, "%s", pri_attention_name(bits_of(set)));
+    if (rows == 0 || bits_of(set) == (bits_of(set) & -bits_of(set)))
+        return;
+    row->p_nominal = 100 * (forbidden + pruned) / rectangle;
+    row->p_admissible = 100 * pruned / admissible;
+    row->p_effective = corpus > 0 ? 100 * saved / corpus : row->p_admissible;
+}
