@@ -53,11 +53,12 @@ PARE_API PARE_MUST_CHECK pare_status pare_results_load(const char *path, pare_re
 PARE_API void pare_results_free(pare_results *results);
 
 /* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for
- * documents. */
+ * documents. Changes are in percent of dense, in points where higher is better. Of several kinds of
+ * attention a second one follows: quality by kind and requested percent. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
-/* Several sweeps side by side, as papers show tasks: a line per method, start and requested
- * percent, a column per sweep (quality on test, or on validation without one) and their plain mean.
+/* Several sweeps side by side, as papers show tasks: a line per pruned attention, method, start and
+ * requested percent, a column per sweep (quality on test, or on validation without one) and their plain mean.
  */
 PARE_API PARE_MUST_CHECK pare_status pare_results_comparison(const pare_results *results,
                                                              size_t count, bool markdown,
@@ -74,12 +75,15 @@ PARE_API PARE_MUST_CHECK pare_status pare_heat_map_text(const pare_average *aver
                                                         size_t head, size_t width, bool colour,
                                                         char **text);
 
-/* One sequence's attention: an average of that sequence alone, with the tokens it has. */
+/* One sequence's attention, or one pair's cross attention: an average of it alone, with the tokens
+ * it has. */
 typedef struct pare_attention_view {
-    const char *title;           /* "a film to remember: positive, 98.2%" */
-    const pare_average *average; /* queries = keys = number of pieces */
-    const pare_mask *mask;       /* what was pruned, of the same coordinates; NULL: nothing */
-    const char *const *pieces;   /* in the order of the sentence */
+    const char *title;             /* "a film to remember: positive, 98.2%" */
+    const pare_average *average;   /* a query per row's piece, a key per column's; no memory */
+    const pare_mask *mask;         /* what was pruned, of the same coordinates; NULL: nothing */
+    const char *const *pieces;     /* of the columns, in the order of the sentence */
+    const char *const *row_pieces; /* of the rows, when they are of another sentence, as in cross
+                                      attention (the target's); NULL: those of the columns */
 } pare_attention_view;
 /* Writes a page with a map of every layer and head, rows and columns named by the pieces; a click
  * enlarges one. It needs no network and no script. */

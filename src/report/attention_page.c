@@ -31,7 +31,6 @@ static const char *const style =
 typedef struct attention_page {
     const pare_attention_view *view;
     const pare_geometry *geometry;
-    size_t tokens;
     pri_palettes palettes;
     pri_heat_scale scale;
     pri_head_map map;
@@ -40,13 +39,19 @@ typedef struct attention_page {
 
 static void append_title(pri_text *text, const attention_page *page)
 {
-    pri_text_append(text, "<header>\n<p class=\"kicker\">Attention of one text</p>\n<h1>");
+    bool pair = page->view->row_pieces;
+    pri_text_append(text, "<header>\n<p class=\"kicker\">%s</p>\n<h1>",
+                    pair ? "Cross attention of one pair of texts" : "Attention of one text");
     pri_html_append_escaped(text, page->view->title);
-    pri_text_append(text,
-                    "</h1>\n<p class=\"about\">%zu layers of %zu heads. Row: the piece that looks; "
-                    "column: the piece looked at.%s Click a map to enlarge it.</p>\n</header>\n",
-                    page->geometry->layers, page->geometry->heads,
-                    page->view->mask ? " Grey cells are pruned." : "");
+    pri_text_append(
+        text,
+        "</h1>\n<p class=\"about\">%zu layers of %zu heads. Row: the %spiece that looks; "
+        "column: the %spiece looked at.%s%s Click a map to enlarge it.</p>\n</header>\n",
+        page->geometry->layers, page->geometry->heads, pair ? "target's " : "",
+        pair ? "source's " : "", page->geometry->causal ? " Pieces do not look ahead." : "",
+        !page->view->mask        ? ""
+        : page->geometry->causal ? " Other grey cells are pruned."
+                                 : " Grey cells are pruned.");
 }
 
 static pare_status append_legend(pri_text *text, const attention_page *page)
@@ -64,18 +69,29 @@ static pare_status append_legend(pri_text *text, const attention_page *page)
     return PARE_OK;
 }
 
+/* Where the base line of label `index` lies, along its side. */
+static size_t label_line(size_t index)
+{
+    return LABELS + index * CELL + CELL / 2 + 3;
+}
+
 /* The pieces along both sides, for <use>. */
 static void append_labels(pri_text *text, const attention_page *page)
 {
     pri_text_append(text, "<svg width=\"0\" height=\"0\" style=\"position:absolute\" "
                           "aria-hidden=\"true\"><defs><g id=\"labels\">\n");
-    for (size_t i = 0; i < page->tokens; i++) {
-        size_t middle = LABELS + i * CELL + CELL / 2 + 3;
-        pri_text_append(text, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LABELS - 4, middle);
-        pri_html_append_escaped(text, page->view->pieces[i]);
-        pri_text_append(text, "</text><text transform=\"translate(%zu %d) rotate(-90)\">", middle,
+    const pare_attention_view *view = page->view;
+    const char *const *row_pieces = view->row_pieces ? view->row_pieces : view->pieces;
+    for (size_t i = 0; i < page->geometry->queries; i++) {
+        pri_text_append(text, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LABELS - 4,
+                        label_line(i));
+        pri_html_append_escaped(text, row_pieces[i]);
+        pri_text_append(text, "</text>\n");
+    }
+    for (size_t i = 0; i < page->geometry->keys; i++) {
+        pri_text_append(text, "<text transform=\"translate(%zu %d) rotate(-90)\">", label_line(i),
                         LABELS - 4);
-        pri_html_append_escaped(text, page->view->pieces[i]);
+        pri_html_append_escaped(text, view->pieces[i]);
         pri_text_append(text, "</text>\n");
     }
     pri_text_append(text, "</g></defs></svg>\n");
@@ -83,7 +99,7 @@ static void append_labels(pri_text *text, const attention_page *page)
 
 static pare_status append_head(pri_text *text, attention_page *page, size_t layer, size_t head)
 {
-    size_t side = page->tokens * CELL;
+    size_t width = page->geometry->keys * CELL, height = page->geometry->queries * CELL;
     pri_head_map_fill_attention(&page->map, page->view, layer, head);
     pri_indexed_image image =
         pri_heat_image(&page->palettes, &page->map, &page->scale, page->pixels);
@@ -98,8 +114,8 @@ static pare_status append_head(pri_text *text, attention_page *page, size_t laye
                     "<a href=\"#layer-%zu-head-%zu\"><svg viewBox=\"0 0 %zu %zu\" role=\"img\" "
                     "aria-label=\"Attention of layer %zu, head %zu\"><use href=\"#labels\"/>"
                     "<image x=\"%d\" y=\"%d\" width=\"%zu\" height=\"%zu\" href=\"",
-                    layer + 1, head + 1, caption, layer + 1, head + 1, LABELS + side, LABELS + side,
-                    layer + 1, head + 1, LABELS, LABELS, side, side);
+                    layer + 1, head + 1, caption, layer + 1, head + 1, LABELS + width,
+                    LABELS + height, layer + 1, head + 1, LABELS, LABELS, width, height);
     PRI_TRY(pri_html_append_image(text, &image));
     pri_text_append(text, "\"/></svg></a></figure>\n");
     return PARE_OK;
@@ -134,12 +150,11 @@ static pare_status append_page(pri_text *text, attention_page *page)
 pare_status pare_attention_html(const pare_attention_view *view, const char *path)
 {
     attention_page page = {.view = view, .geometry = pare_average_geometry(view->average)};
-    page.tokens = page.geometry->keys;
     pri_palettes_fill(&page.palettes);
     page.scale = pri_heat_scale_of(view->average);
     const pare_geometry geometry = pri_attention_geometry(view);
-    PRI_TRY(pri_head_map_create(&geometry, page.tokens, &page.map));
-    page.pixels = pri_allocate(page.tokens * page.tokens, 1);
+    PRI_TRY(pri_head_map_create(&geometry, geometry.keys, &page.map));
+    page.pixels = pri_allocate(page.map.rows * page.map.columns, 1);
     pri_text text = {0};
     pare_status status = page.pixels ? append_page(&text, &page) : PARE_ERROR_MEMORY;
     if (status == PARE_OK)

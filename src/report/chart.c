@@ -233,14 +233,14 @@ static pri_point draw_curve(const pri_chart_series *series, const pri_painter *p
             continue;
         piece[filled++] = last;
         if (series->joined && filled == PIECE)
-            painter->line(painter->user, piece, filled, 2.25, false, series->ink);
+            painter->line(painter->user, piece, filled, 2.25, series->dashed, series->ink);
         if (filled == PIECE) {
             piece[0] = last;
             filled = 1;
         }
     }
     if (series->joined && filled > 1)
-        painter->line(painter->user, piece, filled, 2.25, false, series->ink);
+        painter->line(painter->user, piece, filled, 2.25, series->dashed, series->ink);
     return last;
 }
 
@@ -256,7 +256,8 @@ static pri_point draw_series(const pri_chart_series *series, const pri_painter *
             draw_whisker(painter, at.x, position(y, point->low), position(y, point->high),
                          series->ink);
         if (point->dot)
-            painter->disc(painter->user, at, 4, series->ink, point->title[0] ? point->title : NULL);
+            painter->disc(painter->user, at, series->dashed ? 3 : 4, series->ink,
+                          point->title[0] ? point->title : NULL);
     }
     return last;
 }

@@ -16,7 +16,7 @@ typedef struct pri_chart_series {
     pri_ink ink;
     const pri_chart_point *points; /* by rising x; NaN values are left out */
     size_t count;
-    bool joined;
+    bool joined, dashed;
 } pri_chart_series;
 
 typedef struct pri_chart {

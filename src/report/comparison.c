@@ -1,10 +1,11 @@
-/* Several sweeps side by side: one line per method and p, one column per sweep and their mean. */
+/* Several sweeps side by side: one line per attention, method and p, one column per sweep and their
+ * mean. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/status.h"
+#include "base/text_buffer.h"
 #include "report/table.h"
 #include "report/text_table.h"
 
@@ -17,8 +18,8 @@ static double requested_percent(const pare_result_row *row)
 
 static bool same_line(const pare_result_row *a, const pare_result_row *b)
 {
-    return !strcmp(a->method, b->method) && !strcmp(a->start, b->start) &&
-           requested_percent(a) == requested_percent(b);
+    return !strcmp(a->attention, b->attention) && !strcmp(a->method, b->method) &&
+           !strcmp(a->start, b->start) && requested_percent(a) == requested_percent(b);
 }
 
 typedef struct comparison {
@@ -26,6 +27,7 @@ typedef struct comparison {
     size_t count;
     const pare_result_row **lines; /* a row of each line, in order of appearance */
     size_t line_count;
+    bool translation; /* a column says what is pruned */
 } comparison;
 
 static pare_status add_line(comparison *compared, const pare_result_row *row)
@@ -50,6 +52,7 @@ static pare_status read_sweeps(comparison *compared, const pare_results *results
     for (; compared->count < count; compared->count++) {
         pri_summary *summary = &compared->summaries[compared->count];
         PRI_TRY(pri_summary_create(&results[compared->count], summary));
+        compared->translation |= summary->translation;
         for (size_t g = 0; g < summary->count; g++)
             PRI_TRY(add_line(compared, summary->groups[g].rows[0]));
     }
@@ -72,12 +75,15 @@ static const pri_statistic *quality_of(const pri_summary *summary, const pare_re
     return NULL;
 }
 
-static pare_status append_titles(pri_text_table *table, const pare_results *results, size_t count)
+static pare_status append_titles(pri_text_table *table, const comparison *compared,
+                                 const pare_results *results)
 {
-    table->columns = count + 3;
-    PRI_TRY(pri_text_table_add(table, "method"));
+    table->columns = compared->count + 3 + compared->translation;
+    PRI_TRY(pri_text_table_add(table, pri_column_titles[PRI_COLUMN_METHOD]));
+    if (compared->translation)
+        PRI_TRY(pri_text_table_add(table, pri_column_titles[PRI_COLUMN_PRUNED]));
     PRI_TRY(pri_text_table_add(table, "p"));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < compared->count; i++)
         PRI_TRY(pri_text_table_add(table, results[i].name));
     return pri_text_table_add(table, "mean");
 }
@@ -87,9 +93,10 @@ static pare_status append_line(pri_text_table *table, const comparison *compared
 {
     char cell[PRI_CELL_SIZE];
     double sum = 0;
-    snprintf(cell, sizeof cell, "%s%s%s", pri_method_words(line->method),
-             line->start[0] ? ", " : "", line->start);
+    pri_format_setting(line, cell);
     PRI_TRY(pri_text_table_add(table, cell));
+    if (compared->translation)
+        PRI_TRY(pri_text_table_add(table, line->attention[0] ? line->attention : "-"));
     snprintf(cell, sizeof cell, "%g", requested_percent(line));
     PRI_TRY(pri_text_table_add(table, cell));
     for (size_t i = 0; i < compared->count; i++) {
@@ -111,7 +118,7 @@ static pare_status append_line(pri_text_table *table, const comparison *compared
 static pare_status fill_table(pri_text_table *table, const comparison *compared,
                               const pare_results *results)
 {
-    PRI_TRY(append_titles(table, results, compared->count));
+    PRI_TRY(append_titles(table, compared, results));
     for (size_t i = 0; i < compared->line_count; i++)
         PRI_TRY(append_line(table, compared, compared->lines[i]));
     return PARE_OK;
@@ -126,8 +133,11 @@ pare_status pare_results_comparison(const pare_results *results, size_t count, b
     pare_status status = read_sweeps(&compared, results, count);
     if (status == PARE_OK)
         status = fill_table(&table, &compared, results);
-    if (status == PARE_OK)
-        status = pri_text_table_set(&table, markdown, text);
+    pri_text buffer = {0};
+    if (status == PARE_OK) {
+        pri_text_table_append(&table, markdown, &buffer);
+        status = pri_text_take(&buffer, text);
+    }
     pri_text_table_free(&table);
     free_comparison(&compared);
     return status;

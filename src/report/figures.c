@@ -1,5 +1,6 @@
-/* From rows to charts: quality, time and memory against the share of admissible attention cells
- * that is pruned. Both pruned curves start at the dense run, which is p = 0 of either. */
+/* From rows to charts: quality, time and memory against the share of attention cells that is
+ * pruned. All pruned curves start at the dense run, which is p = 0 of each. Of translation there is
+ * a colour for whatever is pruned, and random masks are dashed. */
 #include "report/figures.h"
 
 #include <math.h>
@@ -40,19 +41,21 @@ static double unit_of(pri_figure_kind kind)
     return kind == PRI_FIGURE_MEMORY ? 1e6 : 1;
 }
 
-static pri_chart_point group_point(const pri_group *group, pri_quantity quantity, double unit,
-                                   const char *unit_name)
+static pri_chart_point group_point(const pri_group *group, pri_quantity share,
+                                   pri_quantity quantity, double unit, const char *unit_name)
 {
     const pri_statistic *value = &group->statistics[quantity];
-    pri_chart_point point = {.x = group->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean,
+    pri_chart_point point = {.x = group->statistics[share].mean,
                              .y = value->mean / unit,
                              .low = value->minimum / unit,
                              .high = value->maximum / unit,
                              .dot = true};
     char number[24];
     pri_format_metric(point.y, number, sizeof number);
-    const char *method = pri_group_is(group, "random") ? "random" : "attention pruning";
-    int length = snprintf(point.title, sizeof point.title, "%s, p = %.1f%%: %s%s%s", method,
+    const pare_result_row *row = group->rows[0];
+    int length = snprintf(point.title, sizeof point.title, "%s%s%s, %s = %.1f%%: %s%s%s",
+                          pri_method_words(row->method), row->attention[0] ? " of " : "",
+                          row->attention, share == PRI_QUANTITY_P_EFFECTIVE ? "p_eff" : "p",
                           point.x, number, unit_name ? " " : "", unit_name ? unit_name : "");
     if (group->count > 1 && length > 0 && (size_t)length < sizeof point.title)
         snprintf(point.title + length, sizeof point.title - (size_t)length, " (mean of %zu seeds)",
@@ -60,25 +63,64 @@ static pri_chart_point group_point(const pri_group *group, pri_quantity quantity
     return point;
 }
 
-/* Fills `points` with dense and the groups of `method`; returns how many groups have a value. */
-static size_t collect(const pri_summary *summary, const char *method, pri_quantity quantity,
-                      const figure_kind *kind, double unit, pri_chart_point *points, size_t *count)
+/* Fills `series` with dense and the groups of its method and attention; returns how many groups
+ * have a value. */
+static size_t collect(const pri_summary *summary, const char *method, const char *attention,
+                      pri_figure_kind kind, pri_chart_point *points, pri_chart_series *series)
 {
     const pri_group *dense = pri_summary_dense(summary);
-    size_t known = 0;
-    *count = 0;
+    pri_quantity quantity = quantity_of(kind, summary);
+    double unit = unit_of(kind);
+    size_t known = 0, count = 0;
     if (dense) {
         double value = dense->statistics[quantity].mean / unit;
-        points[(*count)++] = (pri_chart_point){.x = 0, .y = value, .low = value, .high = value};
+        points[count++] = (pri_chart_point){.x = 0, .y = value, .low = value, .high = value};
     }
     for (size_t g = 0; g < summary->count; g++) {
-        if (!pri_group_is(&summary->groups[g], method))
+        if (!pri_group_prunes(&summary->groups[g], method, attention))
             continue;
-        points[*count] = group_point(&summary->groups[g], quantity, unit, kind->unit);
-        known += !isnan(points[*count].x) && !isnan(points[*count].y);
-        (*count)++;
+        points[count] =
+            group_point(&summary->groups[g], summary->share, quantity, unit, kinds[kind].unit);
+        known += !isnan(points[count].x) && !isnan(points[count].y);
+        count++;
     }
+    series->points = points;
+    series->count = count;
+    series->joined = true;
     return known;
+}
+
+static pri_ink ink_of(const char *attention, bool random)
+{
+    static const pri_ink inks[PRI_ATTENTIONS] = {PRI_INK_PRUNED, PRI_INK_ENCODER, PRI_INK_DECODER,
+                                                 PRI_INK_SELVES, PRI_INK_CROSS,   PRI_INK_ALL};
+    size_t rank = 0;
+    while (strcmp(pri_attentions[rank], attention))
+        rank++;
+    return rank == 0 && random ? PRI_INK_RANDOM : inks[rank];
+}
+
+/* Adds the lines of one method, those without any value left out. Of several kinds, random masks
+ * cost what the others cost and are shown for quality alone. */
+static void add_lines(const pri_summary *summary, const char *method, pri_figure_kind kind,
+                      pri_figure *figure)
+{
+    bool random = !strcmp(method, "random");
+    if (random && summary->translation && kind != PRI_FIGURE_QUALITY)
+        return;
+    for (size_t i = summary->attention_count; i-- > 0;) {
+        const char *attention = summary->attentions[i];
+        size_t number = figure->chart.series_count;
+        pri_chart_series *series = &figure->series[number];
+        if (!collect(summary, method, attention, kind,
+                     figure->points + number * (summary->count + 1), series))
+            continue;
+        series->ink = ink_of(attention, random);
+        series->dashed = random && attention[0];
+        if (!series->dashed)
+            series->label = attention[0] ? attention : pri_method_words(method);
+        figure->chart.series_count++;
+    }
 }
 
 static void describe(pri_figure *figure)
@@ -107,11 +149,19 @@ static bool wide_range(const pri_figure *figure)
     return low > 0 && high > 4 * low;
 }
 
+static bool has_dashed(const pri_figure *figure)
+{
+    for (size_t s = 0; s < figure->chart.series_count; s++)
+        if (figure->series[s].dashed)
+            return true;
+    return false;
+}
+
 static double largest_share(const pri_summary *summary)
 {
     double largest = 0;
     for (size_t g = 0; g < summary->count; g++)
-        largest = fmax(largest, summary->groups[g].statistics[PRI_QUANTITY_P_ADMISSIBLE].maximum);
+        largest = fmax(largest, summary->groups[g].statistics[summary->share].maximum);
     return largest;
 }
 
@@ -119,54 +169,42 @@ pare_status pri_figure_create(const pare_results *results, const pri_summary *su
                               pri_figure_kind kind, pri_figure *figure)
 {
     *figure = (pri_figure){.slug = kinds[kind].slug};
-    size_t room = summary->count + 1;
-    figure->points = pri_allocate_zero(room, 2 * sizeof *figure->points);
+    figure->points =
+        pri_allocate_zero(summary->count + 1, PRI_FIGURE_SERIES * sizeof *figure->points);
     if (!figure->points)
         return PARE_ERROR_MEMORY;
-    pri_quantity quantity = quantity_of(kind, summary);
-    double unit = unit_of(kind);
-
-    pri_chart_series pruned = {.label = "attention pruning",
-                               .ink = PRI_INK_PRUNED,
-                               .points = figure->points,
-                               .joined = true};
-    pri_chart_series random = {
-        .label = "random", .ink = PRI_INK_RANDOM, .points = figure->points + room, .joined = true};
-    size_t known_pruned = collect(summary, "attention-pruning", quantity, &kinds[kind], unit,
-                                  figure->points, &pruned.count);
-    size_t known_random = collect(summary, "random", quantity, &kinds[kind], unit,
-                                  figure->points + room, &random.count);
-    figure->empty = known_pruned + known_random == 0;
-
     pri_chart *chart = &figure->chart;
-    *chart = (pri_chart){.x_label = "pruned share of admissible cells, %",
+    *chart = (pri_chart){.x_label = summary->share == PRI_QUANTITY_P_EFFECTIVE
+                                        ? "pruned share of the corpus's attention cells, p_eff, %"
+                                        : "pruned share of admissible cells, %",
                          .y_label = figure->y_label,
                          .y_from_zero = kinds[kind].from_zero,
                          .x_maximum = fmin(largest_share(summary) + 2, 100),
                          .series = figure->series,
                          .reference = (double)NAN};
-    if (known_random)
-        figure->series[chart->series_count++] = random;
-    if (known_pruned)
-        figure->series[chart->series_count++] = pruned;
+    add_lines(summary, "random", kind, figure);
+    add_lines(summary, "attention-pruning", kind, figure);
+    figure->empty = chart->series_count == 0;
 
     if (kind == PRI_FIGURE_QUALITY)
-        snprintf(figure->y_label, sizeof figure->y_label, "%s %s (%s is better)",
+        snprintf(figure->y_label, sizeof figure->y_label, "%s %s (%s is better)%s",
                  summary->quality == PRI_QUANTITY_TEST ? "test" : "validation", results->metric,
-                 results->higher_is_better ? "higher" : "lower");
+                 results->higher_is_better ? "higher" : "lower",
+                 has_dashed(figure) ? "; dashed: random masks" : "");
     else
         snprintf(figure->y_label, sizeof figure->y_label, "%s%s", kinds[kind].title,
                  kind == PRI_FIGURE_MEMORY ? ", MB" : "");
     const pri_group *dense = pri_summary_dense(summary);
     if (dense) {
         char number[24];
-        chart->reference = dense->statistics[quantity].mean / unit;
+        chart->reference = dense->statistics[quantity_of(kind, summary)].mean / unit_of(kind);
         pri_format_metric(chart->reference, number, sizeof number);
         snprintf(figure->reference_label, sizeof figure->reference_label, "dense%s%s",
                  kind == PRI_FIGURE_QUALITY ? " " : "", kind == PRI_FIGURE_QUALITY ? number : "");
         chart->reference_label = figure->reference_label;
     }
-    chart->y_logarithmic = kind == PRI_FIGURE_QUALITY && wide_range(figure);
+    chart->y_logarithmic =
+        kind == PRI_FIGURE_QUALITY && !results->higher_is_better && wide_range(figure);
     describe(figure);
     return PARE_OK;
 }

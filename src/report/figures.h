@@ -14,10 +14,13 @@ typedef enum pri_figure_kind {
     PRI_FIGURE_COUNT
 } pri_figure_kind;
 
+/* A line of attention pruning and one of random masks for everything that is pruned. */
+enum { PRI_FIGURE_SERIES = 2 * PRI_ATTENTIONS };
+
 typedef struct pri_figure {
     pri_chart chart; /* size and text size are the caller's to set */
-    pri_chart_series series[3];
-    char y_label[80], reference_label[32], description[400];
+    pri_chart_series series[PRI_FIGURE_SERIES];
+    char y_label[112], reference_label[32], description[400];
     const char *slug;        /* for file names */
     bool empty;              /* no pruned run has this number */
     pri_chart_point *points; /* behind the series */

@@ -139,6 +139,10 @@ static double attention_cell(const void *source, size_t layer, size_t head, size
 static double attention_kept_cell(const void *source, size_t layer, size_t head, size_t row,
                                   size_t column)
 {
+    pare_attention_view whole = *(const pare_attention_view *)source;
+    whole.mask = NULL;
+    if (isnan(pare_attention_value(&whole, layer, head, row, column)))
+        return (double)NAN;
     return isnan(pare_attention_value(source, layer, head, row, column)) ? 0 : 1;
 }
 

@@ -27,7 +27,8 @@ void pri_head_map_fill_average(pri_head_map *map, const pare_average *average, s
 void pri_head_map_fill_mask(pri_head_map *map, const pare_mask *mask, size_t layer, size_t head);
 
 /* The same of one sequence's attention, in the order of the sentence: of a map of
- * pri_attention_geometry. Pruned cells are NaN in the first and 0 in the second. */
+ * pri_attention_geometry. Pruned cells are NaN in the first and 0 in the
+ * second; what is not admissible is NaN in both. */
 pare_geometry pri_attention_geometry(const pare_attention_view *view);
 void pri_head_map_fill_attention(pri_head_map *map, const pare_attention_view *view, size_t layer,
                                  size_t head);

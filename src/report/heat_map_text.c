@@ -177,7 +177,7 @@ static pare_status fill_attention(text_picture *picture, const pare_attention_vi
     pri_head_map_fill_attention_kept(&picture->kept, view, layer, head);
     /* Pruned cells are drawn as such, not left out. */
     for (size_t i = 0; i < picture->average.rows * picture->average.columns; i++)
-        if (isnan(picture->average.values[i]))
+        if (isnan(picture->average.values[i]) && !isnan(picture->kept.values[i]))
             picture->average.values[i] = 0;
     return PARE_OK;
 }

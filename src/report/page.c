@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "report/figures.h"
+#include "report/kind_table.h"
 #include "report/svg.h"
 #include "report/table.h"
 
@@ -22,18 +23,19 @@ static void append_element(pri_text *text, const char *tag, const char *css_clas
 
 /* ---- What was found ---- */
 
-/* The group of `method` that prunes most and has a quality; NULL: none. With `near`, the one at
- * that share instead. */
+/* The group of `method` that prunes most of `attention` and has a quality; NULL: none. With `near`,
+ * the one at that share instead. */
 static const pri_group *find_group(const pri_summary *summary, const char *method,
-                                   const pri_group *near)
+                                   const char *attention, const pri_group *near)
 {
     const pri_group *found = NULL;
     for (size_t g = 0; g < summary->count; g++) {
         const pri_group *group = &summary->groups[g];
-        if (!pri_group_is(group, method) || isnan(pri_summary_change(summary, group)))
+        if (!pri_group_prunes(group, method, attention) ||
+            isnan(pri_summary_change(summary, group)))
             continue;
-        double share = group->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean;
-        if (near && !(fabs(share - near->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean) < 1))
+        double share = group->statistics[summary->share].mean;
+        if (near && !(fabs(share - near->statistics[summary->share].mean) < 1))
             continue;
         if (!isnan(share))
             found = group;
@@ -41,41 +43,100 @@ static const pri_group *find_group(const pri_summary *summary, const char *metho
     return found;
 }
 
-static void append_change(pri_text *text, double change, const char *css_class)
+/* The same of a sweep that prunes one thing; NULL for others. */
+static const pri_group *find_single(const pri_summary *summary, const char *method,
+                                    const pri_group *near)
 {
-    pri_text_append(text, "<b class=\"%s\">%+.1f%%</b>", css_class, change);
+    return summary->attention_count == 1 ? find_group(summary, method, summary->attentions[0], near)
+                                         : NULL;
+}
+
+static void append_change(pri_text *text, const pri_summary *summary, const pri_group *group,
+                          const char *css_class)
+{
+    char change[24];
+    pri_format_change(summary, pri_summary_change(summary, group), change, sizeof change);
+    pri_text_append(text, "<b class=\"%s\">%s</b>%s", css_class, change,
+                    summary->in_points ? " points" : "");
+}
+
+/* What the one pruned attention is, before "attention". */
+static const char *attention_words(const char *attention)
+{
+    static const char *const words[PRI_ATTENTIONS] = {
+        "", "encoder's self ", "decoder's self ", "encoder's and decoder's self ", "cross ", ""};
+    size_t rank = 0;
+    while (strcmp(pri_attentions[rank], attention))
+        rank++;
+    return words[rank];
 }
 
 static void append_lead(pri_text *text, const pri_collection *collection)
 {
     const pri_summary *summary = &collection->summary;
-    const pri_group *pruned = find_group(summary, "attention-pruning", NULL);
-    const pri_group *random = pruned ? find_group(summary, "random", pruned) : NULL;
+    const pri_group *pruned = find_single(summary, "attention-pruning", NULL);
+    const pri_group *random = pruned ? find_single(summary, "random", pruned) : NULL;
     if (!pruned)
         return;
     char before[24], after[24];
     const pri_group *dense = pri_summary_dense(summary);
     pri_format_metric(dense->statistics[summary->quality].mean, before, sizeof before);
     pri_format_metric(pruned->statistics[summary->quality].mean, after, sizeof after);
-    pri_text_append(text, "<p class=\"lead\">With <b>%.0f%%</b> of the attention cells pruned, %s ",
-                    pruned->statistics[PRI_QUANTITY_P_ADMISSIBLE].mean,
-                    summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+    pri_text_append(
+        text, "<p class=\"lead\">With <b>%.0f%%</b> of the %sattention cells pruned, %s ",
+        pruned->statistics[summary->share].mean, attention_words(pruned->rows[0]->attention),
+        summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
     pri_html_append_escaped(text, collection->results.metric);
     pri_text_append(text, " goes from %s to %s, ", before, after);
-    append_change(text, pri_summary_change(summary, pruned), "ap");
+    append_change(text, summary, pruned, "ap");
     pri_text_append(text, ".");
     if (random) {
         pri_text_append(text, " Pruning as many cells at random: ");
-        append_change(text, pri_summary_change(summary, random), "rd");
+        append_change(text, summary, random, "rd");
         pri_text_append(text, ".");
     }
     pri_text_append(text, "</p>\n");
 }
 
+/* Of a sweep over several kinds, what the most pruning of each does. */
+static void append_kind_leads(pri_text *text, const pri_collection *collection)
+{
+    const pri_summary *summary = &collection->summary;
+    const pri_group *dense = pri_summary_dense(summary);
+    if (!dense || summary->attention_count < 2)
+        return;
+    char before[24];
+    pri_format_metric(dense->statistics[summary->quality].mean, before, sizeof before);
+    pri_text_append(text, "<p class=\"lead\">Dense %s ",
+                    summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+    pri_html_append_escaped(text, collection->results.metric);
+    pri_text_append(text,
+                    ": <b>%s</b>. At the highest p, by what is pruned:</p>\n"
+                    "<ul class=\"gains\">",
+                    before);
+    for (size_t i = 0; i < summary->attention_count; i++) {
+        const char *attention = summary->attentions[i];
+        const pri_group *pruned = find_group(summary, "attention-pruning", attention, NULL);
+        if (!pruned)
+            continue;
+        const pri_group *random = find_group(summary, "random", attention, pruned);
+        pri_text_append(text, "<li>%s ", attention);
+        append_change(text, summary, pruned, attention);
+        pri_text_append(text, " at p_eff %.0f%%",
+                        pruned->statistics[PRI_QUANTITY_P_EFFECTIVE].mean);
+        if (random) {
+            pri_text_append(text, ", random ");
+            append_change(text, summary, random, "rd");
+        }
+        pri_text_append(text, "</li>\n");
+    }
+    pri_text_append(text, "</ul>\n");
+}
+
 /* "1.31x training speed ..." for what was measured of the run in the lead. */
 static void append_gains(pri_text *text, const pri_summary *summary)
 {
-    const pri_group *pruned = find_group(summary, "attention-pruning", NULL);
+    const pri_group *pruned = find_single(summary, "attention-pruning", NULL);
     const pri_group *dense = pri_summary_dense(summary);
     if (!pruned)
         return;
@@ -106,6 +167,7 @@ static void append_header(pri_text *text, const pri_collection *collection)
     if (results->description[0])
         append_element(text, "p", "about", results->description);
     append_lead(text, collection);
+    append_kind_leads(text, collection);
     append_gains(text, &collection->summary);
     pri_text_append(text, "</header>\n");
 }
@@ -115,11 +177,16 @@ static void append_header(pri_text *text, const pri_collection *collection)
 /* The key of charts too small to carry labels beside their lines. */
 static void append_key(pri_text *text, const pri_figure *figure, const char *css_class)
 {
+    bool dashed = false;
     pri_text_append(text, "<p class=\"legend %s\">", css_class);
-    for (size_t s = figure->chart.series_count; s-- > 0;)
-        pri_text_append(text, "<span class=\"%s\"><i></i>%s</span>",
-                        figure->series[s].ink == PRI_INK_RANDOM ? "random" : "pruned",
-                        figure->series[s].label);
+    for (size_t s = figure->chart.series_count; s-- > 0;) {
+        dashed |= figure->series[s].dashed;
+        if (figure->series[s].label)
+            pri_text_append(text, "<span class=\"%s\"><i></i>%s</span>",
+                            pri_ink_classes[figure->series[s].ink], figure->series[s].label);
+    }
+    if (dashed)
+        pri_text_append(text, "<span class=\"dashed\"><i></i>random masks</span>");
     if (figure->chart.reference_label) {
         pri_text_append(text, "<span class=\"dense\"><i></i>");
         pri_html_append_escaped(text, figure->chart.reference_label);
@@ -151,7 +218,7 @@ static pare_status append_quality(pri_text *text, const pri_collection *collecti
         pri_text_append(text, "</figure>\n");
         append_element(text, "p", "note",
                        "Dots are runs, or means over seeds with the lowest and the highest seed as "
-                       "whiskers. The dashed line is the dense model.");
+                       "whiskers. The dashed line across is the dense model.");
         pri_text_append(text, "</section>\n");
     }
     pri_figure_free(&figure);
@@ -184,6 +251,59 @@ static pare_status append_costs(pri_text *text, const pri_collection *collection
 }
 
 /* ---- Table ---- */
+
+/* The second table of a sweep over several kinds: quality, and the share of the corpus under it. */
+static void append_kind_cell(pri_text *text, const pri_summary *summary, const pri_group *group)
+{
+    char cell[PRI_CELL_SIZE] = "-";
+    if (group && !isnan(group->statistics[summary->quality].mean))
+        pri_format_quality(&group->statistics[summary->quality], cell);
+    pri_text_append(text, "<td>%s", cell);
+    if (group && !isnan(group->statistics[PRI_QUANTITY_P_EFFECTIVE].mean))
+        pri_text_append(text, "<small>%.1f</small>",
+                        group->statistics[PRI_QUANTITY_P_EFFECTIVE].mean);
+    pri_text_append(text, "</td>");
+}
+
+static void append_kind_line(pri_text *text, const pri_summary *summary,
+                             const pri_kind_table *kinds, size_t line)
+{
+    char cell[PRI_CELL_SIZE];
+    const pare_result_row *row = pri_kind_table_setting(summary, kinds, line);
+    pri_format_setting(row, cell);
+    pri_text_append(text, "<tr class=\"%s\"><th scope=\"row\">%s</th><td>%g</td>",
+                    strcmp(row->method, "random") ? "pruned" : "random", cell,
+                    pri_row_percent(row));
+    for (size_t i = 0; i < summary->attention_count; i++)
+        append_kind_cell(text, summary, pri_kind_table_group(summary, kinds, line, i));
+    pri_text_append(text, "</tr>\n");
+}
+
+static pare_status append_kinds(pri_text *text, const pri_collection *collection)
+{
+    const pri_summary *summary = &collection->summary;
+    if (summary->attention_count < 2)
+        return PARE_OK;
+    pri_kind_table kinds;
+    PRI_TRY(pri_kind_table_create(summary, &kinds));
+    pri_text_append(text, "<section>\n<h2>By the attention that is pruned</h2>\n"
+                          "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+                          "aria-label=\"Quality by kind\"><table>\n<caption><span>");
+    pri_html_append_escaped(text, collection->results.metric);
+    pri_text_append(text,
+                    " on %s, and under it p_eff in percent.</span></caption>\n<thead><tr>"
+                    "<th scope=\"col\">method</th><th scope=\"col\">p</th>",
+                    summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+    for (size_t i = 0; i < summary->attention_count; i++)
+        pri_text_append(text, "<th scope=\"col\" class=\"%s\">%s</th>", summary->attentions[i],
+                        summary->attentions[i]);
+    pri_text_append(text, "</tr></thead>\n<tbody>\n");
+    for (size_t line = 0; line < kinds.lines; line++)
+        append_kind_line(text, summary, &kinds, line);
+    pri_text_append(text, "</tbody>\n</table></div>\n</section>\n");
+    pri_kind_table_free(&kinds);
+    return PARE_OK;
+}
 
 static const char *row_class(const pri_group *group)
 {
@@ -219,9 +339,10 @@ static void append_table(pri_text *text, const pri_collection *collection)
     pri_text_append(text, "<section>\n<h2>Results</h2>\n<div class=\"scroll\" tabindex=\"0\" "
                           "role=\"region\" aria-label=\"Results\"><table>\n<caption><span>");
     pri_html_append_escaped(text, collection->results.metric);
-    pri_text_append(text, " on validation%s, %s is better. Change is against dense.",
+    pri_text_append(text, " on validation%s, %s is better. Change is against dense%s.",
                     summary->quality == PRI_QUANTITY_TEST ? " and test" : "",
-                    collection->results.higher_is_better ? "higher" : "lower");
+                    collection->results.higher_is_better ? "higher" : "lower",
+                    summary->in_points ? ", in points" : "");
     pri_text_append(text, "</span></caption>\n<thead><tr>");
     for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
         shown[column] = pri_table_column_known(summary, (pri_column)column);
@@ -237,6 +358,11 @@ static void append_table(pri_text *text, const pri_collection *collection)
                    "p_nom counts the whole rectangle of queries and keys, p_eff the cells of the "
                    "corpus as they occur. Kept mass is the share of all attention of the dense "
                    "model that falls on kept cells.");
+    if (summary->translation)
+        append_element(text, "p", "note",
+                       "Of translation p_eff is the share that counts: most sentences are shorter "
+                       "than the largest one, whose shape the masks have. Selves are the self "
+                       "attention of encoder and decoder together.");
     pri_text_append(text, "</section>\n");
 }
 
@@ -332,10 +458,13 @@ void pri_page_append_beginning(pri_text *text, const char *title, const char *su
 static pare_status append_page(pri_text *text, const pri_collection *collection)
 {
     pri_page_append_beginning(text, collection->results.name, " - Attention Pruning");
-    pri_page_append_run_style(text, collection->run_count);
+    for (size_t kind = 0; kind < collection->kinds; kind++)
+        pri_page_append_run_style(text, pri_page_run_prefix(&collection->sets[kind]),
+                                  collection->sets[kind].run_count);
     pri_text_append(text, "</style>\n</head>\n<body>\n<main>\n");
     append_header(text, collection);
     PRI_TRY(append_quality(text, collection));
+    PRI_TRY(append_kinds(text, collection));
     append_table(text, collection);
     PRI_TRY(append_costs(text, collection));
     PRI_TRY(pri_page_append_heads(text, collection));

@@ -10,9 +10,12 @@ extern const char *const pri_page_style;
 /* The beginning of a page, up to the end of the common style sheet; rules of one's own may follow,
  * then </style></head>. The window is called "TITLE SUFFIX". */
 void pri_page_append_beginning(pri_text *text, const char *title, const char *suffix);
-/* The rules that show the pictures of the chosen mask run. */
-void pri_page_append_run_style(pri_text *text, size_t run_count);
-/* The section with every head's average, mask and distance profile (page_heads.c). */
+/* The rules that show the pictures of the chosen mask run, of a section whose radio buttons are
+ * "PREFIX-0" and so on. */
+void pri_page_append_run_style(pri_text *text, const char *prefix, size_t run_count);
+const char *pri_page_run_prefix(const pri_head_set *set);
+/* A section per kind of attention, with every head's average, mask and distance profile
+ * (page_heads.c). */
 pare_status pri_page_append_heads(pri_text *text, const pri_collection *collection);
 
 #endif

@@ -13,6 +13,11 @@ typedef enum pri_ink {
     PRI_INK_DENSE,
     PRI_INK_PRUNED,
     PRI_INK_RANDOM,
+    PRI_INK_ENCODER, /* what translation prunes */
+    PRI_INK_DECODER,
+    PRI_INK_SELVES,
+    PRI_INK_CROSS,
+    PRI_INK_ALL,
     PRI_INK_COUNT
 } pri_ink;
 

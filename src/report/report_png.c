@@ -1,5 +1,6 @@
-/* The pictures of the report as PNG files: the charts, one sheet per layer with all its heads'
- * averages, one with their distance profiles, and one per layer and run with their masks. */
+/* The pictures of the report as PNG files: the charts and, of each kind of attention, one sheet per
+ * layer with all its heads' averages, one with their distance profiles, and one per layer and run
+ * with their masks. */
 #include <math.h>
 #include <stdio.h>
 
@@ -63,7 +64,7 @@ static pare_status save_figures(const pri_collection *collection, const char *ou
 /* ---- Sheets of heads ---- */
 
 typedef struct head_sheet {
-    const pri_collection *collection;
+    const pri_head_set *set;
     pri_palettes palettes;
     pri_heat_scale scale, profile_range;
     pri_head_map map;
@@ -103,7 +104,7 @@ static void draw_average(head_sheet *sheet, pri_canvas *canvas, const pri_mask_r
                          size_t layer, size_t head, pri_point corner, double height)
 {
     (void)run;
-    const pare_average *average = sheet->collection->average;
+    const pare_average *average = sheet->set->average;
     draw_caption(canvas, corner, head, "entropy", pri_head_entropy(average, layer, head), " bits");
     corner.y += caption_height;
     pri_head_map_fill_average(&sheet->map, average, layer, head);
@@ -129,7 +130,7 @@ static void draw_profile(head_sheet *sheet, pri_canvas *canvas, const pri_mask_r
                          size_t layer, size_t head, pri_point corner, double height)
 {
     (void)run;
-    const pare_average *average = sheet->collection->average;
+    const pare_average *average = sheet->set->average;
     draw_caption(canvas, corner, head, "entropy", pri_head_entropy(average, layer, head), " bits");
     pri_profile profile = pri_head_profile(average, layer, head);
     pri_profile_figure figure;
@@ -149,7 +150,7 @@ static void draw_profile(head_sheet *sheet, pri_canvas *canvas, const pri_mask_r
 static pare_status save_sheet(head_sheet *sheet, draw_head draw, const pri_mask_run *run,
                               double height, const char *title, const char *name, size_t layer)
 {
-    size_t heads = sheet->collection->geometry->heads;
+    size_t heads = sheet->set->geometry->heads;
     size_t columns = heads < 5 ? heads : heads % 4 == 0 ? 4 : 5;
     size_t rows = (heads + columns - 1) / columns;
     double step_x = map_width + gap, step_y = height + caption_height + gap;
@@ -176,46 +177,50 @@ static double map_height(const pare_geometry *geometry)
 
 static pare_status save_layer(head_sheet *sheet, size_t layer)
 {
-    const pri_collection *collection = sheet->collection;
-    const pare_geometry *geometry = collection->geometry;
+    const pri_head_set *set = sheet->set;
+    const pare_geometry *geometry = set->geometry;
+    const char *space = set->name[0] ? " " : "", *hyphen = set->name[0] ? "-" : "";
     char title[160], name[128];
-    if (collection->average) {
+    if (set->average) {
         char low[24], high[24];
         pri_format_short(sheet->scale.low, 2, low, sizeof low);
         pri_format_short(sheet->scale.high, 2, high, sizeof high);
-        snprintf(title, sizeof title, "Layer %zu: average attention, %s (dark) to %s (bright)",
-                 layer + 1, low, high);
-        snprintf(name, sizeof name, "average-layer-%02zu.png", layer + 1);
+        snprintf(title, sizeof title, "Layer %zu: average %s%sattention, %s (dark) to %s (bright)",
+                 layer + 1, set->name, space, low, high);
+        snprintf(name, sizeof name, "average-%s%slayer-%02zu.png", set->name, hyphen, layer + 1);
         PRI_TRY(save_sheet(sheet, draw_average, NULL, map_height(geometry), title, name, layer));
     }
-    if (collection->average && geometry->causal) {
-        snprintf(title, sizeof title, "Layer %zu: average attention against distance", layer + 1);
-        snprintf(name, sizeof name, "profile-layer-%02zu.png", layer + 1);
+    if (set->average && geometry->causal) {
+        snprintf(title, sizeof title, "Layer %zu: average %s%sattention against distance",
+                 layer + 1, set->name, space);
+        snprintf(name, sizeof name, "profile-%s%slayer-%02zu.png", set->name, hyphen, layer + 1);
         PRI_TRY(save_sheet(sheet, draw_profile, NULL, 130, title, name, layer));
     }
-    for (size_t i = 0; i < collection->run_count; i++) {
-        const pri_mask_run *run = &collection->runs[i];
-        snprintf(title, sizeof title, "Layer %zu: cells kept, %s", layer + 1, run->label);
-        snprintf(name, sizeof name, "mask-%s-layer-%02zu.png", run->slug, layer + 1);
+    for (size_t i = 0; i < set->run_count; i++) {
+        const pri_mask_run *run = &set->runs[i];
+        snprintf(title, sizeof title, "Layer %zu: %s%scells kept, %s", layer + 1, set->name, space,
+                 run->label);
+        snprintf(name, sizeof name, "mask-%s%s%s-layer-%02zu.png", set->name, hyphen, run->slug,
+                 layer + 1);
         PRI_TRY(save_sheet(sheet, draw_mask, run, map_height(geometry), title, name, layer));
     }
     return PARE_OK;
 }
 
-static pare_status save_layers(const pri_collection *collection, const char *output)
+static pare_status save_layers(const pri_head_set *set, const char *output)
 {
-    if (!collection->geometry)
+    if (!set->geometry)
         return PARE_OK;
-    head_sheet sheet = {.collection = collection, .output = output};
+    head_sheet sheet = {.set = set, .output = output};
     pri_palettes_fill(&sheet.palettes);
-    if (collection->average) {
-        sheet.scale = pri_heat_scale_of(collection->average);
-        sheet.profile_range = pri_profile_range(collection->average);
+    if (set->average) {
+        sheet.scale = pri_heat_scale_of(set->average);
+        sheet.profile_range = pri_profile_range(set->average);
     }
-    PRI_TRY(pri_head_map_create(collection->geometry, MAXIMUM_COLUMNS, &sheet.map));
+    PRI_TRY(pri_head_map_create(set->geometry, MAXIMUM_COLUMNS, &sheet.map));
     sheet.pixels = pri_allocate(sheet.map.rows * sheet.map.columns, 1);
     pare_status status = sheet.pixels ? PARE_OK : PARE_ERROR_MEMORY;
-    for (size_t layer = 0; status == PARE_OK && layer < collection->geometry->layers; layer++)
+    for (size_t layer = 0; status == PARE_OK && layer < set->geometry->layers; layer++)
         status = save_layer(&sheet, layer);
     pri_free(sheet.pixels);
     pri_head_map_free(&sheet.map);
@@ -228,8 +233,8 @@ pare_status pare_report_png(const char *directory, const char *output)
     pri_collection collection;
     PRI_TRY(pri_collection_read(directory, &collection));
     pare_status status = save_figures(&collection, output);
-    if (status == PARE_OK)
-        status = save_layers(&collection, output);
+    for (size_t kind = 0; status == PARE_OK && kind < collection.kinds; kind++)
+        status = save_layers(&collection.sets[kind], output);
     pri_collection_free(&collection);
     return status;
 }

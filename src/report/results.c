@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "documents/json.h"
 #include "report/results.h"
+#include "report/summary.h"
 
 /* The numeric members of a row, once for reading and writing. */
 typedef struct number_field {
@@ -200,10 +201,9 @@ static pare_status check_row(const pare_result_row *row, const char *name, size_
 {
     static const char *const methods[] = {"dense", "attention-pruning", "random", NULL};
     static const char *const starts[] = {"", "restart", "continue", "zero-shot", NULL};
-    static const char *const kinds[] = {"", "encoder", "decoder", "cross", "selves", "all", NULL};
-    if (!one_of(row->attention, kinds))
+    if (!one_of(row->attention, pri_attentions))
         return pri_fail(PARE_ERROR_FORMAT,
-                        "%s: row %zu: attention \"%s\" is none of encoder, decoder, cross, selves "
+                        "%s: row %zu: attention \"%s\" is none of encoder, decoder, selves, cross "
                         "and all",
                         name, index + 1, row->attention);
     if (!one_of(row->method, methods))

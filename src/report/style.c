@@ -5,10 +5,14 @@
 const char *const pri_page_style =
     ":root{color-scheme:light dark;--page:#f6f7f8;--card:#fff;--text:#1c2128;--quiet:#5b6470;"
     "--rule:#e0e3e7;--grid:#e6e8eb;--dense:#5b6470;--pruned:#0b6e8c;--random:#b8501a;"
-    "--shade:#eef1f3}\n"
+    "--shade:#eef1f3;--encoder:#0b6e8c;--decoder:#7442b8;--selves:#3f7a1c;--cross:#b8246a;"
+    "--all:#8f5a00}\n"
     "@media (prefers-color-scheme:dark){:root{--page:#0f1216;--card:#171b21;--text:#e6e9ed;"
     "--quiet:#9aa4b0;--rule:#2a3038;--grid:#272d35;--dense:#9aa4b0;--pruned:#55bfdf;"
-    "--random:#f0935a;--shade:#1f252c}}\n"
+    "--random:#f0935a;--shade:#1f252c;--encoder:#55bfdf;--decoder:#b79cf2;--selves:#8fcb63;"
+    "--cross:#f28ab8;--all:#dcae4c}}\n"
+    ".encoder{color:var(--encoder)}.decoder{color:var(--decoder)}.selves{color:var(--selves)}"
+    ".cross{color:var(--cross)}.all{color:var(--all)}\n"
     "*{box-sizing:border-box}\n"
     "html{-webkit-text-size-adjust:100%}\n"
     "body{margin:0;background:var(--page);color:var(--text);font:16px/1.55 system-ui,-apple-system,"
@@ -32,18 +36,20 @@ const char *const pri_page_style =
     ".profile{max-width:280px}\n"
     "figure{margin:0}\n"
     "svg{display:block;width:100%;height:auto;font-family:inherit;overflow:visible}\n"
-    ".l{fill:none;stroke-linecap:round;stroke-linejoin:round}\n"
+    ".l{fill:none;stroke:currentColor;stroke-linecap:round;stroke-linejoin:round}\n"
     ".l.quiet{stroke:var(--quiet)}.l.grid{stroke:var(--grid)}.l.dense{stroke:var(--dense)}"
     ".l.pruned{stroke:var(--pruned)}.l.random{stroke:var(--random)}\n"
-    ".t.text{fill:var(--text)}.t.quiet{fill:var(--quiet)}.t.dense{fill:var(--dense)}"
+    ".t,.d{fill:currentColor}.t.text{fill:var(--text)}.t.quiet{fill:var(--quiet)}.t.dense{fill:var("
+    "--dense)}"
     ".t.pruned{fill:var(--pruned)}.t.random{fill:var(--random)}\n"
-    ".t.dense,.t.pruned,.t.random{font-weight:600}\n"
+    ".t:not(.text,.quiet){font-weight:600}\n"
     ".d{stroke:var(--card);stroke-width:1.5}.d.pruned{fill:var(--pruned)}"
     ".d.random{fill:var(--random)}\n"
     ".narrow,.legend.narrow{display:none}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:2px 20px;font-size:.88rem;margin:6px 0 4px}\n"
     ".legend i{display:inline-block;width:18px;height:0;border-top:2.5px solid;margin-right:7px;"
-    "vertical-align:4px}.legend .dense i{border-top-style:dashed;border-top-width:2px}\n"
+    "vertical-align:4px}.legend :is(.dense,.dashed) "
+    "i{border-top-style:dashed;border-top-width:2px}\n"
     ".legend .dense{color:var(--dense)}.legend .pruned{color:var(--pruned)}"
     ".legend .random{color:var(--random)}\n"
     ".trio{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,280px),1fr));"
@@ -60,7 +66,8 @@ const char *const pri_page_style =
     "thead th{font-weight:500;color:var(--quiet);font-size:.85rem}\n"
     "tbody th{font-weight:500}tbody tr:last-child>*{border-bottom:0}\n"
     "tr.pruned th{color:var(--pruned)}tr.random th{color:var(--random)}\n"
-    "td.main{font-weight:650}\n"
+    "td.main{font-weight:650}td small{display:block;color:var(--quiet);font-size:.75rem;"
+    "font-weight:400}\n"
     ".heads>input{position:absolute;opacity:0;pointer-events:none}\n"
     ".tabs{display:flex;flex-wrap:wrap;gap:8px;margin:12px 0 16px}\n"
     ".tabs label{border:1px solid var(--rule);border-radius:999px;padding:5px 14px;"
@@ -98,21 +105,22 @@ const char *const pri_page_style =
     "8px}.facts{grid-template-columns:1fr;gap:0}"
     ".facts dd{margin-bottom:8px}}\n"
     "@media print{:root{color-scheme:light;--page:#fff;--card:#fff;--text:#000;--quiet:#444;"
-    "--rule:#ccc;--grid:#ddd;--dense:#444;--pruned:#0b6e8c;--random:#b8501a}"
+    "--rule:#ccc;--grid:#ddd;--dense:#444;--pruned:#0b6e8c;--random:#b8501a;"
+    "--encoder:#0b6e8c;--decoder:#7442b8;--selves:#3f7a1c;--cross:#b8246a;--all:#8f5a00}"
     "main{max-width:none;padding:0}section{border:0;padding:0;margin-bottom:24px}"
     "table,thead th,caption{font-size:.7rem}th,td{padding:4px 5px}.scroll{overflow:visible}"
     ".tabs{display:none}figure,tr{break-inside:avoid}.wide{display:block}.narrow,.legend.narrow{"
     "display:none}"
     ".swatch,.scale img{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
 
-void pri_page_append_run_style(pri_text *text, size_t run_count)
+void pri_page_append_run_style(pri_text *text, const char *prefix, size_t run_count)
 {
     for (size_t i = 0; i < run_count; i++)
         pri_text_append(text,
-                        "#run-%zu:checked~.layers .run-%zu{display:block}"
-                        "#run-%zu:checked~.tabs label[for=run-%zu]{background:var(--text);"
+                        "#%s-%zu:checked~.layers .run-%zu{display:block}"
+                        "#%s-%zu:checked~.tabs label[for=%s-%zu]{background:var(--text);"
                         "color:var(--card);border-color:var(--text)}"
-                        "#run-%zu:focus-visible~.tabs label[for=run-%zu]{outline:2px solid "
+                        "#%s-%zu:focus-visible~.tabs label[for=%s-%zu]{outline:2px solid "
                         "var(--pruned);outline-offset:2px}\n",
-                        i, i, i, i, i, i);
+                        prefix, i, i, prefix, i, prefix, i, prefix, i, prefix, i);
 }

@@ -1,5 +1,5 @@
-/* Groups of rows. Runs of one method that prune the same share and differ by seed are one group: a
- * random control is read as mean and spread, not run by run. */
+/* Groups of rows. Runs of one method that prune the same share of the same attention and differ by
+ * seed are one group: a random control is read as mean and spread, not run by run. */
 #include "report/summary.h"
 
 #include <math.h>
@@ -11,6 +11,9 @@
 /* Seeds of one p differ slightly in the share they reach (rescued rows); neighbouring p do not come
  * closer than this many percent. */
 static const double same_share = 0.25;
+
+const char *const pri_attentions[PRI_ATTENTIONS + 1] = {"",       "encoder", "decoder",
+                                                        "selves", "cross",   "all"};
 
 double pri_row_quantity(const pare_result_row *row, pri_quantity quantity)
 {
@@ -51,15 +54,40 @@ static int compare_doubles(double a, double b)
     return (a > b) - (a < b);
 }
 
+static int attention_rank(const char *attention)
+{
+    int rank = 0;
+    while (pri_attentions[rank] && strcmp(pri_attentions[rank], attention))
+        rank++;
+    return rank;
+}
+
+double pri_row_percent(const pare_result_row *row)
+{
+    return row->p_requested > 0 ? row->p_requested : row->p_admissible;
+}
+
+int pri_compare_settings(const pare_result_row *a, const pare_result_row *b)
+{
+    int order = method_rank(a->method) - method_rank(b->method);
+    if (!order)
+        order = strcmp(a->start, b->start);
+    return order ? order : compare_doubles(pri_row_percent(a), pri_row_percent(b));
+}
+
+bool pri_same_setting(const pare_result_row *a, const pare_result_row *b)
+{
+    return !strcmp(a->method, b->method) && !strcmp(a->start, b->start) &&
+           fabs(pri_row_percent(a) - pri_row_percent(b)) < same_share;
+}
+
 static int compare_rows(const void *a, const void *b)
 {
     const pare_result_row *left = *(const pare_result_row *const *)a;
     const pare_result_row *right = *(const pare_result_row *const *)b;
-    int order = method_rank(left->method) - method_rank(right->method);
+    int order = attention_rank(left->attention) - attention_rank(right->attention);
     if (!order)
-        order = strcmp(left->start, right->start);
-    if (!order)
-        order = compare_doubles(left->p_admissible, right->p_admissible);
+        order = pri_compare_settings(left, right);
     if (!order)
         order = (left->seed > right->seed) - (left->seed < right->seed);
     /* A total order, so that equal rows keep their order in the file. */
@@ -68,8 +96,7 @@ static int compare_rows(const void *a, const void *b)
 
 static bool same_group(const pare_result_row *a, const pare_result_row *b)
 {
-    return !strcmp(a->method, b->method) && !strcmp(a->start, b->start) &&
-           fabs(a->p_admissible - b->p_admissible) < same_share;
+    return !strcmp(a->attention, b->attention) && pri_same_setting(a, b);
 }
 
 static pri_statistic measure(const pri_group *group, pri_quantity quantity)
@@ -102,9 +129,21 @@ static pri_statistic measure(const pri_group *group, pri_quantity quantity)
     return statistic;
 }
 
+static void note_attention(pri_summary *summary, const pri_group *group)
+{
+    const char *attention = group->rows[0]->attention;
+    if (pri_group_is(group, "dense"))
+        return;
+    size_t count = summary->attention_count;
+    if (count && !strcmp(summary->attentions[count - 1], attention))
+        return;
+    summary->attentions[summary->attention_count++] = attention;
+    summary->translation |= attention[0] != 0;
+}
+
 pare_status pri_summary_create(const pare_results *results, pri_summary *summary)
 {
-    *summary = (pri_summary){.quality = PRI_QUANTITY_VALID};
+    *summary = (pri_summary){.quality = PRI_QUANTITY_VALID, .in_points = results->higher_is_better};
     summary->rows = pri_allocate(results->count, sizeof *summary->rows);
     summary->groups = pri_allocate_zero(results->count, sizeof *summary->groups);
     if (!summary->rows || !summary->groups) {
@@ -123,10 +162,13 @@ pare_status pri_summary_create(const pare_results *results, pri_summary *summary
             summary->groups[summary->count++].rows = &summary->rows[i];
         summary->groups[summary->count - 1].count++;
     }
-    for (size_t g = 0; g < summary->count; g++)
+    for (size_t g = 0; g < summary->count; g++) {
+        note_attention(summary, &summary->groups[g]);
         for (int quantity = 0; quantity < PRI_QUANTITY_COUNT; quantity++)
             summary->groups[g].statistics[quantity] =
                 measure(&summary->groups[g], (pri_quantity)quantity);
+    }
+    summary->share = summary->translation ? PRI_QUANTITY_P_EFFECTIVE : PRI_QUANTITY_P_ADMISSIBLE;
     return PARE_OK;
 }
 
@@ -142,6 +184,11 @@ bool pri_group_is(const pri_group *group, const char *method)
     return !strcmp(group->rows[0]->method, method);
 }
 
+bool pri_group_prunes(const pri_group *group, const char *method, const char *attention)
+{
+    return pri_group_is(group, method) && !strcmp(group->rows[0]->attention, attention);
+}
+
 const pri_group *pri_summary_dense(const pri_summary *summary)
 {
     bool dense = summary->count && pri_group_is(&summary->groups[0], "dense");
@@ -155,5 +202,7 @@ double pri_summary_change(const pri_summary *summary, const pri_group *group)
         return (double)NAN;
     double base = dense->statistics[summary->quality].mean;
     double value = group->statistics[summary->quality].mean;
+    if (summary->in_points)
+        return value - base;
     return base != 0 ? 100 * (value / base - 1) : (double)NAN;
 }

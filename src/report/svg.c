@@ -2,9 +2,11 @@
  * a page with hundreds of small charts stays small. */
 #include "report/svg.h"
 
-static const char *const ink_classes[PRI_INK_COUNT] = {
-    [PRI_INK_TEXT] = "text",   [PRI_INK_QUIET] = "quiet",   [PRI_INK_GRID] = "grid",
-    [PRI_INK_DENSE] = "dense", [PRI_INK_PRUNED] = "pruned", [PRI_INK_RANDOM] = "random",
+const char *const pri_ink_classes[PRI_INK_COUNT] = {
+    [PRI_INK_TEXT] = "text",       [PRI_INK_QUIET] = "quiet",     [PRI_INK_GRID] = "grid",
+    [PRI_INK_DENSE] = "dense",     [PRI_INK_PRUNED] = "pruned",   [PRI_INK_RANDOM] = "random",
+    [PRI_INK_ENCODER] = "encoder", [PRI_INK_DECODER] = "decoder", [PRI_INK_SELVES] = "selves",
+    [PRI_INK_CROSS] = "cross",     [PRI_INK_ALL] = "all",
 };
 
 void pri_html_append_escaped(pri_text *text, const char *string)
@@ -29,7 +31,7 @@ static void svg_line(void *user, const pri_point *points, size_t count, double w
                      pri_ink ink)
 {
     pri_text *text = user;
-    pri_text_append(text, "<path class=\"l %s\" d=\"", ink_classes[ink]);
+    pri_text_append(text, "<path class=\"l %s\" d=\"", pri_ink_classes[ink]);
     for (size_t i = 0; i < count; i++)
         pri_text_append(text, "%c%.1f %.1f", i ? 'L' : 'M', points[i].x, points[i].y);
     pri_text_append(text, "\" stroke-width=\"%g\"%s/>", width,
@@ -40,7 +42,7 @@ static void svg_disc(void *user, pri_point centre, double radius, pri_ink ink, c
 {
     pri_text *text = user;
     pri_text_append(text, "<circle class=\"d %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"",
-                    ink_classes[ink], centre.x, centre.y, radius);
+                    pri_ink_classes[ink], centre.x, centre.y, radius);
     if (title) {
         pri_text_append(text, "><title>");
         pri_html_append_escaped(text, title);
@@ -56,7 +58,7 @@ static void svg_text(void *user, pri_point at, double size, pri_align align, pri
     static const char *const anchors[] = {"", " text-anchor=\"middle\"", " text-anchor=\"end\""};
     pri_text *text = user;
     pri_text_append(text, "<text class=\"t %s\" x=\"%.1f\" y=\"%.1f\" font-size=\"%g\"%s>",
-                    ink_classes[ink], at.x, at.y, size, anchors[align]);
+                    pri_ink_classes[ink], at.x, at.y, size, anchors[align]);
     pri_html_append_escaped(text, string);
     pri_text_append(text, "</text>");
 }

@@ -6,6 +6,8 @@
 #include "base/text_buffer.h"
 #include "report/chart.h"
 
+/* The class of an ink in the style sheet. */
+extern const char *const pri_ink_classes[PRI_INK_COUNT];
 /* Appends text with <, >, & and quotes escaped; control characters become spaces. */
 void pri_html_append_escaped(pri_text *text, const char *string);
 /* Appends <svg class="..." role="img"> with the chart; `description` is for readers who do not see

@@ -1,17 +1,19 @@
-/* The table of a sweep: one line per method and p, seeds of a random control as mean and standard
- * deviation. The cells are made once and set as text (text_table.c) or for the page (page.c). */
+/* The table of a sweep: one line per attention, method and p, seeds of a random control as mean and
+ * standard deviation. The cells are made once and set as text (text_table.c) or for the page
+ * (page.c). A sweep over several kinds of attention has a second table, of quality by kind. */
 #include "report/table.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/status.h"
+#include "base/text_buffer.h"
+#include "report/kind_table.h"
 #include "report/text_table.h"
 
 const char *const pri_column_titles[PRI_COLUMN_COUNT] = {
-    "method", "p_nom",  "p_adm",    "p_eff",     "valid",  "test",
-    "also",   "change", "tokens/s", "attention", "memory", "kept mass",
+    "method", "attention", "p_nom",    "p_adm",          "p_eff",  "valid",     "test",
+    "also",   "change",    "tokens/s", "attention time", "memory", "kept mass",
 };
 
 /* Decimals that leave about four significant digits. */
@@ -55,6 +57,17 @@ const char *pri_method_words(const char *method)
     return strcmp(method, "attention-pruning") ? method : "attention pruning";
 }
 
+void pri_format_setting(const pare_result_row *row, char cell[PRI_CELL_SIZE])
+{
+    snprintf(cell, PRI_CELL_SIZE, "%s%s%s", pri_method_words(row->method),
+             row->start[0] ? ", " : "", row->start);
+}
+
+void pri_format_change(const pri_summary *summary, double change, char *text, size_t size)
+{
+    snprintf(text, size, "%+.1f%s", change, summary->in_points ? "" : "%");
+}
+
 static void format_method(const pri_group *group, char *cell)
 {
     const char *method = pri_method_words(group->rows[0]->method);
@@ -91,11 +104,16 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         [PRI_COLUMN_VALID] = PRI_QUANTITY_VALID,
         [PRI_COLUMN_TEST] = PRI_QUANTITY_TEST,
         [PRI_COLUMN_SPEED] = PRI_QUANTITY_SPEED,
-        [PRI_COLUMN_ATTENTION] = PRI_QUANTITY_ATTENTION_SECONDS,
+        [PRI_COLUMN_ATTENTION_TIME] = PRI_QUANTITY_ATTENTION_SECONDS,
         [PRI_COLUMN_MEMORY] = PRI_QUANTITY_PEAK_BYTES,
     };
     if (column == PRI_COLUMN_METHOD) {
         format_method(group, cell);
+        return;
+    }
+    if (column == PRI_COLUMN_PRUNED) {
+        const char *attention = group->rows[0]->attention;
+        snprintf(cell, PRI_CELL_SIZE, "%s", attention[0] ? attention : "-");
         return;
     }
     if (column == PRI_COLUMN_MORE) {
@@ -114,7 +132,7 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         pri_format_quality(statistic, cell);
         break;
     case PRI_COLUMN_CHANGE:
-        snprintf(cell, PRI_CELL_SIZE, "%+.1f%%", value);
+        pri_format_change(summary, value, cell, PRI_CELL_SIZE);
         break;
     case PRI_COLUMN_KEPT_MASS:
         snprintf(cell, PRI_CELL_SIZE, "%.1f%%", value);
@@ -122,7 +140,7 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
     case PRI_COLUMN_SPEED:
         snprintf(cell, PRI_CELL_SIZE, "%.0f", value);
         break;
-    case PRI_COLUMN_ATTENTION:
+    case PRI_COLUMN_ATTENTION_TIME:
         snprintf(cell, PRI_CELL_SIZE, "%.1f s", value);
         break;
     case PRI_COLUMN_MEMORY:
@@ -137,7 +155,7 @@ bool pri_table_column_known(const pri_summary *summary, pri_column column)
 {
     char cell[PRI_CELL_SIZE];
     if (!summary->count)
-        return column != PRI_COLUMN_MORE;
+        return column != PRI_COLUMN_MORE && column != PRI_COLUMN_PRUNED;
     for (size_t g = 0; g < summary->count; g++) {
         pri_table_cell(summary, &summary->groups[g], column, cell);
         if (cell[0] != '-' || cell[1])
@@ -174,16 +192,44 @@ static pare_status fill_table(pri_text_table *table, const pri_summary *summary)
     return PARE_OK;
 }
 
+static pare_status append_results(pri_text *text, const pri_summary *summary, bool markdown)
+{
+    pri_text_table table = {.columns = 0};
+    pare_status status = fill_table(&table, summary);
+    if (status == PARE_OK)
+        pri_text_table_append(&table, markdown, text);
+    pri_text_table_free(&table);
+    return status;
+}
+
+static pare_status append_kinds(pri_text *text, const pare_results *results,
+                                const pri_summary *summary, bool markdown)
+{
+    if (summary->attention_count < 2)
+        return PARE_OK;
+    pri_text_table table = {.columns = 0};
+    pare_status status = pri_kind_table_fill(summary, &table);
+    if (status == PARE_OK) {
+        pri_text_append(text, "\n%s on %s by the attention that is pruned:\n\n", results->metric,
+                        summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+        pri_text_table_append(&table, markdown, text);
+    }
+    pri_text_table_free(&table);
+    return status;
+}
+
 pare_status pare_results_table(const pare_results *results, bool markdown, char **text)
 {
     *text = NULL;
     pri_summary summary;
     PRI_TRY(pri_summary_create(results, &summary));
-    pri_text_table table = {.columns = 0};
-    pare_status status = fill_table(&table, &summary);
+    pri_text buffer = {0};
+    pare_status status = append_results(&buffer, &summary, markdown);
     if (status == PARE_OK)
-        status = pri_text_table_set(&table, markdown, text);
-    pri_text_table_free(&table);
+        status = append_kinds(&buffer, results, &summary, markdown);
     pri_summary_free(&summary);
+    if (status == PARE_OK)
+        return pri_text_take(&buffer, text);
+    pri_text_free(&buffer);
     return status;
 }

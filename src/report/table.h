@@ -8,6 +8,7 @@
 
 typedef enum pri_column {
     PRI_COLUMN_METHOD,
+    PRI_COLUMN_PRUNED, /* which attention, of translation */
     PRI_COLUMN_P_NOMINAL,
     PRI_COLUMN_P_ADMISSIBLE,
     PRI_COLUMN_P_EFFECTIVE,
@@ -16,7 +17,7 @@ typedef enum pri_column {
     PRI_COLUMN_MORE, /* the measures beside the metric */
     PRI_COLUMN_CHANGE,
     PRI_COLUMN_SPEED,
-    PRI_COLUMN_ATTENTION,
+    PRI_COLUMN_ATTENTION_TIME,
     PRI_COLUMN_MEMORY,
     PRI_COLUMN_KEPT_MASS, /* on the page only: a terminal is narrow */
     PRI_COLUMN_COUNT,
@@ -33,6 +34,10 @@ bool pri_table_column_known(const pri_summary *summary, pri_column column);
 
 /* Numbers and names as people read them. */
 const char *pri_method_words(const char *method);
+/* "attention pruning, continue" */
+void pri_format_setting(const pare_result_row *row, char cell[PRI_CELL_SIZE]);
+/* "+1.3%", or in points "-0.6". */
+void pri_format_change(const pri_summary *summary, double change, char *text, size_t size);
 void pri_format_metric(double value, char *text, size_t size);
 /* "86.3 ± 0.4", or the mean alone where there is one run. */
 void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE]);

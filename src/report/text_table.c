@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/status.h"
-#include "base/text_buffer.h"
 
 pare_status pri_text_table_add(pri_text_table *table, const char *cell)
 {
@@ -75,16 +73,14 @@ static void append_rule(pri_text *text, const pri_text_table *table, const table
     pri_text_append(text, "%s\n", layout->end);
 }
 
-pare_status pri_text_table_set(const pri_text_table *table, bool markdown, char **text)
+void pri_text_table_append(const pri_text_table *table, bool markdown, pri_text *text)
 {
     table_layout layout = {.separator = markdown ? " | " : "  ",
                            .start = markdown ? "| " : "",
                            .end = markdown ? " |" : ""};
-    pri_text buffer = {0};
     for (size_t first = 0; first < table->count; first += table->columns) {
-        append_row(&buffer, table, &layout, first);
+        append_row(text, table, &layout, first);
         if (first == 0)
-            append_rule(&buffer, table, &layout, markdown);
+            append_rule(text, table, &layout, markdown);
     }
-    return pri_text_take(&buffer, text);
 }

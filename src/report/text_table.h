@@ -2,7 +2,7 @@
 #ifndef PARE_SRC_REPORT_TEXT_TABLE_H
 #define PARE_SRC_REPORT_TEXT_TABLE_H
 
-#include "pare/base.h"
+#include "base/text_buffer.h"
 
 /* Set `columns`, then add cells row by row, titles first. */
 typedef struct pri_text_table {
@@ -11,8 +11,8 @@ typedef struct pri_text_table {
 } pri_text_table;
 
 pare_status pri_text_table_add(pri_text_table *table, const char *cell);
-/* The first column is set to the left, the others to the right. malloc'ed. */
-pare_status pri_text_table_set(const pri_text_table *table, bool markdown, char **text);
+/* The first column is set to the left, the others to the right. */
+void pri_text_table_append(const pri_text_table *table, bool markdown, pri_text *text);
 void pri_text_table_free(pri_text_table *table);
 
 #endif

@@ -118,6 +118,22 @@ static size_t occurrences(const char *text, const char *part)
     return count;
 }
 
+/* The page's text, to free. */
+static char *page_of(const pare_attention_view *view)
+{
+    char *path = pri_path_join(root, "attention.html");
+    SAMPLE_CHECK(pare_attention_html(view, path) == PARE_OK);
+    uint8_t *data;
+    size_t size;
+    SAMPLE_CHECK(pri_file_read(path, 0, &data, &size) == PARE_OK);
+    char *page = calloc(size + 1, 1);
+    SAMPLE_CHECK(page);
+    memcpy(page, data, size);
+    pri_free(data);
+    pri_free(path);
+    return page;
+}
+
 static void the_page_has_every_head_and_escapes_its_texts(void **state)
 {
     (void)state;
@@ -125,13 +141,7 @@ static void the_page_has_every_head_and_escapes_its_texts(void **state)
     pare_mask *mask = mask_of_two(average);
     const pare_attention_view view = {
         .title = "a < b & c", .average = average, .mask = mask, .pieces = pieces};
-    char *path = pri_path_join(root, "attention.html");
-    assert_int_equal(pare_attention_html(&view, path), PARE_OK);
-    uint8_t *data;
-    size_t size;
-    assert_int_equal(pri_file_read(path, 0, &data, &size), PARE_OK);
-    char *page = calloc(size + 1, 1);
-    memcpy(page, data, size);
+    char *page = page_of(&view);
     assert_int_equal(occurrences(page, "<figure id=\"layer-"), 4);
     assert_int_equal(occurrences(page, "id=\"layer-2-head-1\""), 1);
     assert_int_equal(occurrences(page, "href=\"data:image/png;base64,"), 4);
@@ -142,11 +152,81 @@ static void the_page_has_every_head_and_escapes_its_texts(void **state)
     assert_int_equal(occurrences(page, "</span>pruned</span>"), 1);
     assert_int_equal(occurrences(page, "<script"), 0);
     free(page);
-    pri_free(data);
-    pri_free(path);
-    path = pri_path_join(root, "no/such/attention.html");
+    char *path = pri_path_join(root, "no/such/attention.html");
     assert_int_equal(pare_attention_html(&view, path), PARE_ERROR_FILE);
     pri_free(path);
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+}
+
+/* One head, two target pieces that look at three of the source, whose ends come first. */
+static pare_average *pair_average(void)
+{
+    const pare_geometry geometry = {
+        .layers = 1, .heads = 1, .queries = 2, .keys = 3, .ends_first = true, .ratio = 1.5};
+    static const double cells[2][3] = {{.9, .04, .06}, {.02, .28, .7}};
+    pare_average *average;
+    SAMPLE_CHECK(pare_average_create(&geometry, &average) == PARE_OK);
+    pare_observer observer = pare_average_observer(average, 0);
+    for (size_t row = 0; row < 2; row++)
+        for (size_t column = 0; column < 3; column++) {
+            observer.sums[3 * row + column] = cells[row][column];
+            observer.counts[3 * row + column] = 1;
+        }
+    pare_average_add_examples(average, 1);
+    return average;
+}
+
+static void rows_and_columns_may_be_two_sentences(void **state)
+{
+    (void)state;
+    static const char *const source[] = {"a", "dog", "</s>"}, *const target[] = {"<s>", "Hund"};
+    pare_average *average = pair_average();
+    pare_mask *mask; /* without .02 and .04: target 1 at source 0, target 0 at the last */
+    const pare_prune_options options = {.percent = 34};
+    assert_int_equal(pare_mask_create(average, &options, &mask), PARE_OK);
+    const pare_attention_view view = {
+        .title = "pair", .average = average, .mask = mask, .pieces = source, .row_pieces = target};
+    assert_true(pare_attention_value(&view, 0, 0, 0, 0) == .9);
+    assert_true(pare_attention_value(&view, 0, 0, 0, 1) == .06);
+    assert_true(isnan(pare_attention_value(&view, 0, 0, 0, 2)));
+    assert_true(isnan(pare_attention_value(&view, 0, 0, 1, 0)));
+    assert_true(pare_attention_value(&view, 0, 0, 1, 1) == .7);
+    assert_true(pare_attention_value(&view, 0, 0, 1, 2) == .28);
+    char *text;
+    assert_int_equal(pare_attention_text(&view, 0, 0, 80, false, &text), PARE_OK);
+    /* Scale .02 to .9, of width 3.81: half of 1, (.29 + .93) / 2, half of .69. */
+    assert_string_equal(text, "▒▒░\n");
+    free(text);
+    char *page = page_of(&view);
+    assert_int_equal(occurrences(page, "Cross attention of one pair of texts"), 1);
+    assert_int_equal(occurrences(page, ">Hund</text>"), 1);
+    assert_int_equal(occurrences(page, ">&lt;s&gt;</text>"), 1);
+    assert_int_equal(occurrences(page, ">dog</text>"), 1);
+    /* 3 x 12 by 2 x 12, beside labels of 90. */
+    assert_int_equal(occurrences(page, "viewBox=\"0 0 126 114\""), 1);
+    assert_int_equal(occurrences(page, "width=\"36\" height=\"24\""), 1);
+    free(page);
+    pare_mask_destroy(mask);
+    pare_average_destroy(average);
+}
+
+/* A decoder's pieces do not look ahead; what they cannot see is not called pruned. */
+static void the_future_is_not_pruned(void **state)
+{
+    (void)state;
+    pare_average *average = sample_average(1, 1, 2, 2, true);
+    pare_mask *mask = sample_mask(average, PARE_METHOD_ATTENTION_PRUNING, 0, 0);
+    const pare_attention_view view = {
+        .title = "", .average = average, .mask = mask, .pieces = pieces};
+    char *text;
+    assert_int_equal(pare_attention_text(&view, 0, 0, 80, true, &text), PARE_OK);
+    assert_non_null(strstr(text, "\033[49m▄\033[0m\n")); /* nothing above the last cell */
+    free(text);
+    char *page = page_of(&view);
+    assert_int_equal(occurrences(page, "Pieces do not look ahead. Other grey cells are pruned."),
+                     1);
+    free(page);
     pare_mask_destroy(mask);
     pare_average_destroy(average);
 }
@@ -158,6 +238,8 @@ int main(void)
         cmocka_unit_test(pruned_cells_are_told_apart),
         cmocka_unit_test(text_draws_two_rows_per_line),
         cmocka_unit_test(the_page_has_every_head_and_escapes_its_texts),
+        cmocka_unit_test(rows_and_columns_may_be_two_sentences),
+        cmocka_unit_test(the_future_is_not_pruned),
     };
     return cmocka_run_group_tests_name("attention of one text", tests, make_root, remove_root);
 }

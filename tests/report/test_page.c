@@ -292,6 +292,125 @@ static void masks_in_other_coordinates_are_left_out(void **state)
     pri_free(directory);
 }
 
+/* The part of the page between two headings; cut out of `page`. */
+static char *section_of(char *page, const char *heading)
+{
+    char *start = strstr(page, heading);
+    SAMPLE_CHECK(start);
+    char *end = strstr(start, "</section>");
+    SAMPLE_CHECK(end);
+    size_t length = (size_t)(end - start);
+    char *section = calloc(length + 1, 1);
+    SAMPLE_CHECK(section);
+    memcpy(section, start, length);
+    return section;
+}
+
+/* A mask that several runs have is shown once: of each kind 50% and 90%, by both methods. */
+static void translation_has_a_section_per_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *heading, *says, *alt, *chosen;
+        size_t profiles;
+    } cases[] = {
+        {"<h2>Every head: encoder self-attention</h2>",
+         "positions of source sentences of up to 8 tokens: number 1 is the first token, number 2 "
+         "the last, then",
+         "alt=\"Average encoder self-attention of layer", "id=\"encoder-run-1\" checked", 0},
+        {"<h2>Every head: decoder self-attention</h2>", "Rows are 8 query positions",
+         "alt=\"Average decoder self-attention of layer", "id=\"decoder-run-1\" checked", 6},
+        {"<h2>Every head: cross attention</h2>",
+         "Rows are the positions of target sentences (queries, up to 8) in their order, columns "
+         "those of source sentences (keys, up to 10): number 1 is",
+         "alt=\"Average cross attention of layer", "id=\"cross-run-1\" checked", 0},
+    };
+    char *directory = pri_path_join(root, "translation");
+    sample_translation_sweep(directory, 2, 3, 8, PARE_GEOMETRY_RELATIVE);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_self_contained(page);
+    assert_null(strstr(page, "is not shown"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *section = section_of(page, cases[i].heading);
+        assert_non_null(strstr(section, cases[i].says));
+        assert_int_equal(count_of(section, cases[i].alt), 6);
+        assert_int_equal(count_of(section, "type=\"radio\""), 4);
+        assert_non_null(strstr(section, cases[i].chosen));
+        assert_int_equal(count_of(section, "alt=\"Mask of layer"), 24);
+        assert_int_equal(count_of(section, "class=\"profile\""), cases[i].profiles);
+        assert_int_equal(!strstr(section, "offset from the diagonal of 1.25 source tokens"), i < 2);
+        free(section);
+    }
+    /* Every button has rules of its own. */
+    assert_int_equal(count_of(page, ":checked~.layers .run-"), 12);
+    assert_int_equal(count_of(page, "#cross-run-3:checked~.layers .run-3{"), 1);
+    free(page);
+    pri_free(directory);
+}
+
+static void translation_is_told_by_kind(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "kinds");
+    pare_result_row rows[21];
+    pare_results results = sample_translation(rows);
+    save_results(directory, &results);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    /* 41 - .6 * .9^3 = 40.56; four times that for random. */
+    assert_non_null(strstr(page,
+                           "<li>cross <b class=\"cross\">-0.4</b> points at p_eff 81%, random "
+                           "<b class=\"rd\">-1.7</b> points</li>"));
+    char *table = section_of(page, "<h2>By the attention that is pruned</h2>");
+    assert_int_equal(count_of(table, "<tr class=\"pruned\">"), 2);
+    assert_int_equal(count_of(table, "<tr class=\"random\">"), 2);
+    assert_int_equal(count_of(table, "<small>81.0</small>"), 10);
+    assert_non_null(strstr(table, "<td>40.56<small>"));
+    free(table);
+    char *chart = section_of(page, "<h2>Quality against pruning</h2>");
+    assert_non_null(strstr(chart, "p_eff, %"));
+    assert_non_null(strstr(chart, "<title>random of cross, p_eff = 81.0%: 39.25</title>"));
+    assert_non_null(strstr(chart, "<span class=\"dashed\"><i></i>random masks</span>"));
+    static const char *const attentions[] = {"encoder", "decoder", "selves", "cross", "all"};
+    for (size_t i = 0; i < 5; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "<path class=\"l %s\"", attentions[i]);
+        assert_int_equal(count_of(chart, line), 4); /* pruned and random, wide and narrow */
+        snprintf(line, sizeof line, "<span class=\"%s\"><i></i>%s</span>", attentions[i],
+                 attentions[i]);
+        assert_int_equal(count_of(chart, line), 1);
+    }
+    free(chart);
+    free(page);
+    /* Without pictures each kind says so. */
+    page = make_page(directory);
+    assert_non_null(strstr(page, "average-cross.safetensors"));
+    assert_non_null(strstr(page, "The mask of &quot;Attention pruning 90%&quot; of cross attention "
+                                 "is not shown: "));
+    free(page);
+    pri_free(directory);
+}
+
+/* What prunes one kind alone is told as other sweeps are. */
+static void one_kind_has_one_lead(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "one-kind");
+    pare_result_row rows[] = {sample_translation_row("dense", "", 0),
+                              sample_translation_row("attention-pruning", "cross", 90),
+                              sample_translation_row("random", "cross", 90)};
+    pare_results results = {.metric = "BLEU", .higher_is_better = true, .rows = rows, .count = 3};
+    save_results(directory, &results);
+    char *page = make_page(directory);
+    assert_well_formed(page);
+    assert_non_null(strstr(page, "With <b>81%</b> of the cross attention cells pruned, test BLEU "
+                                 "goes from 41.00 to 40.56, <b class=\"ap\">-0.4</b> points. "));
+    assert_null(strstr(page, "By the attention that is pruned"));
+    free(page);
+    pri_free(directory);
+}
+
 static void no_results_is_an_error(void **state)
 {
     (void)state;
@@ -309,6 +428,9 @@ int main(void)
         cmocka_unit_test(encoders_are_explained),
         cmocka_unit_test(cells_never_observed_are_in_the_legend),
         cmocka_unit_test(masks_in_other_coordinates_are_left_out),
+        cmocka_unit_test(translation_has_a_section_per_kind),
+        cmocka_unit_test(translation_is_told_by_kind),
+        cmocka_unit_test(one_kind_has_one_lead),
         cmocka_unit_test(no_results_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -316,6 +316,32 @@ static void every_picture_becomes_a_file(void **state)
     pri_free(sweep);
 }
 
+static void pictures_are_named_by_kind(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "quality.png",
+        "average-encoder-layer-01.png",
+        "average-cross-layer-01.png",
+        "profile-decoder-layer-01.png",
+        "mask-decoder-attention-pruning-90-layer-01.png",
+        "mask-cross-random-50-layer-01.png",
+    };
+    char *sweep = pri_path_join(root, "translation");
+    char *output = pri_path_join(root, "kinds");
+    sample_translation_sweep(sweep, 1, 2, 8, PARE_GEOMETRY_CELL);
+    assert_int_equal(pare_report_png(sweep, output), PARE_OK);
+    /* Four charts; of each kind an average and four masks, of the decoder a profile. */
+    assert_int_equal(decode_all(output), 4 + 3 * 5 + 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = pri_path_join(output, names[i]);
+        assert_true(pri_path_exists(path));
+        pri_free(path);
+    }
+    pri_free(output);
+    pri_free(sweep);
+}
+
 static void text_shows_heat_and_mask(void **state)
 {
     (void)state;
@@ -385,6 +411,7 @@ int main(void)
         cmocka_unit_test(canvas_draws_with_soft_edges),
         cmocka_unit_test(font_covers_ascii),
         cmocka_unit_test(every_picture_becomes_a_file),
+        cmocka_unit_test(pictures_are_named_by_kind),
         cmocka_unit_test(text_shows_heat_and_mask),
         cmocka_unit_test(text_stays_within_its_width),
         cmocka_unit_test(impossible_maps_are_refused),

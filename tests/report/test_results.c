@@ -26,6 +26,7 @@ static void assert_same_row(const pare_result_row *a, const pare_result_row *b)
     assert_string_equal(a->method, b->method);
     assert_string_equal(a->start, b->start);
     assert_string_equal(a->directory, b->directory);
+    assert_string_equal(a->attention, b->attention);
     assert_same_number(a->p_requested, b->p_requested);
     assert_same_number(a->p_nominal, b->p_nominal);
     assert_same_number(a->p_admissible, b->p_admissible);
@@ -77,6 +78,40 @@ static void round_trip_is_identity(void **state)
     assert_int_equal(read.count, results.count);
     for (size_t i = 0; i < read.count; i++)
         assert_same_row(&read.rows[i], &rows[i]);
+    pare_results_free(&read);
+}
+
+static void kinds_of_attention_are_kept(void **state)
+{
+    (void)state;
+    pare_result_row rows[21];
+    pare_results results = sample_translation(rows), read;
+    char *path = pri_path_join(directory, "kinds.json");
+    assert_int_equal(pare_results_save(&results, path), PARE_OK);
+    assert_int_equal(pare_results_load(path, &read), PARE_OK);
+    pri_free(path);
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        assert_string_equal(read.average_path[kind], results.average_path[kind]);
+    assert_int_equal(read.count, 21);
+    for (size_t i = 0; i < read.count; i++)
+        assert_same_row(&read.rows[i], &rows[i]);
+    pare_results_free(&read);
+}
+
+/* As the first released format had them: one average, no kinds. */
+static void files_without_kinds_are_read(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"metric\": \"perplexity\", \"average_path\": \"dense/average.safetensors\", \"rows\": "
+        "[{\"method\": \"dense\"}, {\"method\": \"attention-pruning\", \"start\": \"restart\", "
+        "\"p_adm\": 60, \"test\": 138.5}]}";
+    pare_results read;
+    assert_int_equal(pri_results_parse(text, sizeof text - 1, "results.json", &read), PARE_OK);
+    assert_string_equal(read.average_path[PARE_ATTENTION_SELF], "dense/average.safetensors");
+    assert_string_equal(read.average_path[PARE_ATTENTION_CROSS], "");
+    assert_string_equal(read.rows[1].attention, "");
+    assert_true(isnan(read.rows[1].p_requested) && read.rows[1].test == 138.5);
     pare_results_free(&read);
 }
 
@@ -147,6 +182,8 @@ static void bad_files_are_refused(void **state)
         {"{\"metric\": \"x\", \"rows\": [{}]}", "method"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"magic\"}]}", "magic"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"start\": \"again\"}]}", "again"},
+        {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"attention\": \"eyes\"}]}",
+         "eyes"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"p_adm\": 101}]}", "p_adm"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"p_nom\": -1}]}", "p_nom"},
         {"{\"metric\": \"x\", \"rows\": [{\"method\": \"dense\", \"more\": [1]}]}", "more"},
@@ -186,9 +223,14 @@ static void missing_file_is_a_file_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip_is_identity),   cmocka_unit_test(unknown_numbers_are_null),
-        cmocka_unit_test(invalid_utf8_is_replaced), cmocka_unit_test(seeds_beyond_json_are_refused),
-        cmocka_unit_test(bad_files_are_refused),    cmocka_unit_test(missing_file_is_a_file_error),
+        cmocka_unit_test(round_trip_is_identity),
+        cmocka_unit_test(unknown_numbers_are_null),
+        cmocka_unit_test(kinds_of_attention_are_kept),
+        cmocka_unit_test(files_without_kinds_are_read),
+        cmocka_unit_test(invalid_utf8_is_replaced),
+        cmocka_unit_test(seeds_beyond_json_are_refused),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(missing_file_is_a_file_error),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
