@@ -5,13 +5,13 @@ from ctypes import POINTER, Structure, byref, c_bool, c_double, c_int, c_size_t,
 
 import numpy
 
-from pare_library import EncoderBatch, Mask
+from pare_library import SELF, EncoderBatch, Mask
 
 
 class Geometry(Structure):
     _fields_ = [("kind", c_int), ("layers", c_size_t), ("heads", c_size_t), ("queries", c_size_t),
                 ("keys", c_size_t), ("causal", c_bool), ("window", c_size_t),
-                ("ends_first", c_bool)]
+                ("ends_first", c_bool), ("ratio", c_double)]
 
 
 class PruneOptions(Structure):
@@ -35,9 +35,9 @@ def declare(f):
     f.pare_average_create.argtypes = [POINTER(Geometry), POINTER(c_void_p)]
     f.pare_average_destroy.argtypes = [c_void_p]
     f.pare_average_add_examples.argtypes = [c_void_p, c_uint64]
-    f.pare_model_attention_geometry.argtypes = [c_void_p, c_size_t]
+    f.pare_model_attention_geometry.argtypes = [c_void_p, c_int, c_size_t]
     f.pare_model_attention_geometry.restype = Geometry
-    f.pare_model_observe.argtypes = [c_void_p, c_void_p]
+    f.pare_model_observe.argtypes = [c_void_p, c_int, c_void_p]
     f.pare_mask_create.argtypes = [c_void_p, POINTER(PruneOptions), POINTER(c_void_p)]
     f.pare_tape_create.argtypes = [c_void_p, POINTER(c_void_p)]
     f.pare_tape_begin.argtypes = [c_void_p, c_bool, c_uint64]
@@ -54,9 +54,9 @@ def average_mask(library, directory, batches, length, percent):
     model, tape, average, mask = (c_void_p() for _ in range(4))
     library.check(f.pare_model_load(library.context, directory.encode(), byref(model)))
     library.check(f.pare_tape_create(library.context, byref(tape)))
-    geometry = f.pare_model_attention_geometry(model, length)
+    geometry = f.pare_model_attention_geometry(model, SELF, length)
     library.check(f.pare_average_create(byref(geometry), byref(average)))
-    f.pare_model_observe(model, average)
+    f.pare_model_observe(model, SELF, average)
     for batch in batches:
         add_sentences(library, model, tape, batch)
         f.pare_average_add_examples(average, len(batch))

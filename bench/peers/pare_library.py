@@ -1,8 +1,9 @@
-"""Attention and encoders of libpare through ctypes, on numpy arrays, as include/pare/attention.h and
-model.h describe them."""
+"""Attention, encoders and translation of libpare through ctypes, on numpy arrays, as
+include/pare/attention.h and model.h describe them."""
 
 import ctypes
-from ctypes import POINTER, Structure, byref, c_bool, c_char_p, c_float, c_int, c_size_t, c_void_p
+from ctypes import POINTER, Structure, byref, c_bool, c_char_p, c_double, c_float, c_int, c_size_t
+from ctypes import c_uint64, c_void_p
 
 import numpy
 
@@ -49,7 +50,27 @@ class InferenceOutput(Structure):
                 ("words", c_void_p), ("rows", c_void_p), ("row_count", c_size_t)]
 
 
+class TranslateOptions(Structure):
+    _fields_ = [("beam", c_size_t), ("length_penalty", c_double), ("length_factor", c_double),
+                ("length_extra", c_double), ("stop", c_int), ("limit", c_int),
+                ("n_best", c_size_t), ("batch", c_size_t)]
+
+
+class Hypothesis(Structure):
+    _fields_ = [("length", c_size_t), ("tokens", POINTER(ctypes.c_uint32)),
+                ("log_probabilities", c_void_p), ("log_probability", c_double),
+                ("score", c_double)]
+
+
+class Translations(Structure):
+    _fields_ = [("sentences", c_size_t), ("n_best", c_size_t), ("hypotheses", POINTER(Hypothesis)),
+                ("steps", c_uint64), ("rows", c_uint64), ("tokens", c_void_p),
+                ("log_probabilities", c_void_p)]
+
+
 FP32, BF16 = 0, 1
+SELF, DECODER, CROSS = KINDS = range(3)  # of attention
+STOP_FULL, LIMIT_CUT = 0, 2
 
 
 class Library:
@@ -72,13 +93,20 @@ class Library:
         f.pare_model_load.argtypes = [c_void_p, c_char_p, POINTER(c_void_p)]
         f.pare_model_destroy.argtypes = [c_void_p]
         f.pare_mask_destroy.argtypes = [c_void_p]
-        f.pare_model_set_mask.argtypes = [c_void_p, c_void_p]
+        f.pare_model_set_mask.argtypes = [c_void_p, c_int, c_void_p]
         f.pare_inference_create.argtypes = [c_void_p, c_int, POINTER(c_void_p)]
         f.pare_inference_destroy.argtypes = [c_void_p]
         f.pare_inference_run.argtypes = [c_void_p, POINTER(EncoderBatch),
                                          POINTER(InferenceOutput)]
         f.pare_inference_attention_seconds.argtypes = [c_void_p]
-        f.pare_inference_attention_seconds.restype = ctypes.c_double
+        f.pare_inference_attention_seconds.restype = c_double
+        f.pare_translator_create.argtypes = [c_void_p, c_int, POINTER(c_void_p)]
+        f.pare_translator_destroy.argtypes = [c_void_p]
+        f.pare_translator_attention_seconds.argtypes = [c_void_p]
+        f.pare_translator_attention_seconds.restype = c_double
+        f.pare_translate.argtypes = [c_void_p, POINTER(Ragged), c_void_p, POINTER(TranslateOptions),
+                                     POINTER(Translations)]
+        f.pare_translations_free.argtypes = [POINTER(Translations)]
         self.context = c_void_p()
         options = ContextOptions(threads, None)
         self.check(f.pare_context_create(byref(options), byref(self.context)))
@@ -172,7 +200,7 @@ class Encoder:
         self.mask = mask
         self.model, self.inference = c_void_p(), c_void_p()
         library.check(f.pare_model_load(library.context, directory.encode(), byref(self.model)))
-        library.check(f.pare_model_set_mask(self.model, mask.pointer if mask else None))
+        library.check(f.pare_model_set_mask(self.model, SELF, mask.pointer if mask else None))
         library.check(f.pare_inference_create(self.model, precision, byref(self.inference)))
 
     def __del__(self):
@@ -191,3 +219,39 @@ class Encoder:
         output = InferenceOutput(**{name: array.ctypes.data for name, array in wanted.items()})
         self.library.check(self.library.functions.pare_inference_run(
             self.inference, byref(call), byref(output)))
+
+
+class Translator:
+    """The encoder-decoder model of a directory at work; `masks` has one Mask of each kind of
+    attention, or is None for dense."""
+
+    def __init__(self, library, directory, precision=FP32, masks=None):
+        f = library.functions
+        self.library = library
+        self.masks = masks
+        self.model, self.translator = c_void_p(), c_void_p()
+        library.check(f.pare_model_load(library.context, directory.encode(), byref(self.model)))
+        for kind in KINDS:
+            pointer = masks[kind].pointer if masks else None
+            library.check(f.pare_model_set_mask(self.model, kind, pointer))
+        library.check(f.pare_translator_create(self.model, precision, byref(self.translator)))
+
+    def __del__(self):
+        self.library.functions.pare_translator_destroy(self.translator)
+        self.library.functions.pare_model_destroy(self.model)
+
+    def attention_seconds(self):
+        return self.library.functions.pare_translator_attention_seconds(self.translator)
+
+    def translate(self, sources, options):
+        """The sources are (offsets uint64, tokens uint32). Free what comes back."""
+        offsets, tokens = sources
+        ragged = Ragged(offsets.ctypes.data_as(POINTER(c_size_t)), len(offsets) - 1)
+        translations = Translations()
+        self.library.check(self.library.functions.pare_translate(
+            self.translator, byref(ragged), tokens.ctypes.data, byref(options),
+            byref(translations)))
+        return translations
+
+    def free(self, translations):
+        self.library.functions.pare_translations_free(byref(translations))

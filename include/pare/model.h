@@ -133,7 +133,7 @@ typedef struct pare_marian_config {
     size_t encoder_layers;       /* encoder_layers */
     size_t decoder_layers;       /* decoder_layers */
     size_t heads;                /* encoder_attention_heads, decoder_attention_heads */
-    size_t size;                 /* d_model, even and a multiple of heads */
+    size_t size;                 /* d_model, a multiple of heads; even with fairseq's positions */
     size_t encoder_feed_forward; /* encoder_ffn_dim */
     size_t decoder_feed_forward; /* decoder_ffn_dim */
     size_t positions; /* max_position_embeddings: tokens of the longest source or target */

@@ -18,8 +18,10 @@ typedef enum pare_schedule_kind {
 } pare_schedule_kind;
 
 typedef enum pare_keep {
-    PARE_KEEP_BEST, /* the weights that were best on validation */
-    PARE_KEEP_LAST  /* those after the last step; validation chooses nothing */
+    PARE_KEEP_BEST,   /* the weights that were best on validation */
+    PARE_KEEP_LAST,   /* those after the last step; validation chooses nothing */
+    PARE_KEEP_AVERAGE /* the mean of those at the last `averaged` evaluations, whether or not
+                         validation is looked at there */
 } pare_keep;
 
 typedef struct pare_training_options {
@@ -34,10 +36,11 @@ typedef struct pare_training_options {
     double epochs;
     uint64_t accumulation;     /* batches per step */
     pare_keep keep;            /* what the run's result is */
-    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch, or with
-                                  PARE_KEEP_LAST never */
-    uint64_t patience;         /* evaluations without improvement before stopping; 0: never; not
-                                  with PARE_KEEP_LAST */
+    uint64_t averaged;         /* with PARE_KEEP_AVERAGE only */
+    uint64_t evaluate_every;   /* steps between evaluations on validation; 0: every epoch, or
+                                  unless PARE_KEEP_BEST never */
+    uint64_t patience;         /* evaluations without improvement before stopping; 0: never;
+                                  PARE_KEEP_BEST only */
     uint64_t checkpoint_every; /* steps; 0: at every evaluation */
     double checkpoint_seconds; /* and at least this often; 0: no such limit */
     uint64_t log_every;        /* steps */

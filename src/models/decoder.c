@@ -8,8 +8,13 @@
 #include "base/arithmetic.h"
 #include "base/clock.h"
 
-/* Rows of a block. */
-#define BLOCK_ROWS ((size_t)48)
+/* Rows of a block: as many as have room in the second-level cache with what the feed-forward part
+ * holds of them, but enough to meet each panel of a weight several times. A multiple of what
+ * kernels take. */
+#define BLOCK_FLOATS ((size_t)(160 * 1024))
+#define LEAST_BLOCK ((size_t)48)
+#define MOST_BLOCK ((size_t)192)
+#define ROW_UNIT ((size_t)12)
 /* Threads with fewer rows each share every product, if that is at least so many multiply-adds that
  * it is worth waiting for each other. */
 #define ROWS_OF_OWN ((size_t)24)
@@ -57,7 +62,8 @@ pare_status pri_decoder_pack(pri_decoder *decoder)
     decoder->kernels = pri_decoding_kernels_for(model->base.context);
     decoder->arena = pri_arena_create();
     decoder->layers = pri_allocate_zero(layers, sizeof *decoder->layers);
-    if (!decoder->arena || !decoder->layers)
+    decoder->slots = pri_allocate_zero(layers, sizeof *decoder->slots);
+    if (!decoder->arena || !decoder->layers || !decoder->slots)
         return PARE_ERROR_MEMORY;
     for (size_t layer = 0; layer < layers; layer++)
         PRI_TRY(pack_layer(decoder, layer));
@@ -75,9 +81,11 @@ void pri_decoder_release(pri_decoder *decoder)
         for (size_t j = 0; j < sizeof linears / sizeof *linears; j++)
             pri_packed_linear_destroy(linears[j]);
     }
+    for (size_t i = 0; decoder->slots && i < decoder->model->config.decoder_layers; i++)
+        pri_free(decoder->slots[i]);
     pri_free(decoder->layers);
-    pri_packed_linear_destroy(&decoder->words);
     pri_free(decoder->slots);
+    pri_packed_linear_destroy(&decoder->words);
     pri_arena_destroy(decoder->arena);
 }
 
@@ -90,19 +98,25 @@ size_t pri_decoder_bytes(const pri_decoder *decoder)
 
 /* ---- Memory ---- */
 
+static size_t block_rows(const pri_decoder *decoder)
+{
+    size_t rows = BLOCK_FLOATS / decoder->model->config.decoder_feed_forward;
+    return pri_smaller(pri_larger(rows / ROW_UNIT * ROW_UNIT, LEAST_BLOCK), MOST_BLOCK);
+}
+
 /* What a thread needs for a block of rows. A team that shares a block has one set of the arrays
  * that are written in parts, that of its first thread. */
 typedef struct pri_step_scratch {
-    float *hidden, *normal;                   /* (BLOCK_ROWS, size) */
+    float *hidden, *normal;                   /* (rows of a block, size) */
     float *inputs, *context, *change, *inner; /* (.., 3 size), (.., size), .., (.., inner) */
-    float *logits;                            /* (BLOCK_ROWS, CHUNK_WORDS) */
+    float *logits;                            /* (.., CHUNK_WORDS) */
     uint32_t *words;                          /* a product's input in bf16 */
     float *weights;                           /* of attention */
-    uint32_t *keys;                           /* slots or columns attended to */
-    pri_word *best;                           /* (BLOCK_ROWS, best): of this thread's words */
-    pri_best_words *lists;                    /* (BLOCK_ROWS) */
-    float *largest, *sums;                    /* (BLOCK_ROWS, chunks): of a team */
-    float *ends;                              /* (BLOCK_ROWS): logits of the end token */
+    uint32_t *keys[2];                        /* slots or columns attended to */
+    pri_word *best;                           /* (.., best): of this thread's words */
+    pri_best_words *lists;                    /* (..) */
+    float *largest, *sums;                    /* (.., chunks): of a team */
+    float *ends;                              /* (..): logits of the end token */
     double attention_seconds;
 } pri_step_scratch;
 
@@ -119,7 +133,7 @@ static size_t chunks_of(const pri_decoder *decoder)
 static pare_status allocate_scratch(const pri_decoder *decoder, size_t longest, size_t best,
                                     pri_step_scratch *scratch)
 {
-    size_t size = decoder->rules.size, rows = BLOCK_ROWS, padded;
+    size_t size = decoder->rules.size, rows = block_rows(decoder), padded;
     size_t inner = decoder->model->config.decoder_feed_forward, chunks = chunks_of(decoder);
     padded = pri_round_up(longest, PRI_ROW_PADDING);
     float **floats[] = {&scratch->hidden,  &scratch->normal, &scratch->inputs, &scratch->context,
@@ -134,10 +148,12 @@ static pare_status allocate_scratch(const pri_decoder *decoder, size_t longest, 
         complete = complete && *floats[i];
     }
     scratch->words = allocate(decoder, rows * decoder->packing.most_words, sizeof *scratch->words);
-    scratch->keys = allocate(decoder, longest, sizeof *scratch->keys);
+    scratch->keys[0] = allocate(decoder, longest, sizeof(uint32_t));
+    scratch->keys[1] = allocate(decoder, longest, sizeof(uint32_t));
     scratch->best = allocate(decoder, rows * best, sizeof *scratch->best);
     scratch->lists = allocate(decoder, rows, sizeof *scratch->lists);
-    complete = complete && scratch->words && scratch->keys && scratch->best && scratch->lists;
+    complete = complete && scratch->words && scratch->keys[0] && scratch->keys[1] &&
+               scratch->best && scratch->lists;
     return complete ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
@@ -162,13 +178,14 @@ pare_status pri_decoder_reserve_slots(pri_decoder *decoder, size_t count)
 {
     if (count <= decoder->slot_count)
         return PARE_OK;
-    size_t slot = decoder->model->config.decoder_layers * 2 * decoder->rules.size;
-    size_t grown_count = pri_larger(count, 2 * decoder->slot_count);
-    float *grown =
-        pri_reallocate(decoder->slots, decoder->slot_count, grown_count, slot * sizeof *grown);
-    if (!grown)
-        return PARE_ERROR_MEMORY;
-    decoder->slots = grown;
+    size_t row = 2 * decoder->rules.size, grown_count = pri_larger(count, 2 * decoder->slot_count);
+    for (size_t layer = 0; layer < decoder->model->config.decoder_layers; layer++) {
+        float *grown = pri_reallocate(decoder->slots[layer], decoder->slot_count, grown_count,
+                                      row * sizeof *grown);
+        if (!grown)
+            return PARE_ERROR_MEMORY;
+        decoder->slots[layer] = grown;
+    }
     decoder->slot_count = grown_count;
     return PARE_OK;
 }
@@ -258,23 +275,17 @@ static pri_row_attention describe(const step_block *block, size_t head)
                                .output = block->team->context + head * head_size};
 }
 
-/* Puts a head's key and value where they stay, and attends to them and those before. */
-static void attend_to_targets(const step_block *block, size_t layer, size_t i, size_t head)
+/* `keys`: room for those that a mask keeps. */
+static pri_row_attention target_call(const step_block *block, size_t layer, size_t i, size_t head,
+                                     uint32_t *keys)
 {
     const pri_decoder *decoder = block->decoder;
     const pri_decoder_row *row = &block->rows[i];
-    size_t size = decoder->rules.size, layers = decoder->model->config.decoder_layers;
+    size_t size = decoder->rules.size;
     pri_row_attention call = describe(block, head);
-    size_t bytes = call.head_size * sizeof(float), first = head * call.head_size;
-    const float *inputs = block->team->inputs + i * 3 * size + first;
-    float *base = decoder->slots + layer * 2 * size + first;
-    call.stride = layers * 2 * size;
-    float *slot = base + row->slots[row->position] * call.stride;
-    memcpy(slot, inputs + size, bytes);
-    memcpy(slot + size, inputs + 2 * size, bytes);
-    call.query = inputs;
-    call.key = base;
-    call.value = base + size;
+    call.query = block->team->inputs + i * 3 * size + head * call.head_size;
+    call.key = decoder->slots[layer] + head * call.head_size;
+    call.value = call.key + size;
     call.output += i * size;
     call.rows = row->slots;
     call.count = row->position + 1;
@@ -283,16 +294,18 @@ static void attend_to_targets(const step_block *block, size_t layer, size_t i, s
     if (kept) {
         kept += head;
         for (size_t k = 0; k < kept->count; k++)
-            block->own->keys[k] = row->slots[kept->columns[k]];
-        call.rows = block->own->keys;
+            keys[k] = row->slots[kept->columns[k]];
+        call.rows = keys;
         call.count = kept->count;
         call.scale = kept->uniform ? 0.0f : call.scale;
     }
-    decoder->kernels->attend(&call);
+    return call;
 }
 
-static void attend_to_source(const step_block *block, size_t layer, size_t i, size_t head)
+static pri_row_attention source_call(const step_block *block, size_t layer, size_t i, size_t head,
+                                     uint32_t *keys)
 {
+    (void)keys; /* a mask's columns are those of the source */
     const pri_decoder *decoder = block->decoder;
     const pri_decoder_row *row = &block->rows[i];
     size_t size = decoder->rules.size;
@@ -311,33 +324,108 @@ static void attend_to_source(const step_block *block, size_t layer, size_t i, si
         call.count = count_below(kept->columns, kept->count, row->source->length);
         call.scale = kept->uniform ? 0.0f : call.scale;
     }
-    decoder->kernels->attend(&call);
+    return call;
 }
 
-static void attend(const step_block *block, size_t layer,
-                   void (*attend_head)(const step_block *block, size_t layer, size_t i,
-                                       size_t head))
+typedef pri_row_attention (*row_call)(const step_block *block, size_t layer, size_t i, size_t head,
+                                      uint32_t *keys);
+
+/* A row and head of a block. Those of one source follow each other head by head, since its rows
+ * attend to much that is the same: rows first .. end - 1 are those with the source of `row`. */
+typedef struct attention_item {
+    size_t first, end, row, head;
+} attention_item;
+
+static void find_source(const step_block *block, attention_item *item)
+{
+    const pri_decoder_source *source = block->rows[item->first].source;
+    item->end = item->first + 1;
+    while (item->end < block->count && block->rows[item->end].source == source)
+        item->end++;
+}
+
+static void go_on(const step_block *block, attention_item *item)
+{
+    if (++item->row < item->end)
+        return;
+    if (++item->head == block->decoder->model->config.heads) {
+        item->head = 0;
+        item->first = item->end;
+        if (item->first < block->count)
+            find_source(block, item);
+    }
+    item->row = item->first;
+}
+
+static attention_item item_at(const step_block *block, size_t index)
+{
+    size_t heads = block->decoder->model->config.heads, before = 0;
+    attention_item item = {0};
+    find_source(block, &item);
+    while (index - before >= (item.end - item.first) * heads) {
+        before += (item.end - item.first) * heads;
+        item.first = item.end;
+        find_source(block, &item);
+    }
+    item.head = (index - before) / (item.end - item.first);
+    item.row = item.first + (index - before) % (item.end - item.first);
+    return item;
+}
+
+/* This member's rows and heads; the next one's keys and values are on their way meanwhile. */
+static void attend(const step_block *block, size_t layer, row_call call_of)
 {
     double start = pri_clock_seconds();
-    size_t heads = block->decoder->model->config.heads, begin, end;
-    take_part(block, block->count * heads, &begin, &end);
-    for (size_t i = begin; i < end; i++)
-        attend_head(block, layer, i / heads, i % heads);
+    const pri_decoding_kernels *kernels = block->decoder->kernels;
+    size_t begin, end;
+    take_part(block, block->count * block->decoder->model->config.heads, &begin, &end);
+    if (begin < end) {
+        uint32_t *const *keys = block->own->keys;
+        attention_item item = item_at(block, begin);
+        pri_row_attention call = call_of(block, layer, item.row, item.head, keys[begin % 2]);
+        for (size_t i = begin + 1; i < end; i++) {
+            go_on(block, &item);
+            pri_row_attention next = call_of(block, layer, item.row, item.head, keys[i % 2]);
+            if (call_of == target_call || item.row == item.first)
+                kernels->prefetch(&next);
+            kernels->attend(&call);
+            call = next;
+        }
+        kernels->attend(&call);
+    }
     block->own->attention_seconds += pri_clock_seconds() - start;
 }
 
+/* Puts keys and values of the rows' own tokens where they stay. */
+static void store_targets(const step_block *block, size_t layer)
+{
+    size_t row = 2 * block->decoder->rules.size, size = block->decoder->rules.size, begin, end;
+    take_part(block, block->count, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        memcpy(block->decoder->slots[layer] + block->rows[i].slots[block->rows[i].position] * row,
+               block->team->inputs + (3 * i + 1) * size, row * sizeof(float));
+}
+
 /* ---- Layers ---- */
+
+static void swap(float **a, float **b)
+{
+    float *first = *a;
+    *a = *b;
+    *b = first;
+}
 
 /* The end of a half: `change` to the rows' states, which every member computes for itself. */
 static void finish_half(const step_block *block, const pri_packed_linear *linear,
                         const pri_norm *norm)
 {
     const pri_packed_rules *rules = &block->decoder->rules;
-    float *hidden = block->own->hidden, *sum = block->own->normal;
-    memcpy(sum, block->team->change, block->count * rules->size * sizeof *sum);
-    pri_packed_add_change(rules, norm, block->count, linear->bias, hidden, sum);
-    block->own->hidden = sum;
-    block->own->normal = hidden;
+    pri_step_scratch *own = block->own;
+    float **sum = block->members > 1 ? &own->normal : &own->change;
+    if (block->members > 1)
+        memcpy(*sum, block->team->change, block->count * rules->size * sizeof **sum);
+    pri_packed_add_change(rules, norm, block->count, linear->bias, own->hidden, *sum);
+    swap(&own->hidden, sum);
 }
 
 static const float *half_input(const step_block *block, const pri_norm *norm)
@@ -354,7 +442,9 @@ static void run_self_attention(const step_block *block, size_t layer)
     multiply(block, &packed->inputs, PARE_ACTIVATION_NONE, true, half_input(block, &half->norm),
              team->inputs);
     meet(block);
-    attend(block, layer, attend_to_targets);
+    store_targets(block, layer);
+    meet(block);
+    attend(block, layer, target_call);
     meet(block);
     multiply(block, &packed->output, PARE_ACTIVATION_NONE, false, team->context, team->change);
     meet(block);
@@ -369,7 +459,7 @@ static void run_cross_attention(const step_block *block, size_t layer)
     multiply(block, &packed->query, PARE_ACTIVATION_NONE, true, half_input(block, &half->norm),
              team->inputs);
     meet(block);
-    attend(block, layer, attend_to_source);
+    attend(block, layer, source_call);
     meet(block);
     multiply(block, &packed->cross_output, PARE_ACTIVATION_NONE, false, team->context,
              team->change);
@@ -495,7 +585,7 @@ static void run_block(const step_block *block)
 
 static void run_blocks(const step_block *all, size_t threads)
 {
-    size_t rounds = pri_divide_up(all->count, threads * BLOCK_ROWS);
+    size_t rounds = pri_divide_up(all->count, threads * block_rows(all->decoder));
     size_t rows = pri_divide_up(all->count, threads * rounds);
     size_t blocks = pri_divide_up(all->count, rows);
 #pragma omp parallel for num_threads((int)threads) schedule(dynamic, 1)
@@ -512,7 +602,7 @@ static void run_blocks(const step_block *all, size_t threads)
 /* All threads share blocks; they meet before arrays of the next one are written. */
 static void share_blocks(const step_block *all, size_t threads)
 {
-    size_t blocks = pri_divide_up(all->count, BLOCK_ROWS);
+    size_t blocks = pri_divide_up(all->count, block_rows(all->decoder));
     size_t rows = pri_divide_up(all->count, blocks);
 #pragma omp parallel num_threads((int)threads)
     for (size_t first = 0; first < all->count; first += rows) {

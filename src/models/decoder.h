@@ -31,7 +31,7 @@ typedef struct pri_decoder {
     const pri_decoding_kernels *kernels;
     pri_decoder_packed_layer *layers;
     pri_packed_linear words;
-    float *slots; /* (slot_count, layers, 2, size): a key and a value per layer */
+    float **slots; /* (layers) of (slot_count, 2, size): keys and values */
     size_t slot_count;
     pri_arena *arena;                 /* of a call, from pri_decoder_begin on */
     struct pri_step_scratch *scratch; /* (threads) */

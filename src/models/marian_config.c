@@ -44,9 +44,10 @@ static pare_status check_sizes(const pare_marian_config *config)
                         "most 256",
                         config->size, config->heads);
     /* fairseq's frequencies divide by d/2 - 1. */
-    if (config->sinusoids == PARE_SINUSOIDS_FAIRSEQ && config->size < 4)
+    if (config->sinusoids == PARE_SINUSOIDS_FAIRSEQ && (config->size < 4 || config->size % 2))
         return pri_fail(PARE_ERROR_ARGUMENT,
-                        "d_model %zu is too small for fairseq's positions; use 4 or more",
+                        "d_model %zu does not suit fairseq's positions; use an even number of 4 or "
+                        "more",
                         config->size);
     return PARE_OK;
 }

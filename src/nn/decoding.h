@@ -32,6 +32,8 @@ typedef struct pri_best_words {
 
 typedef struct pri_decoding_kernels {
     void (*attend)(const pri_row_attention *attention);
+    /* Asks for the keys and values of a call that comes next: they lie in many places. */
+    void (*prefetch)(const pri_row_attention *attention);
     /* logits += bias, those of words first .. first + columns - 1, later than any scanned before.
      * Returns their sum of exp(logit - *largest). */
     float (*scan)(size_t columns, const float *bias, float *logits, uint32_t first,

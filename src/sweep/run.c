@@ -120,15 +120,17 @@ static json_t *describe_model(const pri_run_setting *setting)
 static json_t *describe_training(const pare_training_options *training)
 {
     return json_pack(
-        "{s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I}",
-        "keep", (int)training->keep, "precision", (int)training->precision, "optimizer",
-        (int)training->optimizer, "schedule", (int)training->schedule, "rate", training->rate,
-        "minimum_rate", training->minimum_rate, "beta1", training->beta1, "beta2", training->beta2,
-        "epsilon", training->epsilon, "weight_decay", training->weight_decay, "clip",
-        training->clip, "warmup", (json_int_t)training->warmup, "steps",
-        (json_int_t)training->steps, "epochs", training->steps ? 0.0 : training->epochs,
-        "accumulation", (json_int_t)training->accumulation, "evaluate_every",
-        (json_int_t)training->evaluate_every, "patience", (json_int_t)training->patience);
+        "{s:i, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:I, s:I, "
+        "s:I}",
+        "keep", (int)training->keep, "averaged", (json_int_t)training->averaged, "precision",
+        (int)training->precision, "optimizer", (int)training->optimizer, "schedule",
+        (int)training->schedule, "rate", training->rate, "minimum_rate", training->minimum_rate,
+        "beta1", training->beta1, "beta2", training->beta2, "epsilon", training->epsilon,
+        "weight_decay", training->weight_decay, "clip", training->clip, "warmup",
+        (json_int_t)training->warmup, "steps", (json_int_t)training->steps, "epochs",
+        training->steps ? 0.0 : training->epochs, "accumulation",
+        (json_int_t)training->accumulation, "evaluate_every", (json_int_t)training->evaluate_every,
+        "patience", (json_int_t)training->patience);
 }
 
 static void describe_decoding(const pare_translation_options *options, json_t *description)

@@ -49,13 +49,14 @@ void pri_checkpoint_close(pri_checkpoint *checkpoint)
 
 /* The files of one checkpoint. */
 typedef struct checkpoint_paths {
-    char *directory, *model, *optimizer, *task;
+    char *directory, *model, *average, *optimizer, *task;
 } checkpoint_paths;
 
 static void free_paths(checkpoint_paths *paths)
 {
     pri_free(paths->directory);
     pri_free(paths->model);
+    pri_free(paths->average);
     pri_free(paths->optimizer);
     pri_free(paths->task);
 }
@@ -68,9 +69,11 @@ static pare_status make_paths(const pri_checkpoint *checkpoint, const char *name
     if (!paths->directory)
         return PARE_ERROR_MEMORY;
     paths->model = pri_path_join(paths->directory, "model.safetensors");
+    paths->average = pri_path_join(paths->directory, "average.safetensors");
     paths->optimizer = pri_path_join(paths->directory, "optimizer.safetensors");
     paths->task = pri_path_join(paths->directory, "task.safetensors");
-    return paths->model && paths->optimizer && paths->task ? PARE_OK : PARE_ERROR_MEMORY;
+    bool complete = paths->model && paths->average && paths->optimizer && paths->task;
+    return complete ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
 /* Removes the entries of `directory` for which `superfluous` says so. */
@@ -241,7 +244,8 @@ pare_status pri_checkpoint_find(pri_checkpoint *checkpoint, pri_training_state *
 }
 
 pare_status pri_checkpoint_load(const pri_checkpoint *checkpoint, const pri_training_state *state,
-                                pare_model *model, pare_task *task, pri_optimizer *optimizer)
+                                pare_model *model, pare_task *task, pri_optimizer *optimizer,
+                                pri_weight_average *average)
 {
     checkpoint_paths paths;
     pare_status status = make_paths(checkpoint, checkpoint->current, &paths);
@@ -251,6 +255,8 @@ pare_status pri_checkpoint_load(const pri_checkpoint *checkpoint, const pri_trai
         status = pri_optimizer_load(optimizer, state->step, paths.optimizer);
     if (status == PARE_OK)
         status = pare_task_load_state(task, paths.task);
+    if (status == PARE_OK && average->sums)
+        status = pri_weight_average_load(average, paths.average);
     free_paths(&paths);
     return status;
 }
@@ -259,18 +265,20 @@ pare_status pri_checkpoint_load(const pri_checkpoint *checkpoint, const pri_trai
 
 static pare_status write_files(const checkpoint_paths *paths, const pri_training_state *state,
                                const pare_model *model, const pare_task *task,
-                               const pri_optimizer *optimizer)
+                               const pri_optimizer *optimizer, const pri_weight_average *average)
 {
     PRI_TRY(pri_remove_tree(paths->directory));
     PRI_TRY(pri_make_directories(paths->directory));
     PRI_TRY(pare_model_save_weights(model, paths->model));
     PRI_TRY(pri_optimizer_save(optimizer, state->step, paths->optimizer));
+    if (average->sums)
+        PRI_TRY(pri_weight_average_save(average, paths->average));
     return pare_task_save_state(task, paths->task);
 }
 
 pare_status pri_checkpoint_write(pri_checkpoint *checkpoint, const pri_training_state *state,
                                  const pare_model *model, const pare_task *task,
-                                 const pri_optimizer *optimizer)
+                                 const pri_optimizer *optimizer, const pri_weight_average *average)
 {
     char name[32];
     snprintf(name, sizeof name, "step-%llu", (unsigned long long)state->step);
@@ -278,7 +286,7 @@ pare_status pri_checkpoint_write(pri_checkpoint *checkpoint, const pri_training_
     pare_status status = make_paths(checkpoint, name, &paths);
     /* A second checkpoint of one step differs in trainer.json only. */
     if (status == PARE_OK && strcmp(name, checkpoint->current)) {
-        status = write_files(&paths, state, model, task, optimizer);
+        status = write_files(&paths, state, model, task, optimizer, average);
         if (status != PARE_OK) /* for want of space, most likely: leave none of it occupied */
             (void)pri_remove_tree(paths.directory);
     }

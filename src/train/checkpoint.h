@@ -1,5 +1,5 @@
-/* Checkpoints: last/step-N/ with weights, optimiser and task state, and trainer.json, which names
- * the one that counts. */
+/* Checkpoints: last/step-N/ with weights, their average where one is kept, optimiser and task
+ * state, and trainer.json, which names the one that counts. */
 #ifndef PARE_SRC_TRAIN_CHECKPOINT_H
 #define PARE_SRC_TRAIN_CHECKPOINT_H
 
@@ -7,6 +7,7 @@
 
 #include "pare/train.h"
 #include "train/optimizer.h"
+#include "train/weight_average.h"
 
 /* Where a run stands; everything a resumed process must know beside weights, moments and data. */
 typedef struct pri_training_state {
@@ -38,9 +39,10 @@ void pri_checkpoint_close(pri_checkpoint *checkpoint);
  * that a killed process left half done. */
 pare_status pri_checkpoint_find(pri_checkpoint *checkpoint, pri_training_state *state);
 pare_status pri_checkpoint_load(const pri_checkpoint *checkpoint, const pri_training_state *state,
-                                pare_model *model, pare_task *task, pri_optimizer *optimizer);
+                                pare_model *model, pare_task *task, pri_optimizer *optimizer,
+                                pri_weight_average *average);
 pare_status pri_checkpoint_write(pri_checkpoint *checkpoint, const pri_training_state *state,
                                  const pare_model *model, const pare_task *task,
-                                 const pri_optimizer *optimizer);
+                                 const pri_optimizer *optimizer, const pri_weight_average *average);
 
 #endif

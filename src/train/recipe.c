@@ -30,6 +30,16 @@ static void choose_length(pri_recipe_builder *build, const pri_training_section 
         options->steps = 0;
 }
 
+static void take_averaged(pri_recipe_builder *build, const pri_training_section *training,
+                          pare_training_options *options)
+{
+    bool average = options->keep == PARE_KEEP_AVERAGE;
+    options->averaged = PRI_INTEGER(training, averaged, average ? 5 : 0, 1, PRI_COUNT_LIMIT);
+    if (build->status == PARE_OK && training->averaged && !average)
+        build->status = pri_recipe_fail(build->document, "training.averaged",
+                                        "training.averaged is for training.keep average");
+}
+
 static void build_training(pri_recipe_builder *build, const pri_training_section *training)
 {
     pare_training_options *options = &build->recipe->training;
@@ -63,6 +73,7 @@ static void build_training(pri_recipe_builder *build, const pri_training_section
     options->log_every = PRI_INTEGER(training, log_every, options->log_every, 1, PRI_STEP_LIMIT);
     if (training->keep)
         options->keep = (pare_keep)*training->keep;
+    take_averaged(build, training, options);
     pri_recipe_set_seed(build->recipe, PRI_INTEGER(training, seed, options->seed, 0, INT64_MAX));
 }
 

@@ -19,7 +19,8 @@ static const cyaml_strval_t sinusoids_words[] = {{"marian", PARE_SINUSOIDS_MARIA
 static const cyaml_strval_t activation_words[] = {{"relu", PARE_ACTIVATION_RELU},
                                                   {"gelu", PARE_ACTIVATION_GELU},
                                                   {"swish", PARE_ACTIVATION_SWISH}};
-static const cyaml_strval_t keep_words[] = {{"best", PARE_KEEP_BEST}, {"last", PARE_KEEP_LAST}};
+static const cyaml_strval_t keep_words[] = {
+    {"best", PARE_KEEP_BEST}, {"last", PARE_KEEP_LAST}, {"average", PARE_KEEP_AVERAGE}};
 static const cyaml_strval_t optimizer_words[] = {{"adam", PARE_OPTIMIZER_ADAM},
                                                  {"adamw", PARE_OPTIMIZER_ADAMW}};
 static const cyaml_strval_t schedule_words[] = {

@@ -82,6 +82,7 @@
     KEY(INTEGER, tokens)                                                                           \
     KEY(INTEGER, length)                                                                           \
     KEY(CHOICE, keep)                                                                              \
+    KEY(INTEGER, averaged)                                                                         \
     KEY(INTEGER, evaluate_every)                                                                   \
     KEY(INTEGER, patience)                                                                         \
     KEY(INTEGER, checkpoint_every)                                                                 \

@@ -26,6 +26,7 @@ typedef struct training_run {
     const char *directory;
     uint64_t steps, steps_between_evaluations;
     pri_optimizer optimizer;
+    pri_weight_average average; /* of weights; empty unless that is kept */
     pri_checkpoint checkpoint;
     pri_log log;
     pri_training_state state;
@@ -33,6 +34,8 @@ typedef struct training_run {
     uint64_t began_tokens;
     double valid_metric; /* of the last evaluation in this process, for progress notes */
 } training_run;
+
+static const char *const keep_names[] = {"best", "last", "average"};
 
 /* ---- Options ---- */
 
@@ -54,10 +57,15 @@ static pare_status check_options(const pare_training_options *options)
     if (!options->accumulation || !options->log_every)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "training.accumulation and log_every must be 1 or more");
-    if (options->patience && options->keep == PARE_KEEP_LAST)
+    if (options->patience && options->keep != PARE_KEEP_BEST)
         return pri_fail(PARE_ERROR_ARGUMENT,
-                        "training.patience waits for better weights, which training.keep last does "
-                        "not look for; leave one out");
+                        "training.patience waits for better weights, which training.keep %s does "
+                        "not look for; leave one out",
+                        keep_names[options->keep]);
+    if (options->keep == PARE_KEEP_AVERAGE && !options->averaged)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "training.keep average needs training.averaged, the number of evaluations "
+                        "whose weights are averaged, such as 5");
     if (!options->steps && !(options->epochs > 0 && isfinite(options->epochs)))
         return pri_fail(PARE_ERROR_ARGUMENT, "set training.steps or a positive training.epochs");
     return PARE_OK;
@@ -107,11 +115,12 @@ static json_t *describe_identity(const training_run *run)
     const pare_training_options *options = run->options;
     char digest[16 * PARE_ATTENTION_KINDS + PARE_ATTENTION_KINDS] = "";
     describe_masks(run->model, digest, sizeof digest);
-    static const char *const keeps[] = {"best", "last"};
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "{s:s, s:I, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, "
         "s:s, s:I, s:I, s:s, s:I, s:s}",
-        "training.keep", keeps[options->keep], "training.precision", precisions[options->precision],
+        "training.keep", keep_names[options->keep], "training.averaged",
+        (json_int_t)options->averaged, "training.precision", precisions[options->precision],
         "training.optimizer", optimizers[options->optimizer], "training.schedule",
         schedules[options->schedule], "training.rate", options->rate, "training.minimum_rate",
         options->minimum_rate, "training.beta1", options->beta1, "training.beta2", options->beta2,
@@ -289,6 +298,21 @@ static pare_status run_batches_in_precision(training_run *run, uint64_t step, do
     return status;
 }
 
+static bool ends_period(const training_run *run, uint64_t step)
+{
+    return step % run->steps_between_evaluations == 0 || step == run->steps;
+}
+
+/* Whether the weights after this step are among those to be averaged: the last ones at which an
+ * evaluation is due. */
+static bool is_averaged(const training_run *run, uint64_t step)
+{
+    uint64_t between = run->steps_between_evaluations;
+    uint64_t periods = run->steps / between + (run->steps % between != 0);
+    uint64_t period = step / between + (step % between != 0);
+    return ends_period(run, step) && period + run->options->averaged > periods;
+}
+
 static pare_status run_step(training_run *run)
 {
     const pare_training_options *options = run->options;
@@ -309,6 +333,8 @@ static pare_status run_step(training_run *run)
     state->loss_count++;
     state->seconds += pri_clock_seconds() - start;
     state->attention_seconds += pare_tape_attention_seconds(run->tape) - attention_start;
+    if (run->average.sums && is_averaged(run, step))
+        pri_weight_average_add(&run->average, pare_tape_context(run->tape), run->model);
     report_step(run, loss, rate);
     return log_step(run, rate, norm);
 }
@@ -326,14 +352,13 @@ static bool evaluation_due(const training_run *run)
     const pri_training_state *state = &run->state;
     if (!evaluates(run))
         return false;
-    bool due = state->step % run->steps_between_evaluations == 0 || state->step == run->steps;
-    return due && state->evaluated_step < state->step;
+    return ends_period(run, state->step) && state->evaluated_step < state->step;
 }
 
 static bool worth_keeping(const training_run *run, double metric)
 {
     const pri_training_state *state = &run->state;
-    if (!state->best_step || run->options->keep == PARE_KEEP_LAST)
+    if (!state->best_step || run->options->keep != PARE_KEEP_BEST)
         return true;
     return pare_task_higher_is_better(run->task) ? metric > state->best_metric
                                                  : metric < state->best_metric;
@@ -388,7 +413,8 @@ static pare_status write_checkpoint(training_run *run)
         state->peak_bytes = peak;
     PRI_TRY(pri_log_flush(&run->log));
     state->log_bytes = run->log.bytes;
-    return pri_checkpoint_write(&run->checkpoint, state, run->model, run->task, &run->optimizer);
+    return pri_checkpoint_write(&run->checkpoint, state, run->model, run->task, &run->optimizer,
+                                &run->average);
 }
 
 static bool checkpoint_due(const training_run *run, bool evaluated)
@@ -412,7 +438,9 @@ static pare_status stop_interrupted(training_run *run)
 
 static pare_status finish(training_run *run)
 {
-    if (run->options->keep == PARE_KEEP_LAST)
+    if (run->options->keep == PARE_KEEP_AVERAGE)
+        pri_weight_average_apply(&run->average, run->model);
+    if (run->options->keep != PARE_KEEP_BEST)
         PRI_TRY(pare_model_save(run->model, run->directory));
     return write_checkpoint(run);
 }
@@ -460,10 +488,12 @@ static pare_status begin_or_resume(training_run *run)
     if (run->state.finished)
         return PARE_OK;
     PRI_TRY(pri_optimizer_create(pare_tape_context(run->tape), run->model, &run->optimizer));
+    if (run->options->keep == PARE_KEEP_AVERAGE)
+        PRI_TRY(pri_weight_average_create(run->model, &run->average));
     pare_task_rewind(run->task);
     if (run->checkpoint.current[0])
         PRI_TRY(pri_checkpoint_load(&run->checkpoint, &run->state, run->model, run->task,
-                                    &run->optimizer));
+                                    &run->optimizer, &run->average));
     run->began_tokens = run->state.tokens;
     return open_log(run);
 }
@@ -518,5 +548,6 @@ pare_status pare_train(pare_model *model, pare_task *task, pare_tape *tape,
     pri_log_close(&run.log);
     pri_checkpoint_close(&run.checkpoint);
     pri_optimizer_destroy(&run.optimizer);
+    pri_weight_average_free(&run.average);
     return status;
 }

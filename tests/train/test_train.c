@@ -293,6 +293,83 @@ static void the_last_weights_can_be_kept(void **state)
     close_fixture(&fixture);
 }
 
+/* Weights of a run that was stopped after `step`, end to end. */
+static float *weights_after(const test_directory *directory, const pare_training_options *options,
+                            uint64_t step, size_t *floats)
+{
+    training_fixture fixture = open_fixture(directory->root, 1);
+    stop_after stop = {.label = "train", .done = step * 64};
+    pare_training_result result;
+    char name[64];
+    assert_ok(pri_remove_tree(directory->other));
+    assert_int_equal(train_in(directory->root, directory->other, options, 1, &stop, NULL, &result),
+                     PARE_ERROR_INTERRUPTED);
+    snprintf(name, sizeof name, "last/step-%d/model.safetensors", (int)step);
+    char *path = pri_path_join(directory->other, name);
+    assert_ok(pare_model_load_weights(fixture.model, path));
+    pri_free(path);
+    size_t count;
+    *floats = pare_model_parameter_floats(fixture.model);
+    float *copy = pri_allocate(*floats, sizeof *copy);
+    memcpy(copy, pare_model_parameters(fixture.model, &count)[0].tensor.value,
+           *floats * sizeof *copy);
+    close_fixture(&fixture);
+    return copy;
+}
+
+/* Of 12 steps with an evaluation every 5 the last two are those after 10 and 12. */
+static void averaged_weights_are_the_mean_of_the_last_evaluations(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    options.keep = PARE_KEEP_AVERAGE;
+    options.averaged = 2;
+    options.evaluate_every = 5;
+    pare_training_result result;
+    training_fixture fixture = open_fixture(directory->root, 1);
+    assert_ok(pare_train(fixture.model, fixture.task, fixture.tape, &options, directory->reference,
+                         NULL, &result));
+    pare_training_options longer = options;
+    longer.keep = PARE_KEEP_LAST;
+    longer.averaged = 0;
+    size_t floats, count;
+    float *tenth = weights_after(directory, &longer, 10, &floats);
+    assert_ok(pri_remove_tree(directory->other));
+    assert_ok(train_in(directory->root, directory->other, &longer, 1, NULL, NULL, &result));
+    training_fixture last = open_fixture(directory->root, 1);
+    char *path = pri_path_join(directory->other, "model.safetensors");
+    assert_ok(pare_model_load_weights(last.model, path));
+    pri_free(path);
+    const float *averaged = pare_model_parameters(fixture.model, &count)[0].tensor.value;
+    const float *twelfth = pare_model_parameters(last.model, &count)[0].tensor.value;
+    for (size_t i = 0; i < floats; i++)
+        assert_true(averaged[i] == (float)(((double)tenth[i] + (double)twelfth[i]) / 2));
+    assert_memory_not_equal(averaged, twelfth, floats * sizeof *averaged);
+    pri_free(tenth);
+    close_fixture(&last);
+    close_fixture(&fixture);
+}
+
+static void averages_survive_an_interruption(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    options.keep = PARE_KEEP_AVERAGE;
+    options.averaged = 3;
+    options.evaluate_every = 2;
+    pare_training_result result;
+    assert_ok(train_in(directory->root, directory->reference, &options, 2, NULL, NULL, &result));
+    for (uint64_t step = 7; step <= 11; step++) {
+        stop_after stop = {.label = "train", .done = step * 64};
+        assert_ok(pri_remove_tree(directory->other));
+        assert_int_equal(
+            train_in(directory->root, directory->other, &options, 1, &stop, NULL, &result),
+            PARE_ERROR_INTERRUPTED);
+        assert_ok(train_in(directory->root, directory->other, &options, 1, NULL, NULL, &result));
+        assert_true(same_runs(directory->reference, directory->other, "step-12"));
+    }
+}
+
 static void interrupted_at_any_step_it_ends_with_the_same_bits(void **state)
 {
     const test_directory *directory = *state;
@@ -460,8 +537,8 @@ static void another_mask_of_the_same_size_is_refused(void **state)
 static void impossible_options_are_refused(void **state)
 {
     const test_directory *directory = *state;
-    pare_training_options options[7];
-    for (size_t i = 0; i < 7; i++)
+    pare_training_options options[8];
+    for (size_t i = 0; i < 8; i++)
         options[i] = small_options();
     options[0].rate = -1;
     options[1].beta2 = 1;
@@ -472,7 +549,8 @@ static void impossible_options_are_refused(void **state)
     options[5].epsilon = 0;
     options[6].keep = PARE_KEEP_LAST;
     options[6].patience = 2;
-    for (size_t i = 0; i < 7; i++) {
+    options[7].keep = PARE_KEEP_AVERAGE;
+    for (size_t i = 0; i < 8; i++) {
         pare_training_result result;
         assert_int_equal(
             train_in(directory->root, directory->reference, &options[i], 1, NULL, NULL, &result),
@@ -598,6 +676,8 @@ int main(void)
         TRAINING_TEST(training_lowers_the_loss_and_logs_it),
         TRAINING_TEST(the_returned_model_holds_the_best_weights),
         TRAINING_TEST(the_last_weights_can_be_kept),
+        TRAINING_TEST(averaged_weights_are_the_mean_of_the_last_evaluations),
+        TRAINING_TEST(averages_survive_an_interruption),
         TRAINING_TEST(interrupted_at_any_step_it_ends_with_the_same_bits),
         TRAINING_TEST(interrupted_in_an_evaluation_it_does_it_again),
         TRAINING_TEST(a_finished_run_returns_at_once),

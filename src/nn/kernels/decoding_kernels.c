@@ -119,6 +119,18 @@ static void attend(const pri_row_attention *a)
         sum_values(a, d, a->head_size - d, factor, 1);
 }
 
+static void prefetch(const pri_row_attention *a)
+{
+    const size_t line = 16; /* floats */
+    for (size_t i = 0; i < a->count; i++) {
+        size_t row = a->rows[i] * a->stride;
+        for (size_t d = 0; d < a->head_size; d += line) {
+            __builtin_prefetch(a->key + row + d);
+            __builtin_prefetch(a->value + row + d);
+        }
+    }
+}
+
 /* ---- Words ---- */
 
 /* What a logit has to exceed to become one of the best. */
@@ -149,9 +161,10 @@ static float scan(size_t columns, const float *bias, float *logits, uint32_t fir
         uint32_t better = v_mask_bits(v_less(threshold, logit));
         if (!better)
             continue;
-        for (uint32_t i = 0; better; i++, better >>= 1)
-            if (better & 1)
-                insert(best, logits[j + i], first + (uint32_t)j + i);
+        for (; better; better &= better - 1) {
+            size_t i = j + (size_t)__builtin_ctz(better);
+            insert(best, logits[i], first + (uint32_t)i);
+        }
         threshold = v_set(threshold_of(best));
     }
     *largest = v_reduce_max(maxima);
@@ -169,5 +182,6 @@ static float scan(size_t columns, const float *bias, float *logits, uint32_t fir
 extern const pri_decoding_kernels TABLE_NAME(PARE_LEVEL);
 const pri_decoding_kernels TABLE_NAME(PARE_LEVEL) = {
     .attend = attend,
+    .prefetch = prefetch,
     .scan = scan,
 };

@@ -24,6 +24,19 @@ V_INLINE void store_row(const pri_packed_tile *t, size_t row, v_float low, v_flo
     }
 }
 
+/* What of the panel will be needed soon; it may be beyond its end, where the next one begins. With
+ * few rows a panel goes by faster than it comes from the third-level cache, and asking twice only
+ * costs. */
+#define PREFETCHED_FROM_ROWS 6
+#define PREFETCH_DISTANCE 16
+
+V_INLINE void prefetch(const float *panel)
+{
+    const float *ahead = panel + PREFETCH_DISTANCE * TILE_COLUMNS;
+    for (size_t i = 0; i < TILE_COLUMNS; i += 16)
+        __builtin_prefetch(ahead + i);
+}
+
 /* `rows` is a constant where this is used. */
 V_INLINE void multiply_rows(const pri_packed_tile *t, const size_t rows)
 {
@@ -37,6 +50,8 @@ V_INLINE void multiply_rows(const pri_packed_tile *t, const size_t rows)
             input[i / SHARED_POINTER] = t->input + i * stride;
     }
     for (size_t k = 0; k < t->size; k++) {
+        if (rows >= PREFETCHED_FROM_ROWS)
+            prefetch(panel);
         v_float low = v_load(panel), high = v_load(panel + V_WIDTH);
         V_UNROLL for (size_t i = 0; i < rows; i++)
         {
