@@ -14,6 +14,10 @@ void pri_page_append_beginning(pri_text *text, const char *title, const char *su
  * "PREFIX-0" and so on. */
 void pri_page_append_run_style(pri_text *text, const char *prefix, size_t run_count);
 const char *pri_page_run_prefix(const pri_head_set *set);
+void pri_page_append_element(pri_text *text, const char *tag, const char *css_class,
+                             const char *content);
+/* The sections with the tables (page_tables.c). */
+pare_status pri_page_append_tables(pri_text *text, const pri_collection *collection);
 /* A section per kind of attention, with every head's average, mask and distance profile
  * (page_heads.c). */
 pare_status pri_page_append_heads(pri_text *text, const pri_collection *collection);
