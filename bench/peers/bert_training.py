@@ -76,7 +76,7 @@ class TrainingOptions(Structure):
                 ("epsilon", c_double), ("weight_decay", c_double), ("clip", c_double),
                 ("precision", c_int), ("warmup", c_uint64), ("steps", c_uint64),
                 ("epochs", c_double), ("accumulation", c_uint64), ("keep", c_int),
-                ("evaluate_every", c_uint64),
+                ("averaged", c_uint64), ("evaluate_every", c_uint64),
                 ("patience", c_uint64), ("checkpoint_every", c_uint64),
                 ("checkpoint_seconds", c_double), ("log_every", c_uint64), ("seed", c_uint64)]
 
