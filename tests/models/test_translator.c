@@ -272,6 +272,10 @@ static pare_mask *set_random_mask(pare_model *model, pare_attention_kind kind, b
 {
     pare_geometry geometry = pare_model_attention_geometry(model, kind, POSITIONS);
     geometry.ends_first = ends_first;
+    if (kind == PARE_ATTENTION_CROSS) { /* still enough for the longest translation */
+        geometry.queries = POSITIONS - 7;
+        geometry.ratio = 0.8;
+    }
     pare_mask *mask = random_mask(&geometry, options);
     check_ok(pare_model_set_mask(model, kind, mask));
     return mask;
