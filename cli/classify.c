@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "command.h"
 #include "explain.h"
+#include "line_batches.h"
 #include "source.h"
 
 const cli_command classify_command = {
@@ -29,20 +29,12 @@ const cli_command classify_command = {
     .positionals_min = 1,
     .positionals_max = 2};
 
-/* Answered together, at most. */
-#define LINES_MAX 256
-
 typedef struct classifier {
     cli_session session;
     size_t labels;
     bool json, explain;
     const char *page; /* of the first line; NULL: no more, or not wanted */
-    /* Of the lines that are answered together. */
-    char *lines[LINES_MAX];
-    pare_text_pair texts[LINES_MAX];
-    size_t count;
-    float *scores; /* (LINES_MAX, labels) */
-    uint64_t line; /* read so far */
+    float *scores;    /* (LINES_MAX, labels) */
 } classifier;
 
 /* Returns an exit code, as those below. */
@@ -65,27 +57,17 @@ static int open_classifier(classifier *opened, const char *directory, const stri
     return status == PARE_OK ? 0 : fail("classify", status);
 }
 
-static void forget_lines(classifier *used)
-{
-    for (size_t i = 0; i < used->count; i++)
-        free(used->lines[i]);
-    used->count = 0;
-}
-
 static void close_classifier(classifier *used)
 {
-    forget_lines(used);
     free(used->scores);
     close_session(&used->session);
 }
 
 /* ---- Lines ---- */
 
-/* Splits a line of our own at its tab; false when it has more than one. */
+/* Splits a line at its tab; false when it has more than one. */
 static bool split_line(const char *line, size_t length, pare_text_pair *text)
 {
-    if (length && line[length - 1] == '\r')
-        length--;
     const char *tab = memchr(line, '\t', length);
     *text = (pare_text_pair){.first = line, .first_length = tab ? (size_t)(tab - line) : length};
     if (!tab)
@@ -93,27 +75,6 @@ static bool split_line(const char *line, size_t length, pare_text_pair *text)
     text->second = tab + 1;
     text->second_length = length - text->first_length - 1;
     return !memchr(text->second, '\t', text->second_length);
-}
-
-/* Keeps a line to be answered. */
-static int take_line(classifier *used, const char *name, const char *line, size_t length)
-{
-    char *copy = malloc(length + 1);
-    if (!copy)
-        return fail_memory("classify");
-    memcpy(copy, line, length);
-    used->line++;
-    used->lines[used->count] = copy;
-    if (split_line(copy, length, &used->texts[used->count])) {
-        used->count++;
-        return 0;
-    }
-    free(copy);
-    fprintf(stderr,
-            "pare classify: %s:%llu: more than one tab; a line is a text, or two with a tab "
-            "between them\n",
-            name, (unsigned long long)used->line);
-    return PARE_ERROR_FORMAT;
 }
 
 /* ---- Answers ---- */
@@ -163,13 +124,11 @@ static pare_status write_page(const classifier *used, const pare_text_pair *text
 {
     char title[256];
     size_t best = best_label(scores, used->labels);
-    size_t shown = text->first_length < 100 ? text->first_length : 100;
-    while (shown && shown < text->first_length && (text->first[shown] & 0xc0) == 0x80)
-        shown--; /* no character is cut */
+    int shown = title_bytes(text->first, text->first_length);
     if (used->labels == 1)
-        snprintf(title, sizeof title, "%.*s: %.4f", (int)shown, text->first, (double)scores[0]);
+        snprintf(title, sizeof title, "%.*s: %.4f", shown, text->first, (double)scores[0]);
     else
-        snprintf(title, sizeof title, "%.*s: %s, %.1f%%", (int)shown, text->first,
+        snprintf(title, sizeof title, "%.*s: %s, %.1f%%", shown, text->first,
                  pare_bert_label(used->session.model, best), 100 * (double)scores[best]);
     return write_explanation(&used->session, text, title, used->page);
 }
@@ -189,49 +148,39 @@ static pare_status answer_line(classifier *used, const pare_text_pair *text, con
     return status;
 }
 
-static pare_status answer_lines(classifier *used)
+static pare_status answer_texts(classifier *used, const pare_text_pair *texts, size_t count)
 {
-    pare_status status = pare_classify(used->session.inference, used->session.data.tokenizer,
-                                       used->texts, used->count, used->scores);
-    for (size_t i = 0; i < used->count && status == PARE_OK; i++)
-        status = answer_line(used, &used->texts[i], used->scores + i * used->labels);
-    forget_lines(used);
+    pare_status status = pare_classify(used->session.inference, used->session.data.tokenizer, texts,
+                                       count, used->scores);
+    for (size_t i = 0; i < count && status == PARE_OK; i++)
+        status = answer_line(used, &texts[i], used->scores + i * used->labels);
     return status;
 }
 
-/* Takes the lines that are there, answers them, waits for more. */
-static int classify_lines(classifier *used, pare_lines *lines, const char *name, bool prompt)
+/* Lines before one that is wrong are answered. */
+static int answer_batch(void *user, const line_batch *batch)
 {
-    for (;;) {
-        const char *line;
-        size_t length;
-        int exit_code = 0;
-        if (prompt && !used->count)
-            fputs("text> ", stderr);
-        pare_status status = pare_lines_next(lines, &line, &length);
-        if (status == PARE_OK && line)
-            exit_code = take_line(used, name, line, length);
-        bool last = status != PARE_OK || exit_code || !line;
-        if (!last && used->count < LINES_MAX && pare_lines_ready(lines))
-            continue;
-        pare_status answered = answer_lines(used);
-        if (answered != PARE_OK || status != PARE_OK)
-            return fail("classify", answered != PARE_OK ? answered : status);
-        if (last || fflush(stdout)) /* main reports what cannot be written */
-            return exit_code;
-    }
+    pare_text_pair texts[LINES_MAX] = {{.first = NULL}};
+    size_t good = 0;
+    while (good < batch->count &&
+           split_line(batch->lines[good], batch->lengths[good], &texts[good]))
+        good++;
+    pare_status status = answer_texts(user, texts, good);
+    if (status != PARE_OK)
+        return fail("classify", status);
+    if (good == batch->count)
+        return 0;
+    fflush(stdout);
+    fprintf(stderr,
+            "pare classify: %s:%llu: more than one tab; a line is a text, or two with a tab "
+            "between them\n",
+            batch->name, (unsigned long long)(batch->first + good));
+    return PARE_ERROR_FORMAT;
 }
 
 static int classify_file(classifier *used, const char *path)
 {
-    pare_lines *lines;
-    pare_status status = pare_lines_open(path, &lines);
-    if (status != PARE_OK)
-        return fail("classify", status);
-    bool standard = !strcmp(path, "-");
-    int exit_code = classify_lines(used, lines, standard ? "standard input" : path,
-                                   standard && isatty(STDIN_FILENO));
-    pare_lines_close(lines);
+    int exit_code = answer_line_batches("classify", path, "text> ", answer_batch, used);
     if (exit_code || !used->page)
         return exit_code;
     fprintf(stderr, "pare classify: there was no line to explain, so %s was not written\n",

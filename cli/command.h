@@ -86,9 +86,10 @@ int command_score(int argument_count, char **argument_values);
 int command_sweep(int argument_count, char **argument_values);
 int command_tokenize(int argument_count, char **argument_values);
 int command_train(int argument_count, char **argument_values);
+int command_translate(int argument_count, char **argument_values);
 
 extern const cli_command answer_command, bench_command, classify_command, eval_command,
     generate_command, info_command, observe_command, prune_command, report_command, score_command,
-    sweep_command, tokenize_command, train_command;
+    sweep_command, tokenize_command, train_command, translate_command;
 
 #endif

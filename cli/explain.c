@@ -1,4 +1,5 @@
-/* Explanations: bars of what [CLS] looks at, and maps of heads side by side. */
+/* Explanations: bars of what [CLS] looks at, or the source pieces of each target piece, and maps of
+ * heads side by side. */
 #include "explain.h"
 
 #include <math.h>
@@ -29,12 +30,12 @@ static pare_attention_view view_of(const cli_session *session, const pare_explan
 /* ---- Bars ---- */
 
 /* Pruned cells give nothing. */
-static double mean_attention(const pare_attention_view *view, size_t column)
+static double mean_attention(const pare_attention_view *view, size_t row, size_t column)
 {
     const pare_geometry *geometry = pare_average_geometry(view->average);
     double sum = 0;
     for (size_t head = 0; head < geometry->heads; head++) {
-        double value = pare_attention_value(view, geometry->layers - 1, head, 0, column);
+        double value = pare_attention_value(view, geometry->layers - 1, head, row, column);
         sum += isnan(value) ? 0 : value;
     }
     return sum / (double)geometry->heads;
@@ -46,12 +47,73 @@ static void print_bars(const pare_attention_view *view)
     printf("%s in layer %zu, mean of %zu heads:\n", view->pieces[0], geometry->layers,
            geometry->heads);
     for (size_t i = 0; i < geometry->keys; i++) {
-        double share = mean_attention(view, i);
+        double share = mean_attention(view, 0, i);
         printf("  %.3f ", share);
         for (long block = 0; block < BAR_WIDTH; block++)
             fputs(block < lround(BAR_WIDTH * share) ? "█" : " ", stdout);
         printf(" %s\n", view->pieces[i]);
     }
+}
+
+/* ---- Alignment ---- */
+
+/* Source pieces that are named beside a target piece, those with a share of this at least. */
+enum { NAMED = 3 };
+#define NAMED_SHARE 0.05
+
+/* A UTF-8 character has one byte that does not continue another. */
+static size_t count_characters(const char *text)
+{
+    size_t characters = 0;
+    for (; *text; text++)
+        characters += (*text & 0xc0) != 0x80;
+    return characters;
+}
+
+typedef struct looked_at {
+    size_t column;
+    double share;
+} looked_at;
+
+/* What follows `last` in the order of shares, the largest first and equal ones from left to right;
+ * a share below 0: there is no more. */
+static looked_at next_column(const pare_attention_view *view, size_t row, looked_at last)
+{
+    looked_at best = {.share = -1};
+    for (size_t i = 0; i < pare_average_geometry(view->average)->keys; i++) {
+        double share = mean_attention(view, row, i);
+        bool follows = share < last.share || (share == last.share && i > last.column);
+        if (follows && share > best.share)
+            best = (looked_at){i, share};
+    }
+    return best;
+}
+
+static void print_row(const pare_attention_view *view, size_t row, size_t width)
+{
+    const char *piece = view->row_pieces[row];
+    looked_at next = {.share = INFINITY};
+    printf("  %s%*s", piece, (int)(width - count_characters(piece)), "");
+    for (int named = 0; named < NAMED; named++) {
+        next = next_column(view, row, next);
+        if (next.share < (named ? NAMED_SHARE : 0))
+            break;
+        printf("  %.3f %s", next.share, view->pieces[next.column]);
+    }
+    putchar('\n');
+}
+
+static void print_alignment(const pare_attention_view *view)
+{
+    const pare_geometry *geometry = pare_average_geometry(view->average);
+    size_t width = 0;
+    for (size_t row = 0; row < geometry->queries; row++) {
+        size_t characters = count_characters(view->row_pieces[row]);
+        width = characters > width ? characters : width;
+    }
+    printf("cross attention in layer %zu, mean of %zu heads:\n", geometry->layers, geometry->heads);
+    for (size_t row = 0; row < geometry->queries; row++)
+        print_row(view, row, width);
 }
 
 /* ---- Maps ---- */
@@ -135,4 +197,61 @@ pare_status write_explanation(const cli_session *session, const pare_text_pair *
     status = pare_attention_html(&view, path);
     pare_explanation_free(&explanation);
     return status;
+}
+
+/* ---- Pairs ---- */
+
+static pare_status explain_pair(const cli_session *session, const pare_source_text *source,
+                                const pare_hypothesis *translation,
+                                pare_translation_explanation *explanation)
+{
+    return pare_translate_explain(session->model, session->tape, &session->data.tokenizers, source,
+                                  translation->tokens, translation->length, explanation);
+}
+
+static pare_attention_view view_of_pair(const cli_session *session,
+                                        const pare_translation_explanation *explanation,
+                                        const char *title)
+{
+    return (pare_attention_view){.title = title,
+                                 .average = explanation->average,
+                                 .mask = pare_model_mask(session->model, PARE_ATTENTION_CROSS),
+                                 .pieces = explanation->source,
+                                 .row_pieces = explanation->target};
+}
+
+pare_status print_pair_explanation(const cli_session *session, const pare_source_text *source,
+                                   const pare_hypothesis *translation)
+{
+    pare_translation_explanation explanation;
+    pare_status status = explain_pair(session, source, translation, &explanation);
+    if (status != PARE_OK)
+        return status;
+    pare_attention_view view = view_of_pair(session, &explanation, "");
+    print_alignment(&view);
+    status = print_layers(&view);
+    pare_translation_explanation_free(&explanation);
+    return status;
+}
+
+pare_status write_pair_explanation(const cli_session *session, const pare_source_text *source,
+                                   const pare_hypothesis *translation, const char *title,
+                                   const char *path)
+{
+    pare_translation_explanation explanation;
+    pare_status status = explain_pair(session, source, translation, &explanation);
+    if (status != PARE_OK)
+        return status;
+    pare_attention_view view = view_of_pair(session, &explanation, title);
+    status = pare_attention_html(&view, path);
+    pare_translation_explanation_free(&explanation);
+    return status;
+}
+
+int title_bytes(const char *text, size_t length)
+{
+    size_t shown = smaller(length, 100);
+    while (shown && shown < length && (text[shown] & 0xc0) == 0x80)
+        shown--;
+    return (int)shown;
 }

@@ -132,6 +132,28 @@ static void print_bert_shape(const pare_bert_config *c)
     printf("\n");
 }
 
+/* "256", or "256 and 512" where encoder and decoder, or source and target, differ. */
+static const char *both(size_t first, size_t second, char text[64])
+{
+    snprintf(text, 64, first == second ? "%zu" : "%zu and %zu", first, second);
+    return text;
+}
+
+static void print_marian_shape(const pare_marian_config *c)
+{
+    static const char *const sharing[] = {"one embedding for source, target and output",
+                                          "one embedding for target and output, one for source",
+                                          "three embeddings: source, target and output"};
+    char feed_forward[64], vocabulary[64];
+    printf("shape     %zu + %zu layers (encoder, decoder), %zu heads of %zu, size %zu, "
+           "feed-forward %s, %zu positions%s\n",
+           c->encoder_layers, c->decoder_layers, c->heads, c->size / c->heads, c->size,
+           both(c->encoder_feed_forward, c->decoder_feed_forward, feed_forward), c->positions,
+           c->pre_norm ? ", pre-norm" : "");
+    printf("words     vocabulary %s; %s\n",
+           both(c->source_vocabulary, c->target_vocabulary, vocabulary), sharing[c->sharing]);
+}
+
 static void print_shape(const pare_model *model)
 {
     const pare_transformer_xl_config *c = pare_transformer_xl_config_of(model);
@@ -143,22 +165,58 @@ static void print_shape(const pare_model *model)
     const pare_bert_config *bert = pare_bert_config_of(model);
     if (bert)
         print_bert_shape(bert);
+    const pare_marian_config *marian = pare_marian_config_of(model);
+    if (marian)
+        print_marian_shape(marian);
+}
+
+static json_t *mask_to_json(const pare_mask *mask)
+{
+    return mask ? describe_mask(mask, true) : json_null();
+}
+
+/* "mask" of the one kind of attention, or "masks" by kind. */
+static void add_masks(json_t *object, const pare_model *model)
+{
+    size_t kinds = pare_model_attention_kinds(model);
+    json_t *masks = json_object();
+    for (size_t kind = 0; kind < kinds; kind++)
+        json_object_set_new(masks, pare_attention_kind_names[kind],
+                            mask_to_json(pare_model_mask(model, (pare_attention_kind)kind)));
+    if (kinds == 1)
+        json_object_set(object, "mask", json_object_get(masks, pare_attention_kind_names[0]));
+    else
+        json_object_set(object, "masks", masks);
+    json_decref(masks);
+}
+
+static void print_masks(const pare_model *model)
+{
+    size_t kinds = pare_model_attention_kinds(model);
+    for (size_t kind = 0; kind < kinds; kind++) {
+        const pare_mask *mask = pare_model_mask(model, (pare_attention_kind)kind);
+        if (kinds > 1)
+            printf("%-9s %s\n", pare_attention_kind_names[kind],
+                   mask ? "attention with the mask:" : "attention without mask: dense");
+        else if (!mask)
+            printf("mask      none: dense\n");
+        if (mask)
+            describe_mask(mask, false);
+    }
 }
 
 static json_t *describe_model(pare_model *model, bool json)
 {
     size_t parameters = pare_model_parameter_floats(model);
-    const pare_mask *mask = pare_model_mask(model, PARE_ATTENTION_SELF);
-    if (json)
-        return json_pack("{s:s, s:s, s:I, s:o}", "type", "model", "family",
-                         pare_model_family(model), "parameters", (json_int_t)parameters, "mask",
-                         mask ? describe_mask(mask, true) : json_null());
+    if (json) {
+        json_t *object = json_pack("{s:s, s:s, s:I}", "type", "model", "family",
+                                   pare_model_family(model), "parameters", (json_int_t)parameters);
+        add_masks(object, model);
+        return object;
+    }
     printf("model     %s, %s parameters\n", pare_model_family(model), format_count(parameters));
     print_shape(model);
-    if (mask)
-        describe_mask(mask, false);
-    else
-        printf("mask      none: dense\n");
+    print_masks(model);
     return NULL;
 }
 

@@ -18,13 +18,13 @@ typedef struct verb {
 } verb;
 
 static const verb verbs[] = {
-    {&sweep_command, command_sweep},       {&train_command, command_train},
-    {&observe_command, command_observe},   {&prune_command, command_prune},
-    {&eval_command, command_eval},         {&generate_command, command_generate},
-    {&report_command, command_report},     {&bench_command, command_bench},
-    {&classify_command, command_classify}, {&answer_command, command_answer},
-    {&score_command, command_score},       {&tokenize_command, command_tokenize},
-    {&info_command, command_info},
+    {&sweep_command, command_sweep},         {&train_command, command_train},
+    {&observe_command, command_observe},     {&prune_command, command_prune},
+    {&eval_command, command_eval},           {&generate_command, command_generate},
+    {&report_command, command_report},       {&bench_command, command_bench},
+    {&classify_command, command_classify},   {&answer_command, command_answer},
+    {&translate_command, command_translate}, {&score_command, command_score},
+    {&tokenize_command, command_tokenize},   {&info_command, command_info},
 };
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 

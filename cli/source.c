@@ -145,8 +145,17 @@ pare_status open_encoder(cli_session *session, const char *directory)
     return status;
 }
 
+pare_status open_translator(cli_session *session, const char *directory, pare_precision precision)
+{
+    pare_status status = pare_translator_create(session->model, precision, &session->translator);
+    if (status == PARE_OK)
+        status = pare_translation_tokenizers_load(directory, &session->data.tokenizers);
+    return status;
+}
+
 void close_session(cli_session *session)
 {
+    pare_translator_destroy(session->translator);
     pare_inference_destroy(session->inference);
     pare_recipe_close(&session->data);
     pare_recipe_free(&session->recipe);

@@ -16,7 +16,8 @@ typedef struct cli_session {
                                                the model */
     pare_recipe recipe;
     pare_recipe_data data;
-    pare_inference *inference; /* of encoders at work */
+    pare_inference *inference;   /* of encoders at work */
+    pare_translator *translator; /* of translation models */
 } cli_session;
 
 typedef struct source_options {
@@ -48,6 +49,8 @@ int check_batches(const char *verb, const cli_session *session, const source_opt
 pare_status open_vocabulary(cli_session *session, const char *directory);
 /* Adds an encoder's tokenizer, in session->data, and its inference. */
 pare_status open_encoder(cli_session *session, const char *directory);
+/* Adds a translation model's tokenizers and its translator. */
+pare_status open_translator(cli_session *session, const char *directory, pare_precision precision);
 void close_session(cli_session *session);
 
 #endif

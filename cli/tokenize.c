@@ -11,7 +11,8 @@ const cli_command tokenize_command = {
     .summary = "cut lines into the pieces of a tokenizer, or make one",
     .details =
         "DIRECTORY has a tokenizer.json, of BERT's kind or of byte-pair encoding, or a vocab.txt\n"
-        "and perhaps a tokenizer_config.json. Every line of FILE (plain or gzip; -, or nothing:\n"
+        "and perhaps a tokenizer_config.json, or a translation model's source_tokenizer.json and\n"
+        "target_tokenizer.json. Every line of FILE (plain or gzip; -, or nothing:\n"
         "the standard input) gives a line: the pieces between blanks, or with --json {\"ids\":\n"
         "[...], \"tokens\": [...], \"offsets\": [[begin, end], ...]}. Offsets count the\n"
         "characters of the line, as the tokenizers package does. [CLS] and [SEP], <s> and </s>\n"
@@ -35,19 +36,36 @@ typedef struct tokenizer {
 } tokenizer;
 
 #define PATH_CAPACITY 4096
+static const char joint_file[] = "tokenizer.json", source_file[] = "source_tokenizer.json",
+                  target_file[] = "target_tokenizer.json";
 
-static pare_status load_tokenizer(const char *directory, tokenizer *opened)
+static bool has_file(const char *directory, const char *name)
+{
+    char path[PATH_CAPACITY];
+    struct stat information;
+    int length = snprintf(path, sizeof path, "%s/%s", directory, name);
+    return length < (int)sizeof path && !stat(path, &information);
+}
+
+static pare_status load_bpe(const char *directory, const char *name, pare_bpe **bpe)
+{
+    char path[PATH_CAPACITY];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return pare_bpe_load(path, bpe);
+}
+
+/* `target`: of the two tokenizers that a translation model may have, that of its target. */
+static pare_status load_tokenizer(const char *directory, bool target, tokenizer *opened)
 {
     bool bpe;
-    char path[PATH_CAPACITY];
     *opened = (tokenizer){0};
+    if (has_file(directory, source_file))
+        return load_bpe(directory, target ? target_file : source_file, &opened->bpe);
     pare_status status = pare_bpe_found(directory, &bpe);
     if (status != PARE_OK)
         return status;
-    if (!bpe)
-        return pare_wordpiece_load(directory, &opened->wordpiece);
-    snprintf(path, sizeof path, "%s/tokenizer.json", directory);
-    return pare_bpe_load(path, &opened->bpe);
+    return bpe ? load_bpe(directory, joint_file, &opened->bpe)
+               : pare_wordpiece_load(directory, &opened->wordpiece);
 }
 
 static void free_tokenizer(tokenizer *opened)
@@ -165,14 +183,6 @@ static pare_status tokenize_file(const tokenizer *opened, const char *path, bool
 
 /* ---- Making one ---- */
 
-static bool has_file(const char *directory, const char *name)
-{
-    char path[PATH_CAPACITY];
-    struct stat information;
-    int length = snprintf(path, sizeof path, "%s/%s", directory, name);
-    return length < (int)sizeof path && !stat(path, &information);
-}
-
 typedef enum tokenizer_kind { WORDPIECE, BPE_WORDS, BPE_RAW } tokenizer_kind;
 static const char *const kind_names[] = {"wordpiece", "bpe", "bpe-raw", NULL};
 
@@ -217,7 +227,7 @@ static pare_status make_bpe(const training *wanted)
 {
     pare_bpe *made;
     char path[PATH_CAPACITY];
-    snprintf(path, sizeof path, "%s/tokenizer.json", wanted->directory);
+    snprintf(path, sizeof path, "%s/%s", wanted->directory, joint_file);
     pare_status status = build_bpe(wanted, &made);
     if (status == PARE_OK)
         status = pare_bpe_save(made, path);
@@ -238,7 +248,7 @@ static int check_training(const training *wanted)
         return fail_usage("tokenize", "--train reads its text from a FILE; name one");
     if (wanted->text_count > 1 && wanted->kind == WORDPIECE && !wanted->merges)
         return fail_usage("tokenize", "--train takes one FILE, or several with --kind bpe");
-    if (has_file(wanted->directory, "tokenizer.json") || has_file(wanted->directory, "vocab.txt"))
+    if (has_file(wanted->directory, joint_file) || has_file(wanted->directory, "vocab.txt"))
         return fail_usage("tokenize", "%s has a tokenizer already; name another directory",
                           wanted->directory);
     return PARE_OK;
@@ -256,10 +266,12 @@ static int train(const training *wanted)
 
 /* ---- The verb ---- */
 
-static int tokenize(const char *directory, const char *path, bool json)
+static int tokenize(const char *directory, const char *path, bool target, bool json)
 {
+    if (target && !has_file(directory, target_file))
+        return fail_usage("tokenize", "%s has one tokenizer; leave --target out", directory);
     tokenizer opened;
-    pare_status status = load_tokenizer(directory, &opened);
+    pare_status status = load_tokenizer(directory, target, &opened);
     if (status == PARE_OK)
         status = tokenize_file(&opened, path, json);
     free_tokenizer(&opened);
@@ -268,11 +280,13 @@ static int tokenize(const char *directory, const char *path, bool json)
 
 int command_tokenize(int argument_count, char **argument_values)
 {
-    bool json = false, make = false;
+    bool json = false, make = false, target = false;
     uint64_t size = 0;
     training wanted = {.kind = WORDPIECE};
     const cli_option options[] = {
         {"json", NULL, OPTION_FLAG, &json, "ids, tokens and offsets of each line", NULL},
+        {"target", NULL, OPTION_FLAG, &target,
+         "of a translation model with two tokenizers, that of the target", NULL},
         {"train", NULL, OPTION_FLAG, &make, "make a tokenizer", NULL},
         {"size", "N", OPTION_COUNT, &size, "with --train: its pieces (8000)", NULL},
         {"cased", NULL, OPTION_FLAG, &wanted.cased,
@@ -292,11 +306,11 @@ int command_tokenize(int argument_count, char **argument_values)
     wanted.size = (size_t)size;
     if (!make && (size || wanted.cased || wanted.kind != WORDPIECE || wanted.merges))
         return fail_usage("tokenize", "--size, --cased, --kind and --merges-file are for --train");
-    if (make && json)
-        return fail_usage("tokenize", "--train prints no pieces; leave --json out");
+    if (make && (json || target))
+        return fail_usage("tokenize", "--train prints no pieces; leave --json and --target out");
     if (make)
         return train(&wanted);
     if (wanted.text_count > 1)
         return fail_usage("tokenize", "one FILE at a time; join several with zcat or cat");
-    return tokenize(wanted.directory, wanted.text_count ? wanted.texts[0] : "-", json);
+    return tokenize(wanted.directory, wanted.text_count ? wanted.texts[0] : "-", target, json);
 }

@@ -370,7 +370,7 @@ typedef struct pare_translations {
 /* Translates sources as in pare_translation_batch, each with its end token. The same tokens and
  * bits for any number of threads, whatever else is in the call. Sources that the model or a cell
  * mask has no room for are refused before anything is translated. Calls end early with
- * PARE_ERROR_INTERRUPTED after pare_interrupt. */
+ * PARE_ERROR_INTERRUPTED after pare_interrupt. No sources at all: only the options are checked. */
 PARE_API PARE_MUST_CHECK pare_status pare_translate(pare_translator *translator,
                                                     const pare_ragged *sources,
                                                     const uint32_t *tokens,

@@ -349,6 +349,49 @@ pare_translation_create(const pare_translation_options *options,
 PARE_API const pare_translation_tokenizers *pare_translation_tokenizers_of(const pare_task *task);
 PARE_API uint64_t pare_translation_left_out(const pare_task *task); /* training pairs */
 
+/* Translating text. A source becomes pieces and </s>, as in evaluation; one of more tokens than the
+ * model's positions, or the shape of a mask, have room for is cut to the first of them, and said to
+ * be. A text without pieces, such as an empty line, has the empty translation; the model does not
+ * see it. Characters that the vocabulary does not have are <unk>, bytes that are not UTF-8 act like
+ * U+FFFD. */
+typedef struct pare_source_text {
+    const char *bytes; /* need not end in a zero */
+    size_t length;
+} pare_source_text;
+
+typedef struct pare_translated_texts {
+    size_t count, n_best;
+    char **texts; /* (count, n_best): words between single blanks where text is tokenised, raw text
+                     otherwise; each source's best first, NULL where it has fewer hypotheses */
+    pare_hypothesis *hypotheses; /* (count, n_best): their tokens and scores; those of the empty
+                                    translation of an empty text are 0 */
+    bool *cut;                   /* (count): only the beginning of this source was translated */
+    size_t cut_count;
+    pare_translations owner; /* of what hypotheses point to */
+} pare_translated_texts;
+/* Needs room for a word in the translation of the shortest source: length_factor * 2 + length_extra
+ * of 1 or more. A `count` of 0 only checks that model, tokenizers and options fit together. */
+PARE_API PARE_MUST_CHECK pare_status
+pare_translate_texts(pare_translator *translator, const pare_translation_tokenizers *tokenizers,
+                     const pare_source_text *sources, size_t count,
+                     const pare_translate_options *options, pare_translated_texts *translated);
+PARE_API void pare_translated_texts_free(pare_translated_texts *translated);
+
+/* What a translation model looked at in one pair. */
+typedef struct pare_translation_explanation {
+    size_t source_count, target_count; /* tokens, </s> included */
+    const char **source, **target;     /* strings of the tokenizers: columns and rows */
+    pare_average *average; /* cross attention of this pair alone, under the model's masks; row n is
+                              where the decoder looks to say target[n] */
+} pare_translation_explanation;
+/* `target`, of which there must be at least one, are the tokens the decoder is made to say, such as
+ * those of a hypothesis: pieces and the end token. */
+PARE_API PARE_MUST_CHECK pare_status pare_translate_explain(
+    pare_model *model, pare_tape *tape, const pare_translation_tokenizers *tokenizers,
+    const pare_source_text *source, const uint32_t *target, size_t target_length,
+    pare_translation_explanation *explanation);
+PARE_API void pare_translation_explanation_free(pare_translation_explanation *explanation);
+
 #ifdef __cplusplus
 }
 #endif

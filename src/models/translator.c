@@ -562,6 +562,8 @@ static pare_status run_all(translation_run *run)
 {
     pare_translator *translator = run->translator;
     PRI_TRY(check_options(translator->model, run->options));
+    if (!run->sentences)
+        return PARE_OK;
     PRI_TRY(check_sources(run));
     pri_arena_reset(translator->arena);
     forget_searches(translator);

@@ -178,3 +178,55 @@ sweep:
   random_seeds: [1]
 END
 }
+
+# ---- A translation of a few words that is learned in seconds ----
+
+# write_pairs SOURCE TARGET: every sentence of one to three of four words, and its translation word
+# by word.
+write_pairs() {
+    awk -v target="$2" 'BEGIN {
+        words = split("ba ke mo ri", source, " ")
+        split("eins zwei drei vier", translated, " ")
+        for (length_ = 1; length_ <= 3; length_++)
+            for (i = 0; i < words ^ length_; i++) {
+                rest = i
+                line = other = ""
+                for (word = 0; word < length_; word++) {
+                    n = rest % words + 1
+                    rest = int(rest / words)
+                    line = line (word ? " " : "") source[n]
+                    other = other (word ? " " : "") translated[n]
+                }
+                print line
+                print other > target
+            }
+    }' >"$1"
+}
+
+# write_pairs_recipe FILE SOURCE TARGET: of whole words.
+write_pairs_recipe() {
+    cat >"$1" <<END
+name: pairs
+task: translation
+data:
+  train.source: $2
+  train.target: $3
+  valid.source: $2
+  valid.target: $3
+  tokenised: true
+  maximum_vocabulary: 50
+model: {layers: 1, heads: 2, size: 32, feed_forward: 32, positions: 12, dropout: 0}
+training:
+  optimizer: adamw
+  rate: 0.005
+  schedule: linear
+  label_smoothing: 0
+  clip: 1
+  tokens: 200
+  length: 8
+  steps: 250
+  keep: last
+  seed: 1
+sweep: {percents: [50]}
+END
+}

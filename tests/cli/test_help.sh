@@ -6,7 +6,7 @@ pare=$(realpath "$1")
 # shellcheck source=tests/cli/library.sh
 . "$(dirname "$(realpath "$0")")/library.sh"
 
-verbs="sweep train observe prune eval generate classify answer score report bench tokenize info"
+verbs="sweep train observe prune eval generate classify answer translate score report bench tokenize info"
 
 expect 0 "$pare" --help
 for verb in $verbs; do
@@ -37,7 +37,7 @@ for verb in $verbs; do
     stdout_is_empty
 done
 
-for verb in sweep train observe prune eval generate classify answer score report tokenize; do
+for verb in sweep train observe prune eval generate classify answer translate score report tokenize; do
     expect 2 "$pare" "$verb"
     stderr_is_one_line
     stderr_has "^pare $verb: an argument is missing: pare $verb [A-Z]+"

@@ -273,6 +273,156 @@ static void an_estimate_counts_steps_and_runs(void **state)
     pare_recipe_free(&recipe);
 }
 
+/* ---- Translation ---- */
+
+static const char pairs_recipe[] =
+    "name: pairs\n"
+    "task: translation\n"
+    "data: {train: %s/train.tsv, valid: %s/valid.tsv, test: %s/test.tsv, tokenised: true,\n"
+    "       maximum_vocabulary: 80}\n"
+    "model: {layers: 1, heads: 2, size: 16, feed_forward: 32, dropout: 0}\n"
+    "training: {rate: 0.005, steps: 12, batch: 8, length: 16, evaluate_every: 6, seed: 3}\n"
+    "evaluation: {beam: 2, length_extra: 4}\n"
+    "sweep: {attention: [cross, selves], percents: [50], random_percents: [50],\n"
+    "        random_seeds: [1]}\n";
+
+/* Sentences of 3 to 9 words, each with its words in another spelling. */
+static void write_pairs(const fixture *f, const char *name, uint64_t seed, uint64_t lines)
+{
+    pri_text text = {0};
+    for (uint64_t line = 0; line < lines; line++) {
+        size_t words = 3 + (size_t)pri_random_below(seed, 100 * line, 7);
+        for (int side = 0; side < 2; side++)
+            for (size_t word = 0; word < words; word++)
+                pri_text_append(&text, "%s%c%u",
+                                word   ? " "
+                                : side ? "\t"
+                                       : "",
+                                side ? 't' : 's',
+                                (unsigned)pri_random_below(seed, 100 * line + 1 + word, 12));
+        pri_text_append(&text, "\n");
+    }
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", f->directory, name);
+    assert_int_equal(pri_file_replace(path, text.data, text.length), PARE_OK);
+    pri_text_free(&text);
+}
+
+static int set_up_pairs(void **state)
+{
+    set_up(state);
+    fixture *f = *state;
+    write_pairs(f, "train.tsv", 11, 40);
+    write_pairs(f, "valid.tsv", 12, 12);
+    write_pairs(f, "test.tsv", 13, 9);
+    pri_text yaml = {0};
+    pri_text_append(&yaml, pairs_recipe, f->directory, f->directory, f->directory);
+    assert_int_equal(pri_file_replace(f->recipe_path, yaml.data, yaml.length), PARE_OK);
+    pri_text_free(&yaml);
+    return 0;
+}
+
+static void a_sweep_of_translation_prunes_kinds_of_attention(void **state)
+{
+    static const struct {
+        const char *method, *attention, *directory;
+        bool masks[PARE_ATTENTION_KINDS];
+    } expected[] = {
+        {"dense", "", "dense", {false, false, false}},
+        {"attention-pruning", "cross", "attention-pruning-cross-50", {false, false, true}},
+        {"attention-pruning", "selves", "attention-pruning-selves-50", {true, true, false}},
+        {"random", "cross", "random-cross-50-seed-1", {false, false, true}},
+        {"random", "selves", "random-selves-50-seed-1", {true, true, false}}};
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results, again;
+    row_counts counts;
+    load(f, NULL, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    assert_int_equal(results.count, 5);
+    assert_string_equal(results.metric, "tokenised BLEU");
+    assert_true(results.higher_is_better);
+    for (size_t i = 0; i < 5; i++) {
+        const pare_result_row *row = &results.rows[i];
+        char name[128];
+        assert_string_equal(row->method, expected[i].method);
+        assert_string_equal(row->attention, expected[i].attention);
+        assert_string_equal(row->directory, expected[i].directory);
+        for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++) {
+            snprintf(name, sizeof name, "out/%s/mask-%s.safetensors", expected[i].directory,
+                     pare_attention_kind_names[kind]);
+            assert_true(exists(f, name) == expected[i].masks[kind]);
+        }
+        snprintf(name, sizeof name, "out/%s/tokenizer.json", expected[i].directory);
+        assert_true(exists(f, name));
+        assert_true(row->valid >= 0 && row->valid <= 100);
+        assert_int_equal(row->more_count, 3);
+        assert_true(!i || (row->p_admissible > 40 && row->p_admissible <= 50));
+    }
+    assert_true(results.rows[1].kept_mass > results.rows[3].kept_mass);
+    assert_true(results.rows[2].kept_mass > results.rows[4].kept_mass);
+    assert_string_equal(results.average_path[PARE_ATTENTION_SELF],
+                        "dense/average-encoder.safetensors");
+    assert_string_equal(results.average_path[PARE_ATTENTION_DECODER],
+                        "dense/average-decoder.safetensors");
+    assert_string_equal(results.average_path[PARE_ATTENTION_CROSS],
+                        "dense/average-cross.safetensors");
+    assert_true(exists(f, "out/report.html"));
+
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &again), PARE_OK);
+    assert_int_equal(counts.known, 5);
+    pare_results_free(&again);
+
+    /* results.json has all of it. */
+    char path[160];
+    snprintf(path, sizeof path, "%s/out/results.json", f->directory);
+    assert_int_equal(pare_results_load(path, &again), PARE_OK);
+    for (size_t i = 0; i < 5; i++)
+        assert_string_equal(again.rows[i].attention, expected[i].attention);
+    assert_string_equal(again.average_path[PARE_ATTENTION_CROSS],
+                        results.average_path[PARE_ATTENTION_CROSS]);
+    pare_results_free(&again);
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+}
+
+/* A run under the masks of two files is that of the sweep that pruned both. */
+static void masks_of_files_go_to_their_kinds(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results;
+    row_counts counts;
+    load(f, NULL, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    char decoder[160], encoder[160], output[128];
+    snprintf(decoder, sizeof decoder, "%s/out/attention-pruning-selves-50/mask-decoder.safetensors",
+             f->directory);
+    snprintf(encoder, sizeof encoder, "%s/out/attention-pruning-selves-50/mask-encoder.safetensors",
+             f->directory);
+    snprintf(output, sizeof output, "%s/single", f->directory);
+    const char *masks[] = {decoder, encoder};
+    pare_sweep_options options = {.output = output};
+    pare_result_row row;
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 2, &options, &row), PARE_OK);
+    assert_string_equal(row.method, "attention-pruning");
+    assert_string_equal(row.attention, "selves");
+    assert_true(row.valid == results.rows[2].valid && row.steps == results.rows[2].steps);
+    assert_true(row.p_admissible == results.rows[2].p_admissible);
+    assert_true(exists(f, "single/mask-encoder.safetensors"));
+    assert_true(exists(f, "single/mask-decoder.safetensors"));
+    assert_false(exists(f, "single/mask-cross.safetensors"));
+
+    /* One file twice is a mistake. */
+    masks[1] = decoder;
+    snprintf(output, sizeof output, "%s/twice", f->directory);
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 2, &options, &row),
+                     PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "decoder"));
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +434,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(zero_shot_and_continue_share_a_dense_run, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_estimate_counts_steps_and_runs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_sweep_of_translation_prunes_kinds_of_attention,
+                                        set_up_pairs, tear_down),
+        cmocka_unit_test_setup_teardown(masks_of_files_go_to_their_kinds, set_up_pairs, tear_down),
+        cmocka_unit_test_setup_teardown(a_stopped_sweep_ends_like_an_unstopped_one, set_up_pairs,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -431,8 +431,16 @@ static void a_missing_file_is_named(void **state)
 static void the_recipes_of_the_distribution_load(void **state)
 {
     (void)state;
-    const char *const names[] = {"demo", "lm-wikitext2-tiny", "lm-wikitext2-small",
-                                 "lm-wikitext103-paper"};
+    const char *const names[] = {"demo",
+                                 "lm-wikitext2-tiny",
+                                 "lm-wikitext2-small",
+                                 "lm-wikitext103-paper",
+                                 "multi30k-en-de-small",
+                                 "multi30k-de-en-small",
+                                 "iwslt14-de-en-sample-small",
+                                 "iwslt14-de-en-paper",
+                                 "wmt17-en-de-paper",
+                                 "translation-tiny"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[1024];
         snprintf(path, sizeof path, "%s/../recipes/%s.yaml", PARE_TEST_DIRECTORY, names[i]);
@@ -605,6 +613,189 @@ static void encoders_say_what_is_missing(void **state)
                    "have geometry cell or distance");
 }
 
+/* ---- Translation ---- */
+
+#define PAIRS                                                                                      \
+    "task: translation\n"                                                                          \
+    "data: {train.source: a.so, train.target: a.ta, valid.source: b.so, valid.target: b.ta}\n"     \
+    "model: {layers: 2, heads: 4, size: 32, feed_forward: 64}\n"                                   \
+    "training: {tokens: 4096, length: 64, seed: 5}\n"
+
+static void a_short_translation_recipe(void **state)
+{
+    (void)state;
+    pare_recipe recipe = parse_good(PAIRS);
+    const pare_translation_options *data = &recipe.data.translation;
+    const pare_marian_config *model = &recipe.model.marian;
+    const pare_translate_options decoding = pare_translate_options_default();
+    assert_int_equal(recipe.task, PARE_TASK_TRANSLATION);
+    assert_string_equal(data->train.source, "a.so");
+    assert_string_equal(data->train.target, "a.ta");
+    assert_string_equal(data->valid.source, "b.so");
+    assert_string_equal(data->valid.target, "b.ta");
+    assert_null(data->test.source);
+    assert_null(data->test.target);
+    assert_null(data->merges);
+    assert_int_equal(data->tokenizer.form, PARE_BPE_METASPACE);
+    assert_int_equal(data->tokenizer.size, 8000);
+    assert_false(data->tokenizer.lower_case);
+    assert_false(data->separate_vocabularies);
+    assert_true(data->length_ratio == 0 && data->smoothing == 0.1);
+    assert_int_equal(data->length, 64);
+    assert_int_equal(data->tokens, 4096);
+    assert_int_equal(data->batch, 0);
+    assert_int_equal(data->seed, 5);
+    assert_memory_equal(&data->decoding, &decoding, sizeof decoding);
+    assert_int_equal(model->encoder_layers, 2);
+    assert_int_equal(model->decoder_layers, 2);
+    assert_int_equal(model->decoder_feed_forward, 64);
+    assert_int_equal(model->positions, 128);
+    assert_int_equal(model->sharing, PARE_SHARE_ALL);
+    assert_int_equal(model->sinusoids, PARE_SINUSOIDS_MARIAN);
+    assert_int_equal(model->activation, PARE_ACTIVATION_RELU);
+    assert_false(model->pre_norm);
+    /* All kinds are pruned together, unless the recipe says otherwise. */
+    assert_int_equal(recipe.attention_count, 1);
+    assert_int_equal(recipe.attention[0], 7);
+    pare_recipe_free(&recipe);
+}
+
+static void every_key_of_translation_arrives(void **state)
+{
+    (void)state;
+    pare_recipe recipe = parse_good(
+        "task: translation\n"
+        "data: {train.source: '${PARE_DATA}/a', train.target: 'b${PARE_DATA}', valid: c.tsv,\n"
+        "       test.source: d, test.target: e, tokenised: true, merges: '${PARE_DATA}/codes',\n"
+        "       separate_vocabularies: true, length_ratio: 1.5, maximum_vocabulary: 700,\n"
+        "       lower_case: true}\n"
+        "model: {family: marian, layers: 3, decoder_layers: 1, heads: 2, size: 16,\n"
+        "        feed_forward: 24, positions: 77, share: target, sinusoids: fairseq,\n"
+        "        activation: gelu, pre_norm: true, dropout: 0.25, attention_dropout: 0.125,\n"
+        "        inner_dropout: 0.5}\n"
+        "training: {batch: 16, length: 60, label_smoothing: 0.2}\n"
+        "evaluation: {beam: 4, length_penalty: 0.6, length_factor: 1.5, length_extra: 7}\n"
+        "sweep: {attention: [encoder, decoder, cross, selves, all], percents: [50],\n"
+        "        geometry: relative}\n");
+    const pare_translation_options *data = &recipe.data.translation;
+    const pare_marian_config *model = &recipe.model.marian;
+    assert_string_equal(data->train.source, "/data/a");
+    assert_string_equal(data->train.target, "b/data");
+    assert_string_equal(data->valid.source, "c.tsv");
+    assert_null(data->valid.target);
+    assert_string_equal(data->test.source, "d");
+    assert_string_equal(data->test.target, "e");
+    assert_string_equal(data->merges, "/data/codes");
+    assert_int_equal(data->tokenizer.form, PARE_BPE_WORDS);
+    assert_int_equal(data->tokenizer.size, 700);
+    assert_true(data->tokenizer.lower_case && data->separate_vocabularies);
+    assert_true(data->length_ratio == 1.5 && data->smoothing == 0.2);
+    assert_int_equal(data->batch, 16);
+    assert_int_equal(data->decoding.beam, 4);
+    assert_true(data->decoding.length_penalty == 0.6 && data->decoding.length_factor == 1.5 &&
+                data->decoding.length_extra == 7);
+    assert_int_equal(model->encoder_layers, 3);
+    assert_int_equal(model->decoder_layers, 1);
+    assert_int_equal(model->positions, 77);
+    assert_int_equal(model->sharing, PARE_SHARE_TARGET);
+    assert_int_equal(model->sinusoids, PARE_SINUSOIDS_FAIRSEQ);
+    assert_int_equal(model->activation, PARE_ACTIVATION_GELU);
+    assert_true(model->pre_norm && model->dropout == .25f && model->attention_dropout == .125f &&
+                model->inner_dropout == .5f);
+    const unsigned kinds[] = {1, 2, 4, 3, 7};
+    assert_int_equal(recipe.attention_count, 5);
+    assert_memory_equal(recipe.attention, kinds, sizeof kinds);
+    assert_true(recipe.ends_first);
+    pri_recipe_set_seed(&recipe, 9);
+    assert_int_equal(data->seed, 9);
+    pare_recipe_free(&recipe);
+}
+
+static void a_translation_checkpoint(void **state)
+{
+    (void)state;
+    pare_recipe recipe = parse_good("task: translation\n"
+                                    "data: {train: a.tsv, valid: b.tsv}\n"
+                                    "model: {checkpoint: base, inner_dropout: 0.5}\n"
+                                    "training: {batch: 16, length: 60}\n");
+    assert_string_equal(recipe.model.checkpoint, "base");
+    assert_true(recipe.model.marian.dropout < 0 && recipe.model.marian.attention_dropout < 0);
+    assert_true(recipe.model.marian.inner_dropout == .5f);
+    pare_recipe_free(&recipe);
+}
+
+static void translation_says_what_is_missing_or_too_much(void **state)
+{
+    (void)state;
+#define REST                                                                                       \
+    "model: {layers: 2, heads: 4, size: 32, feed_forward: 64}\n"                                   \
+    "training: {tokens: 4096, length: 64}\n"
+    const bad_case cases[] = {
+        {"task: translation\n" REST,
+         "r.yaml: data.train.source and data.train.target are missing; add them under 'data:', or "
+         "data.train for a table of both languages"},
+        {"task: translation\ndata: {train: a}\n" REST,
+         "r.yaml:2: data.valid.source and data.valid.target are missing; add them under 'data:', "
+         "or data.valid for a table of both languages"},
+        {"task: translation\ndata: {train: a, valid.source: b}\n" REST,
+         "r.yaml:2: data.valid.source needs data.valid.target beside it"},
+        {"task: translation\ndata: {train: a, valid: b, test.target: c}\n" REST,
+         "r.yaml:2: data.test.target needs data.test.source beside it"},
+        {"task: translation\ndata: {train: a, train.source: x, train.target: y, valid: b}\n" REST,
+         "r.yaml:2: give data.train, a table of both languages, or data.train.source and "
+         "data.train.target"},
+        {"task: translation\n"
+         "data: {train.source: a, train.target: b, valid: c, separate_vocabularies: true}\n" REST,
+         "r.yaml:2: separate vocabularies cannot share one embedding; set model.share to target "
+         "or none"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_refusal(cases[i].text, NULL, 0, PARE_ERROR_FORMAT, cases[i].message);
+#undef REST
+}
+
+static void translation_refuses_what_is_not_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *override, *message;
+    } cases[] = {
+        {"data.level=byte", "override 'data.level=byte': data.level has no meaning for "
+                            "translation; remove it"},
+        {"model.memory=2",
+         "override 'model.memory=2': model.memory has no meaning for a translation model; remove "
+         "it"},
+        {"model.family=bert",
+         "override 'model.family=bert': model.family bert does not fit task translation"},
+        {"evaluation.memory=2", "override 'evaluation.memory=2': evaluation.memory has no meaning "
+                                "for translation; remove it"},
+        {"evaluation.beam=0", "override 'evaluation.beam=0': evaluation.beam must be 1 to 1000, "
+                              "not 0"},
+        {"training.label_smoothing=1",
+         "override 'training.label_smoothing=1': training.label_smoothing must be 0 or more and "
+         "less than 1, not 1"},
+        {"model.share=some",
+         "override 'model.share=some': model.share must be one of all, target, none, not 'some'"},
+        {"model.size=34",
+         "override 'model.size=34': model.size 34 must be even and a multiple of model.heads 4"},
+        {"model.positions=8",
+         "override 'model.positions=8': model.positions 8 is less than training.length 64"},
+        {"sweep.attention=[self]",
+         "override 'sweep.attention=[self]': sweep.attention must be one of encoder, decoder, "
+         "cross, selves, all, not 'self'"},
+        {"sweep.geometry=distance",
+         "override 'sweep.geometry=distance': geometry distance is for language models; encoders "
+         "have geometry cell or relative"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_refusal(PAIRS, &cases[i].override, 1, PARE_ERROR_ARGUMENT, cases[i].message);
+    expect_refusal(BASE "evaluation: {beam: 2}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:12: evaluation.beam has no meaning for language-modelling; remove it");
+    expect_refusal(BASE "sweep: {attention: [cross]}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:12: sweep.attention is for translation; a language-modelling model has "
+                   "one kind of attention");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,6 +818,11 @@ int main(void)
         cmocka_unit_test(an_encoder_from_scratch),
         cmocka_unit_test(encoders_refuse_what_is_not_theirs),
         cmocka_unit_test(encoders_say_what_is_missing),
+        cmocka_unit_test(a_short_translation_recipe),
+        cmocka_unit_test(every_key_of_translation_arrives),
+        cmocka_unit_test(a_translation_checkpoint),
+        cmocka_unit_test(translation_says_what_is_missing_or_too_much),
+        cmocka_unit_test(translation_refuses_what_is_not_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
