@@ -58,7 +58,8 @@ PARE_API void pare_results_free(pare_results *results);
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
 /* Several sweeps side by side, as papers show tasks: a line per pruned attention, method, start and
- * requested percent, a column per sweep (quality on test, or on validation without one) and their plain mean.
+ * requested percent, a column per sweep (quality on test, or on validation without one) and their
+ * plain mean.
  */
 PARE_API PARE_MUST_CHECK pare_status pare_results_comparison(const pare_results *results,
                                                              size_t count, bool markdown,

@@ -142,8 +142,11 @@ static void append_gains(pri_text *text, const pri_summary *summary)
         return;
     double speed =
         pruned->statistics[PRI_QUANTITY_SPEED].mean / dense->statistics[PRI_QUANTITY_SPEED].mean;
-    double attention = pruned->statistics[PRI_QUANTITY_ATTENTION_SECONDS].mean /
-                       dense->statistics[PRI_QUANTITY_ATTENTION_SECONDS].mean;
+    /* Runs that continue from the dense weights are often shorter. */
+    bool equally_long = pruned->rows[0]->steps == dense->rows[0]->steps;
+    double attention = equally_long ? pruned->statistics[PRI_QUANTITY_ATTENTION_SECONDS].mean /
+                                          dense->statistics[PRI_QUANTITY_ATTENTION_SECONDS].mean
+                                    : (double)NAN;
     double memory = pruned->statistics[PRI_QUANTITY_PEAK_BYTES].mean /
                     dense->statistics[PRI_QUANTITY_PEAK_BYTES].mean;
     if (!isfinite(speed) && !isfinite(attention) && !isfinite(memory))
