@@ -339,7 +339,7 @@ typedef struct pare_translation_options {
     size_t tokens;       /* of a training batch at most, both sides together; 0: no limit; 4096 when
                             batch is 0 too */
     double smoothing;    /* of labels, 0 .. 1 */
-    pare_translate_options decoding; /* in evaluation */
+    pare_translate_options decoding; /* in evaluation; beam 0: pare_translate_options_default() */
     uint64_t seed;                   /* of the order of pairs */
 } pare_translation_options;
 /* `tokenizers` are borrowed; NULL: they are made. */

@@ -45,6 +45,11 @@ rm -rf run
 sed '7s/\t/ /' both.tsv >broken.tsv
 refused 3 'broken.tsv:7: a line must be a source, one tab' "$pare" train table.yaml --output run \
     --set data.train=broken.tsv
+# What evaluation could not do is refused before training.
+refused 2 'evaluation.beam is 1000, but the vocabulary has [0-9]+ pieces' \
+    train --set evaluation.beam=1000
+refused 2 'raise evaluation.length_factor' train --set evaluation.length_factor=0 \
+    --set evaluation.length_extra=0
 # Empty sides, carriage returns, bytes that are no UTF-8 and a line of a million characters are pairs
 # like others, or are left out.
 {

@@ -315,6 +315,15 @@ static void impossible_options_are_refused(void **state)
     options = language_options(false);
     options.merges = write_file("codes", "#version: 0.2\nb a\nx\n");
     assert_refused(options, PARE_ERROR_FORMAT, "codes: line 3");
+    options = language_options(false);
+    options.decoding.beam = 900;
+    assert_refused(options, PARE_ERROR_ARGUMENT, "evaluation.beam is 900, but the vocabulary has");
+    options = language_options(false);
+    options.decoding.length_factor = 0.5;
+    options.decoding.length_extra = 0.25;
+    assert_refused(options, PARE_ERROR_ARGUMENT, "raise evaluation.length_factor");
+    options.decoding.length_extra = NAN;
+    assert_refused(options, PARE_ERROR_ARGUMENT, "raise evaluation.length_factor");
 }
 
 /* Lengths are in words here, each of which is one piece. */

@@ -2,6 +2,7 @@
  * evaluation.c. */
 #include "tasks/translation/translation.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/arithmetic.h"
@@ -315,6 +316,25 @@ static pare_status make_dealer(pri_translation *translation,
     return status;
 }
 
+/* What evaluation would find out after training. The shortest source is </s> alone. */
+static pare_status check_decoding(const pri_translation *translation)
+{
+    const pare_translate_options *decoding = &translation->decoding;
+    const size_t words = pare_bpe_size(translation->tokenizers.target);
+    if (decoding->beam > words)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "evaluation.beam is %zu, but the vocabulary has %zu pieces; give a smaller "
+                        "one",
+                        decoding->beam, words);
+    /* Written so that a NaN fails too. */
+    if (floor(decoding->length_factor + decoding->length_extra) >= 1)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "translations of at most %g tokens per source token and %g more have no room "
+                    "for their end; raise evaluation.length_factor or evaluation.length_extra",
+                    decoding->length_factor, decoding->length_extra);
+}
+
 static pare_status fill_task(pri_translation *translation, const pare_translation_options *options,
                              const pare_translation_tokenizers *tokenizers)
 {
@@ -324,6 +344,7 @@ static pare_status fill_task(pri_translation *translation, const pare_translatio
     }
     translation->tokenizers = *tokenizers;
     translation->tokenised = pare_bpe_form_of(tokenizers->target) == PARE_BPE_WORDS;
+    PRI_TRY(check_decoding(translation));
     PRI_TRY(read_splits(translation, options));
     return make_dealer(translation, options);
 }
@@ -357,7 +378,8 @@ pare_status pare_translation_create(const pare_translation_options *options,
     created->task.functions = &functions;
     created->length = options->length ? options->length : DEFAULT_LENGTH;
     created->smoothing = (float)options->smoothing;
-    created->decoding = options->decoding;
+    created->decoding =
+        options->decoding.beam ? options->decoding : pare_translate_options_default();
     pare_status status = fill_task(created, options, tokenizers);
     if (status != PARE_OK) {
         destroy(&created->task);
