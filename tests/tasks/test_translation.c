@@ -869,6 +869,24 @@ static void observation_is_dense_and_puts_masks_back(void **state)
     pare_task_destroy(task);
 }
 
+/* F1: the reference averages with all dropouts on. */
+static void observation_has_no_dropout(void **state)
+{
+    (void)state;
+    pare_task *task = create(language_options(false));
+    pare_model *model = create_model(task, 0.2f);
+    pare_average *without[PARE_ATTENTION_KINDS], *with[PARE_ATTENTION_KINDS];
+    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, without));
+    check_ok(pare_marian_set_dropout(model, 0.3f, 0.3f, 0.3f));
+    check_ok(pare_task_observe(task, model, tape, PARE_SPLIT_TRAIN, false, NULL, with));
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        assert_same_averages(with[kind], without[kind], 0);
+    destroy_averages(without);
+    destroy_averages(with);
+    pare_model_destroy(model);
+    pare_task_destroy(task);
+}
+
 /* ---- Translating lines ---- */
 
 typedef struct line_translator {
@@ -1213,6 +1231,7 @@ int main(void)
         cmocka_unit_test(ends_first_is_another_order),
         cmocka_unit_test(averages_of_parts_merge_into_that_of_the_whole),
         cmocka_unit_test(observation_is_dense_and_puts_masks_back),
+        cmocka_unit_test(observation_has_no_dropout),
         cmocka_unit_test(lines_are_translated_as_each_alone),
         cmocka_unit_test(lines_give_what_evaluation_scores),
         cmocka_unit_test(long_lines_are_cut_and_said_to_be),
