@@ -24,9 +24,8 @@ V_INLINE void store_row(const pri_packed_tile *t, size_t row, v_float low, v_flo
     }
 }
 
-/* What of the panel will be needed soon; it may be beyond its end, where the next one begins. With
- * few rows a panel goes by faster than it comes from the third-level cache, and asking twice only
- * costs. */
+/* What of the panel will be needed soon; it may be beyond its end, where the next one begins. Below
+ * so many rows nothing was gained by it. */
 #define PREFETCHED_FROM_ROWS 6
 #define PREFETCH_DISTANCE 16
 
