@@ -18,7 +18,9 @@ static char *path_inside(const char *directory, const char *name)
 /* " of cross attention" for notes. */
 static const char *of_kind(const pri_head_set *set, char words[40])
 {
-    snprintf(words, 40, set->name[0] ? " of %s attention" : "", set->name);
+    words[0] = 0;
+    if (set->name[0])
+        snprintf(words, 40, " of %s attention", set->name);
     return words;
 }
 

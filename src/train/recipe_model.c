@@ -80,6 +80,22 @@ static void check_head_size(pri_recipe_builder *build, const model_shape *shape,
                             shape->size, shape->heads, head_size);
 }
 
+/* Of models whose heads divide their size and whose sequences have a longest. */
+static void check_heads_and_positions(pri_recipe_builder *build, const model_shape *shape,
+                                      size_t positions)
+{
+    if (build->status == PARE_OK && shape->size % shape->heads)
+        build->status = pri_recipe_fail(build->document, "model.heads",
+                                        "model.size %zu is no multiple of model.heads %zu",
+                                        shape->size, shape->heads);
+    if (build->status == PARE_OK)
+        check_head_size(build, shape, shape->size / shape->heads);
+    if (build->status == PARE_OK && positions < build->recipe->length)
+        build->status = pri_recipe_fail(build->document, "model.positions",
+                                        "model.positions %zu is less than training.length %zu",
+                                        positions, build->recipe->length);
+}
+
 /* ---- Transformer-XL ---- */
 
 static void build_head_size(pri_recipe_builder *build, const pri_model_section *model,
@@ -180,16 +196,7 @@ static void build_bert(pri_recipe_builder *build, const pri_model_section *model
     config->feed_forward = shape.feed_forward;
     config->positions = PRI_INTEGER(model, positions, build->recipe->length, 1, PRI_COUNT_LIMIT);
     take_dropouts(build, model, &config->dropout, &config->attention_dropout);
-    if (build->status == PARE_OK && config->size % config->heads)
-        build->status = pri_recipe_fail(build->document, "model.heads",
-                                        "model.size %zu is no multiple of model.heads %zu",
-                                        config->size, config->heads);
-    if (build->status == PARE_OK)
-        check_head_size(build, &shape, config->size / config->heads);
-    if (build->status == PARE_OK && config->positions < build->recipe->length)
-        build->status = pri_recipe_fail(build->document, "model.positions",
-                                        "model.positions %zu is less than training.length %zu",
-                                        config->positions, build->recipe->length);
+    check_heads_and_positions(build, &shape, config->positions);
 }
 
 /* The checkpoint's own rates hold where none are given. */
@@ -257,17 +264,7 @@ static void build_marian(pri_recipe_builder *build, const pri_model_section *mod
     take_dropouts(build, model, &config->dropout, &config->attention_dropout);
     take_inner_dropout(build, model, config);
     check_sharing(build, config);
-    if (build->status == PARE_OK && (config->size % config->heads || config->size % 2))
-        build->status = pri_recipe_fail(build->document, "model.size",
-                                        "model.size %zu must be even and a multiple of model.heads "
-                                        "%zu",
-                                        config->size, config->heads);
-    if (build->status == PARE_OK)
-        check_head_size(build, &shape, config->size / config->heads);
-    if (build->status == PARE_OK && config->positions < build->recipe->length)
-        build->status = pri_recipe_fail(build->document, "model.positions",
-                                        "model.positions %zu is less than training.length %zu",
-                                        config->positions, build->recipe->length);
+    check_heads_and_positions(build, &shape, config->positions);
 }
 
 static void build_marian_checkpoint(pri_recipe_builder *build, const pri_model_section *model)

@@ -6,6 +6,7 @@
 #include "models/model_check.h"
 
 #include "base/safetensors.h"
+#include "nn/optimizer.h"
 
 /* Of the largest magnitude of the compared tensor. */
 #define TOLERANCE 2e-5
@@ -112,6 +113,51 @@ static inline void expect_trained_weights(const pri_safetensors *file, pare_mode
             fail_msg("%s: sum %.9g, squares %.9g; expected %.9g, %.9g", name, sum, squares,
                      (double)expected[0], (double)expected[1]);
     }
+}
+
+/* One update as in the scripts; gradients that are zero up to rounding are why epsilon is larger
+ * than usual. */
+static inline void update_weights(pare_model *model, int step, float *m, float *v)
+{
+    size_t count;
+    pare_parameter *parameters = pare_model_parameters(model, &count);
+    for (size_t i = 0, at = 0; i < count; i++) {
+        pare_tensor *tensor = &parameters[i].tensor;
+        pri_adam adam = {.rate = 2e-3f,
+                         .beta1 = 0.9f,
+                         .beta2 = 0.999f,
+                         .epsilon = 1e-5f,
+                         .weight_decay = parameters[i].decay ? 0.1f : 0.0f,
+                         .correction1 = (float)(1.0 - pow(0.9, step)),
+                         .correction2 = (float)(1.0 - pow(0.999, step)),
+                         .gradient_scale = 1.0f,
+                         .decoupled = true};
+        size_t size = tensor->rows * tensor->columns;
+        pri_adam_update(context, &adam, size, tensor->value, tensor->gradient, m + at, v + at);
+        at += size;
+    }
+}
+
+/* Ten steps of AdamW on the loss that `run_loss` computes on the tape. */
+static inline void expect_training(const pri_safetensors *file, pare_model *model,
+                                   pare_tensor *(*run_loss)(const void *golden), const void *golden)
+{
+    size_t floats = pare_model_parameter_floats(model);
+    float *m = calloc(floats, sizeof *m), *v = calloc(floats, sizeof *v), losses[10];
+    assert_true(m && v);
+    for (int step = 1; step <= 10; step++) {
+        pare_model_zero_gradients(model);
+        pare_tape_begin(tape, true, 0);
+        pare_tensor *loss = run_loss(golden);
+        check_ok(pare_tape_status(tape));
+        losses[step - 1] = loss->value[0];
+        check_ok(pare_tape_backward(tape, loss, 1.0f));
+        update_weights(model, step, m, v);
+    }
+    expect_close("training", losses, stored_tensor(file, "training_losses"));
+    expect_trained_weights(file, model);
+    free(m);
+    free(v);
 }
 
 #endif

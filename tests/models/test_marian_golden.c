@@ -4,7 +4,6 @@
 #include "models/golden_check.h"
 
 #include "documents/json.h"
-#include "nn/optimizer.h"
 
 #define SMOOTHING 0.1f
 
@@ -115,8 +114,9 @@ static void check_stack(const golden_case *golden, const char *stored, const cha
 
 /* ---- One step, ten steps ---- */
 
-static pare_tensor *run_loss(const golden_case *golden)
+static pare_tensor *run_loss(const void *opened)
 {
+    const golden_case *golden = opened;
     return pare_translation_loss(golden->model, tape, &golden->batch, SMOOTHING, NULL);
 }
 
@@ -133,49 +133,6 @@ static void check_step(const golden_case *golden)
     expect_close("forward", loss->value, stored_tensor(golden->file, "loss"));
     check_ok(pare_tape_backward(tape, loss, 1.0f));
     expect_gradients(golden->file, golden->model);
-}
-
-/* The AdamW of the script, whose epsilon is large because gradients of key biases are zero up to
- * rounding. */
-static void update(const golden_case *golden, int step, float *m, float *v)
-{
-    size_t count;
-    pare_parameter *parameters = pare_model_parameters(golden->model, &count);
-    for (size_t i = 0, at = 0; i < count; i++) {
-        pare_tensor *tensor = &parameters[i].tensor;
-        pri_adam adam = {.rate = 2e-3f,
-                         .beta1 = 0.9f,
-                         .beta2 = 0.999f,
-                         .epsilon = 1e-5f,
-                         .weight_decay = parameters[i].decay ? 0.1f : 0.0f,
-                         .correction1 = (float)(1.0 - pow(0.9, step)),
-                         .correction2 = (float)(1.0 - pow(0.999, step)),
-                         .gradient_scale = 1.0f,
-                         .decoupled = true};
-        size_t size = tensor->rows * tensor->columns;
-        pri_adam_update(context, &adam, size, tensor->value, tensor->gradient, m + at, v + at);
-        at += size;
-    }
-}
-
-static void check_training(const golden_case *golden)
-{
-    size_t floats = pare_model_parameter_floats(golden->model);
-    float *m = calloc(floats, sizeof *m), *v = calloc(floats, sizeof *v), losses[10];
-    assert_true(m && v);
-    for (int step = 1; step <= 10; step++) {
-        pare_model_zero_gradients(golden->model);
-        pare_tape_begin(tape, true, 0);
-        pare_tensor *loss = run_loss(golden);
-        check_ok(pare_tape_status(tape));
-        losses[step - 1] = loss->value[0];
-        check_ok(pare_tape_backward(tape, loss, 1.0f));
-        update(golden, step, m, v);
-    }
-    expect_close("training", losses, stored_tensor(golden->file, "training_losses"));
-    expect_trained_weights(golden->file, golden->model);
-    free(m);
-    free(v);
 }
 
 /* What was loaded is saved under the same names, with the same configuration. */
@@ -208,7 +165,7 @@ static void check_golden(const char *name)
                 pare_translation_hidden);
     check_step(&golden);
     check_files(&golden);
-    check_training(&golden);
+    expect_training(golden.file, golden.model, run_loss, &golden);
     close_golden(&golden);
 }
 
