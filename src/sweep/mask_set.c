@@ -2,6 +2,7 @@
  * alike, for p_effective as often as the data use them. */
 #include "sweep/mask_set.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -162,40 +163,64 @@ const char *pri_attention_name(unsigned attention)
     return names[attention];
 }
 
+/* What several masks prune, in cells; percents of a single mask are in its own report. */
+typedef struct pooled_masks {
+    size_t count;
+    double rectangle, admissible, pruned; /* of the observed shapes */
+    double corpus, saved; /* admissible cells of the data, and those of them pruned */
+    double heads, mass;   /* and the sum over heads of the mass that is kept */
+} pooled_masks;
+
+static void pool_mask(const pare_mask *mask, double corpus_cells, pooled_masks *pooled)
+{
+    const pare_geometry *g = pare_mask_geometry(mask);
+    pare_mask_report report = pare_mask_describe(mask);
+    double heads = (double)(g->layers * g->heads);
+    pooled->count++;
+    pooled->rectangle += heads * (double)g->queries * (double)g->keys;
+    pooled->admissible += (double)report.admissible_cells;
+    pooled->pruned += (double)report.pruned_cells;
+    pooled->corpus += corpus_cells;
+    pooled->saved += corpus_cells * report.p_effective / 100;
+    pooled->heads += heads;
+    pooled->mass += heads * report.kept_mass;
+}
+
+/* Masks from files bring no counts of the corpus: then p_effective is not known. */
+static void describe_pooled(const pooled_masks *pooled, pare_result_row *row)
+{
+    double kept = pooled->admissible - pooled->pruned;
+    row->p_nominal = 100 * (pooled->rectangle - kept) / pooled->rectangle;
+    row->p_admissible = 100 * pooled->pruned / pooled->admissible;
+    row->p_effective = pooled->corpus > 0 ? 100 * pooled->saved / pooled->corpus : (double)NAN;
+    row->kept_mass = pooled->mass / pooled->heads;
+}
+
+static void describe_single(const pare_mask_report *report, pare_result_row *row)
+{
+    row->p_nominal = report->p_nominal;
+    row->p_admissible = report->p_admissible;
+    row->p_effective = report->p_effective;
+    row->kept_mass = report->kept_mass;
+}
+
 void pri_mask_set_describe(const pri_mask_set *set, size_t kinds, pare_result_row *row)
 {
-    double rectangle = 0, forbidden = 0, admissible = 0, pruned = 0, corpus = 0, saved = 0,
-           mass = 0;
-    double rows = 0;
+    pooled_masks pooled = {.count = 0};
+    pare_mask_report report = {.pruned_cells = 0};
     for (size_t kind = 0; kind < kinds; kind++) {
         if (!set->masks[kind])
             continue;
-        pare_mask_report report = pare_mask_describe(set->masks[kind]);
-        const pare_geometry *g = pare_mask_geometry(set->masks[kind]);
-        double cells = (double)g->layers * (double)g->heads * (double)g->queries * (double)g->keys;
-        double heads = (double)(g->layers * g->heads);
-        rectangle += cells;
-        admissible += (double)report.admissible_cells;
-        forbidden += cells - (double)report.admissible_cells;
-        pruned += (double)report.pruned_cells;
-        corpus += set->corpus_cells[kind];
-        saved += set->corpus_cells[kind] * report.p_effective / 100;
-        mass += heads * report.kept_mass;
-        rows += heads;
-        row->p_requested = report.p_requested;
-        if (report.method == PARE_METHOD_RANDOM)
-            row->seed = report.options.seed;
-        /* A single mask's own numbers are exact. */
-        row->p_effective = report.p_effective;
-        row->p_nominal = report.p_nominal;
-        row->p_admissible = report.p_admissible;
+        report = pare_mask_describe(set->masks[kind]);
+        pool_mask(set->masks[kind], set->corpus_cells[kind], &pooled);
     }
-    row->kept_mass = mass / rows;
+    row->p_requested = report.p_requested;
+    if (report.method == PARE_METHOD_RANDOM)
+        row->seed = report.options.seed;
     if (kinds > 1)
         snprintf(row->attention, sizeof row->attention, "%s", pri_attention_name(bits_of(set)));
-    if (rows == 0 || bits_of(set) == (bits_of(set) & -bits_of(set)))
-        return;
-    row->p_nominal = 100 * (forbidden + pruned) / rectangle;
-    row->p_admissible = 100 * pruned / admissible;
-    row->p_effective = corpus > 0 ? 100 * saved / corpus : row->p_admissible;
+    if (pooled.count == 1)
+        describe_single(&report, row);
+    else
+        describe_pooled(&pooled, row);
 }

@@ -24,9 +24,10 @@ bool pri_mask_set_is_empty(const pri_mask_set *set);
  */
 pare_status pri_mask_set_place(const pri_mask_set *set, size_t kinds, const char *directory);
 pare_status pri_mask_set_apply(const pri_mask_set *set, pare_model *model);
-/* What the masks prune, taken together, and of which kinds. */
+/* What the masks prune, taken together, and of which kinds. Of several masks that came from files
+ * p_effective is not known. */
 void pri_mask_set_describe(const pri_mask_set *set, size_t kinds, pare_result_row *row);
-/* "selves", for a set of kinds as bits. */
+/* "selves", for a set of kinds as bits; "" for cross and one of the selves, which has no word. */
 const char *pri_attention_name(unsigned attention);
 
 #endif
