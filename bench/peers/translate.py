@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Translation in Pare and in other libraries, side by side in one process, on the CPU.
+"""Translation in Pare and in other libraries, side by side, on the CPU.
 
     bench/peers/run translate --model DIRECTORY --text SENTENCES
     bench/peers/run translate --shape iwslt --text SENTENCES
 
 DIRECTORY is a translation model that Pare trained; without one, weights are random in a shape and
 words are numbered as they appear. Every side has the same weights, beam, end of search and limit of
-length, and as many sentences at a time. Translations are compared with Pare's before they are timed.
-In every round each side takes its turn; times are medians over rounds, ratios are of seconds per
-translated token, the other's / Pare's (above 1 Pare is faster), medians with quartiles.
+length, as many sentences at a time, and a process of its own. Translations are compared with Pare's
+before they are timed. In every round each side takes its turn; times are medians over rounds, ratios
+are of seconds per translated token, the other's / Pare's (above 1 Pare is faster), medians with
+quartiles.
 
 The text is handed over as a whole, so that each library may sort it by length, or as sentences come:
 a call for each batch, in the order of the file. Random weights never say the end token: every
@@ -18,6 +19,7 @@ translation has the same number of tokens. Reading and cutting text into tokens 
 import argparse
 import gzip
 import json
+import multiprocessing
 import os
 import statistics
 import sys
@@ -25,16 +27,12 @@ import tempfile
 import time
 import warnings
 
-import torch
-import transformers
-
 import translate_peers as peers
 from pare_library import Library
-from translation_masks import Averages, load_masks
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-PAUSE_SECONDS = 50e-3  # threads of another library's pool stop spinning in it
+PAUSE_SECONDS = 50e-3  # threads of the last side's pool stop spinning in it
 SHAPES = {  # layers of encoder and decoder, size, heads, inner size, words
     "small": (3, 256, 4, 1024, 8000),
     "iwslt": (6, 512, 4, 1024, 10000),
@@ -88,20 +86,14 @@ def check_arguments(options):
             raise SystemExit(f"translate.py: there is no '{path}'; {remedy}")
 
 
-class Setting:
-    """What all sides share."""
-
-    def __init__(self, options, work):
-        self.library = Library(options.library, options.threads)
-        self.threads, self.work = options.threads, work
-        self.model = options.model or os.path.join(work, "model")
-        if options.shape:
-            random_model(*SHAPES[options.shape]).save_pretrained(self.model)
-        self.torch_model = transformers.MarianMTModel.from_pretrained(self.model).eval()
-        self.config = self.torch_model.config
+# ---- The model ----
 
 
-def random_model(layers, size, heads, inner, words):
+def save_random_model(shape, directory):
+    import torch
+    import transformers
+
+    layers, size, heads, inner, words = shape
     torch.manual_seed(1)
     model = transformers.MarianMTModel(transformers.MarianConfig(
         vocab_size=words, d_model=size, encoder_layers=layers, decoder_layers=layers,
@@ -110,7 +102,18 @@ def random_model(layers, size, heads, inner, words):
         scale_embedding=True, init_std=size ** -0.5, pad_token_id=PADDING, eos_token_id=END,
         decoder_start_token_id=END, forced_eos_token_id=None))
     model.final_logits_bias[0, [PADDING, END]] = NEVER
-    return model
+    model.save_pretrained(directory)
+
+
+def make_setting(options, work):
+    directory = options.model or os.path.join(work, "model")
+    if options.shape:
+        save_random_model(SHAPES[options.shape], directory)
+    try:
+        peers.convert_for_ctranslate2(directory, os.path.join(work, "ctranslate2"))
+    except ImportError:
+        pass  # its side says so
+    return peers.Setting(options.library, directory, work, options.threads)
 
 
 # ---- Sentences ----
@@ -143,11 +146,10 @@ def numbered(lines, vocabulary):
              for word in line.split()] for line in lines]
 
 
-def read_sources(options, config):
+def read_sources(options, setting):
     lines = read_lines(options)
-    sentences = pieces(lines, options) if options.model else numbered(lines, config.vocab_size)
-    room = config.max_position_embeddings - 1
-    return [ids[:room] + [config.eos_token_id] for ids in sentences]
+    sentences = pieces(lines, options) if options.model else numbered(lines, setting.words)
+    return [ids[:setting.positions - 1] + [setting.end] for ids in sentences]
 
 
 def calls(sources, order, batch):
@@ -156,40 +158,89 @@ def calls(sources, order, batch):
     return [sources[i:i + batch] for i in range(0, len(sources), batch)]
 
 
+# ---- A side, in a process of its own ----
+
+
+class Worker:
+    def __init__(self, side, clock):
+        self.side, self.clock = side, clock
+
+    def prepare(self, called, search):
+        """The translations, of a first run that is not measured."""
+        self.prepared = [self.side.prepare(call, search) for call in called]
+        return [words for prepared in self.prepared
+                for words in self.side.words(self.side.run(prepared))]
+
+    def take_turn(self):
+        time.sleep(PAUSE_SECONDS)
+        begin = self.clock()
+        results = [self.side.run(prepared) for prepared in self.prepared]
+        seconds = self.clock() - begin
+        for result in results:
+            self.side.words(result)
+        return seconds
+
+    def peak_bytes(self):
+        """getrusage would count what the parent had."""
+        with open("/proc/self/status", encoding="ascii") as file:
+            (line,) = (line for line in file if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
+
+def work(pipe, create, arguments, busy):
+    """Answers (name of a method, its arguments), first None, or why there is no such side."""
+    warnings.filterwarnings("ignore")
+    try:
+        side = create(*arguments)
+    except (peers.Unavailable, RuntimeError) as reason:
+        pipe.send(str(reason))
+        return
+    worker = Worker(side, time.process_time if busy else time.perf_counter)
+    answer = None
+    while True:
+        pipe.send(answer)
+        try:
+            method, *values = pipe.recv()
+        except EOFError:  # all is measured
+            return
+        answer = getattr(worker, method)(*values)
+
+
 # ---- Measuring ----
 
 
 class Contestant:
-    def __init__(self, side, called, search):
-        self.side, self.name = side, side.name
-        self.prepared = [side.prepare(call, search) for call in called]
+    def __init__(self, name, create, arguments, options):
+        self.name = name
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        context.Process(target=work, args=(other, create, arguments, options.busy),
+                        daemon=True).start()
+        self.unavailable = self.pipe.recv()
+
+    def ask(self, *request):
+        self.pipe.send(request)
+        return self.pipe.recv()
+
+    def prepare(self, called, search):
         self.samples = []
-        self.translations = self.translate()
+        self.translations = self.ask("prepare", called, search)
         self.tokens = sum(len(words) + 1 for words in self.translations)
 
-    def translate(self):
-        return [words for prepared in self.prepared
-                for words in self.side.words(self.side.run(prepared))]
-
-    def take_turn(self, clock):
-        time.sleep(PAUSE_SECONDS)
-        begin = clock()
-        results = [self.side.run(prepared) for prepared in self.prepared]
-        self.samples.append(clock() - begin)
-        for result in results:
-            self.side.words(result)
+    def take_turn(self):
+        self.samples.append(self.ask("take_turn"))
 
     def row(self, first):
-        per_token = [seconds / self.tokens for seconds in self.samples]
-        ratios = [theirs / (ours / first.tokens)
-                  for theirs, ours in zip(per_token, first.samples)]
+        ratios = [theirs / self.tokens / (ours / first.tokens)
+                  for theirs, ours in zip(self.samples, first.samples)]
         lower, ratio, upper = quartiles(ratios)
         same = sum(map(list.__eq__, self.translations, first.translations))
         seconds = statistics.median(self.samples)
         return {"name": self.name, "seconds": seconds, "tokens": self.tokens,
                 "tokens_per_second": self.tokens / seconds, "ratio": ratio,
                 "lower_quartile": lower, "upper_quartile": upper,
-                "same_translations": same / len(self.translations)}
+                "same_translations": same / len(self.translations),
+                "peak_bytes": self.ask("peak_bytes")}
 
 
 def quartiles(numbers):
@@ -198,12 +249,12 @@ def quartiles(numbers):
     return statistics.quantiles(numbers, n=4, method="inclusive")
 
 
-def measure(sides, called, search, options):
-    contestants = [Contestant(side, called, search) for side in sides]  # the first, unmeasured run
-    clock = time.process_time if options.busy else time.perf_counter
+def measure(contestants, called, search, options):
+    for contestant in contestants:
+        contestant.prepare(called, search)
     for _ in range(options.rounds):
         for contestant in contestants:
-            contestant.take_turn(clock)
+            contestant.take_turn()
     return [contestant.row(contestants[0]) for contestant in contestants]
 
 
@@ -212,48 +263,40 @@ ORDERS = {"whole": "in one call", "come": "as they come"}
 
 def print_rows(rows, search, order):
     print(f"\nbeam {search.beam}, {ORDERS[order]}, {search.batch} at a time\n")
-    print("| | s | tokens/s | ratio | quartiles | same translations |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| | s | tokens/s | ratio | quartiles | same translations | memory, MB |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for row in rows:
         print(f"| {row['name']} | {row['seconds']:.3f} | {row['tokens_per_second']:,.0f} | "
               f"{row['ratio']:.2f} | {row['lower_quartile']:.2f} .. {row['upper_quartile']:.2f} | "
-              f"{row['same_translations']:.1%} |", flush=True)
+              f"{row['same_translations']:.1%} | {row['peak_bytes'] / 1e6:.0f} |", flush=True)
 
 
 # ---- All sides ----
 
 
-def pruned_sides(setting, pare, sources, options):
-    sides = []
+def list_sides(setting, sources, options):
+    """Of each side its name, class and arguments; the others are compared with the first."""
+    left_out = options.without.split(",")
+    sides = [(side.name, side, (setting,)) for side in peers.SIDES
+             if side is peers.Pare or side.name not in left_out]
     if options.masks:
-        sides.append(peers.Pare(setting, load_masks(setting.library, options.masks)))
-        sides[-1].name = "Pare, masks of the directory"
-    percents = [percent for percent in options.percents.split(",") if percent]
-    if not percents:
-        return sides
+        sides.append((peers.PareMasked.name, peers.PareMasked, (setting, options.masks)))
     search = peers.Search(1, options.length, options.batch)
-    seen = spaced(sources, 256)
-    said = [words + [pare.end] for words in pare.words(pare.run(pare.prepare(seen, search)))]
-    longest = max(options.length + 1, *map(len, sources))
-    averages = Averages(setting.library, setting.model, seen, said, longest)
-    for percent in percents:
-        sides.append(peers.Pare(setting, averages.masks(float(percent))))
-        sides[-1].name = f"Pare, {percent}% pruned"
+    for percent in map(float, filter(None, options.percents.split(","))):
+        sides.append((f"Pare, {percent:g}% pruned", peers.ParePruned,
+                      (setting, percent, spaced(sources, 256), search)))
     return sides
 
 
-def create_sides(setting, sources, options):
-    """The first is the one that the others are compared with."""
-    left_out = options.without.split(",")
-    sides = [peers.Pare(setting)]
-    for side in [peers.PareBf16, *peers.PEERS]:
-        if side.name in left_out:
-            continue
-        try:
-            sides.append(side(setting))
-        except (peers.Unavailable, RuntimeError) as reason:
-            print(f"{side.name} is left out: {reason}", file=sys.stderr)
-    return sides + pruned_sides(setting, sides[0], sources, options)
+def start_sides(setting, sources, options):
+    contestants = []
+    for name, side, arguments in list_sides(setting, sources, options):
+        contestant = Contestant(name, side, arguments, options)
+        if contestant.unavailable:
+            print(f"{name} is left out: {contestant.unavailable}", file=sys.stderr)
+        else:
+            contestants.append(contestant)
+    return contestants
 
 
 def describe(sources, options):
@@ -265,21 +308,21 @@ def describe(sources, options):
 def main():
     options = parse_arguments()
     warnings.filterwarnings("ignore")
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(options.threads)
-    with tempfile.TemporaryDirectory() as work:
-        setting = Setting(options, work)
-        sources = read_sources(options, setting.config)
-        machine = setting.library.describe()
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    with tempfile.TemporaryDirectory() as directory:
+        setting = make_setting(options, directory)
+        sources = read_sources(options, setting)
+        machine = Library(options.library, options.threads).describe()
         print(f"{machine}, {options.threads} threads; {describe(sources, options)}; {options.rounds}"
               " rounds; ratio above 1: Pare is faster", flush=True)
         result = {"machine": machine, "options": vars(options),
                   "sentences": describe(sources, options), "rows": []}
-        sides = create_sides(setting, sources, options)
+        contestants = start_sides(setting, sources, options)
         for beam in map(int, options.beams.split(",")):
             search = peers.Search(beam, options.length, options.batch)
             for order in options.orders.split(","):
-                rows = measure(sides, calls(sources, order, options.batch), search, options)
+                called = calls(sources, order, options.batch)
+                rows = measure(contestants, called, search, options)
                 print_rows(rows, search, order)
                 result["rows"] += [{"beam": beam, "order": order, **row} for row in rows]
     os.makedirs(os.path.dirname(os.path.abspath(options.output)), exist_ok=True)

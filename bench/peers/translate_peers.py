@@ -1,18 +1,34 @@
 """The translators that translate.py compares: one class each. A source is a list of token ids, the
 end token last; a call is a list of sources that a program hands over at once, and every side may
 order it as it likes. prepare() arranges a call beforehand, run() translates it, words() gives each
-source's best translation as token ids without the end token, in the order of the call."""
+source's best translation as token ids without the end token, in the order of the call.
 
+Each side has a process of its own, and loads there what it needs and nothing else: threads of several
+libraries in one process are put to sleep after every product, which costs CTranslate2 most of its
+speed."""
+
+import json
 import os
 
 import numpy
-import torch
 
-from pare_library import BF16, FP32, LIMIT_CUT, STOP_FULL, TranslateOptions, Translator
+from pare_library import BF16, FP32, LIMIT_CUT, STOP_FULL, Library, TranslateOptions, Translator
+from translation_masks import Averages, load_masks
 
 
 class Unavailable(Exception):
     """The library is not installed, or cannot do this here."""
+
+
+class Setting:
+    """What all sides share."""
+
+    def __init__(self, library, model, work, threads):
+        self.library, self.model, self.work, self.threads = library, model, work, threads
+        with open(os.path.join(model, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        self.words, self.positions = config["vocab_size"], config["max_position_embeddings"]
+        self.padding, self.end = config["pad_token_id"], config["eos_token_id"]
 
 
 class Search:
@@ -27,9 +43,13 @@ class Pare:
     name = "Pare"
     precision = FP32
 
-    def __init__(self, setting, masks=None):
-        self.translator = Translator(setting.library, setting.model, self.precision, masks)
-        self.end = setting.config.eos_token_id
+    def __init__(self, setting):
+        self.setting = setting
+        self.library = Library(setting.library, setting.threads)
+        self.translator = Translator(self.library, setting.model, self.precision, self.masks())
+
+    def masks(self):
+        return None
 
     def prepare(self, call, search):
         offsets = numpy.cumsum([0] + [len(source) for source in call]).astype(numpy.uint64)
@@ -45,7 +65,7 @@ class Pare:
         found = [list(hypothesis.tokens[:hypothesis.length])
                  for hypothesis in translations.hypotheses[:translations.sentences]]
         self.translator.free(translations)
-        return [words[:-1] if words[-1] == self.end else words for words in found]
+        return [words[:-1] if words[-1] == self.setting.end else words for words in found]
 
 
 class PareBf16(Pare):
@@ -53,17 +73,50 @@ class PareBf16(Pare):
     precision = BF16
 
 
-def convert_for_ctranslate2(model, directory):
+class PareMasked(Pare):
+    """Under the masks of a directory."""
+    name = "Pare, masks of the directory"
+
+    def __init__(self, setting, directory):
+        self.directory = directory
+        super().__init__(setting)
+
+    def masks(self):
+        return load_masks(self.library, self.directory)
+
+
+class ParePruned(Pare):
+    """Under masks from the average of the model's own attention, over `sources` and what it makes
+    of them."""
+
+    def __init__(self, setting, percent, sources, search):
+        self.percent, self.sources, self.search = percent, sources, search
+        super().__init__(setting)
+
+    def masks(self):
+        dense = Pare(self.setting)
+        said = dense.words(dense.run(dense.prepare(self.sources, self.search)))
+        longest = max(self.search.length + 1, *map(len, self.sources))
+        return Averages(self.library, self.setting.model, self.sources,
+                        [words + [self.setting.end] for words in said], longest
+                        ).masks(self.percent)
+
+
+def convert_for_ctranslate2(source, directory):
     """A MarianMTModel as it is: the converter that comes with the library takes the last row of the
     vocabulary for padding, drops it, and has the decoder begin with a vector of zeros. Words are
     the numbers of the tokens."""
-    from ctranslate2.converters import converter, transformers
+    from ctranslate2.converters import converter, transformers as transformers_converter
+    import transformers
+
+    model = transformers.MarianMTModel.from_pretrained(source)
+    model.requires_grad_(False)
 
     class Converter(converter.Converter):
         def _load(self):
             config = model.config
             config.normalize_before = config.normalize_embedding = False
-            specification = transformers.BartLoader().get_model_spec(model)
+            specification = transformers_converter.BartLoader().get_model_spec(model)
             specification.register_source_vocabulary(numbers(config.vocab_size))
             specification.register_target_vocabulary(numbers(model.lm_head.out_features))
             words = specification.config
@@ -88,11 +141,9 @@ class CTranslate2:
             import ctranslate2
         except ImportError as error:
             raise Unavailable(f"{error.name} is not installed") from error
-        path = os.path.join(setting.work, "ctranslate2")
-        with torch.no_grad():
-            convert_for_ctranslate2(setting.torch_model, path)
-        self.translator = ctranslate2.Translator(path, "cpu", compute_type="float32",
-                                                 inter_threads=1, intra_threads=setting.threads)
+        self.translator = ctranslate2.Translator(
+            os.path.join(setting.work, "ctranslate2"), "cpu", compute_type="float32",
+            inter_threads=1, intra_threads=setting.threads)
 
     def prepare(self, call, search):
         return [[str(token) for token in source] for source in call], {
@@ -114,39 +165,45 @@ class PyTorch:
     name = "PyTorch"
 
     def __init__(self, setting):
-        self.model = setting.torch_model
-        self.end = setting.config.eos_token_id
-        self.padding = setting.config.pad_token_id
+        import torch
+        import transformers
+
+        torch.set_num_threads(setting.threads)
+        transformers.utils.logging.disable_progress_bar()
+        self.torch, self.setting = torch, setting
+        self.model = transformers.MarianMTModel.from_pretrained(setting.model).eval()
         self.model.generation_config.forced_eos_token_id = None
+
+    def batch(self, sources):
+        """The first is the longest."""
+        ids = self.torch.full((len(sources), len(sources[0])), self.setting.padding)
+        mask = self.torch.zeros_like(ids)
+        for row, source in enumerate(sources):
+            ids[row, :len(source)] = self.torch.tensor(source)
+            mask[row, :len(source)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
 
     def prepare(self, call, search):
         order = sorted(range(len(call)), key=lambda place: -len(call[place]))
-        batches = []
-        for begin in range(0, len(order), search.batch):
-            sources = [call[place] for place in order[begin:begin + search.batch]]
-            ids = torch.full((len(sources), len(sources[0])), self.padding)
-            for row, source in enumerate(sources):
-                ids[row, :len(source)] = torch.tensor(source)
-            mask = torch.arange(ids.shape[1]) < torch.tensor([[len(one)] for one in sources])
-            batches.append({"input_ids": ids, "attention_mask": mask.long()})
-        return order, batches, {"num_beams": search.beam, "early_stopping": True,
-                                "length_penalty": 1.0, "do_sample": False,
-                                "max_new_tokens": search.length}
+        batches = [self.batch([call[place] for place in order[begin:begin + search.batch]])
+                   for begin in range(0, len(order), search.batch)]
+        options = {"num_beams": search.beam, "do_sample": False, "max_new_tokens": search.length}
+        if search.beam > 1:
+            options.update(early_stopping=True, length_penalty=1.0)
+        return order, batches, options
 
-    @torch.inference_mode()
     def run(self, prepared):
         order, batches, options = prepared
-        if options["num_beams"] == 1:
-            options = {name: options[name] for name in ("num_beams", "do_sample", "max_new_tokens")}
-        return order, [self.model.generate(**batch, **options) for batch in batches]
+        with self.torch.inference_mode():
+            return order, [self.model.generate(**batch, **options) for batch in batches]
 
     def words(self, results):
         order, batches = results
         rows = [row[1:].tolist() for batch in batches for row in batch]
-        found = [None] * len(order)
+        found, end = [None] * len(order), self.setting.end
         for place, row in zip(order, rows):
-            found[place] = row[:row.index(self.end)] if self.end in row else row
+            found[place] = row[:row.index(end)] if end in row else row
         return found
 
 
-PEERS = [CTranslate2, PyTorch]
+SIDES = [Pare, PareBf16, CTranslate2, PyTorch]
