@@ -1,19 +1,7 @@
 /* The kernels of pri_decoding_kernels; built once per instruction-set level (PARE_LEVEL). */
 #include "base/vector.h"
 #include "nn/decoding.h"
-
-V_INLINE v_float load(const float *p, size_t left)
-{
-    return left >= V_WIDTH ? v_load(p) : v_load_partial(p, left);
-}
-
-V_INLINE void store(float *p, v_float v, size_t left)
-{
-    if (left >= V_WIDTH)
-        v_store(p, v);
-    else
-        v_store_partial(p, v, left);
-}
+#include "nn/kernels/row_access.h"
 
 /* -infinity in lanes past the end of a row. */
 V_INLINE v_float load_or_least(const float *p, size_t left)

@@ -7,6 +7,7 @@
 
 #include "base/vector.h"
 #include "nn/kernels.h"
+#include "nn/kernels/row_access.h"
 
 /* A fused multiply-add where the level has one; libm's would be a slow call elsewhere. */
 static inline float multiply_add(float a, float b, float c)
@@ -16,20 +17,6 @@ static inline float multiply_add(float a, float b, float c)
 #else
     return a * b + c;
 #endif
-}
-
-/* The next at most V_WIDTH floats of a row that has `left` more; missing ones load as 0. */
-V_INLINE v_float load(const float *p, size_t left)
-{
-    return left >= V_WIDTH ? v_load(p) : v_load_partial(p, left);
-}
-
-V_INLINE void store(float *p, v_float v, size_t left)
-{
-    if (left >= V_WIDTH)
-        v_store(p, v);
-    else
-        v_store_partial(p, v, left);
 }
 
 V_INLINE v_float v_negate(v_float x)
