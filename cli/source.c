@@ -33,33 +33,16 @@ int check_masks(const char *verb, const string_list *masks, bool dense)
     return masks->count && dense ? fail_usage(verb, "give either --mask or --dense") : 0;
 }
 
-static pare_status drop_masks(pare_model *model)
-{
-    pare_status status = PARE_OK;
-    for (size_t kind = 0; kind < pare_model_attention_kinds(model) && status == PARE_OK; kind++)
-        status = pare_model_set_mask(model, (pare_attention_kind)kind, NULL);
-    return status;
-}
-
-static pare_status add_mask(cli_session *session, const char *path)
-{
-    pare_mask *mask;
-    pare_status status = pare_mask_load(path, &mask);
-    if (status != PARE_OK)
-        return status;
-    pare_attention_kind kind = pare_geometry_attention(pare_mask_geometry(mask),
-                                                       pare_model_attention_kinds(session->model));
-    pare_mask_destroy(session->masks[kind]);
-    session->masks[kind] = mask;
-    return pare_model_set_mask(session->model, kind, mask);
-}
-
 static pare_status choose_masks(cli_session *session, const string_list *masks, bool dense)
 {
-    size_t count = masks ? masks->count : 0;
-    pare_status status = count || dense ? drop_masks(session->model) : PARE_OK;
-    for (size_t i = 0; i < count && status == PARE_OK; i++)
-        status = add_mask(session, masks->items[i]);
+    if (!(masks && masks->count) && !dense)
+        return PARE_OK;
+    size_t kinds = pare_model_attention_kinds(session->model);
+    pare_status status = pare_masks_load(masks ? masks->items : NULL, masks ? masks->count : 0,
+                                         kinds, session->masks);
+    for (size_t kind = 0; kind < kinds && status == PARE_OK; kind++)
+        status =
+            pare_model_set_mask(session->model, (pare_attention_kind)kind, session->masks[kind]);
     return status;
 }
 

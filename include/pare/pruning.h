@@ -228,6 +228,11 @@ PARE_API double pare_mask_kept_share(const pare_mask *mask, size_t layer, size_t
 
 PARE_API PARE_MUST_CHECK pare_status pare_mask_save(const pare_mask *mask, const char *path);
 PARE_API PARE_MUST_CHECK pare_status pare_mask_load(const char *path, pare_mask **mask);
+/* The masks of a model that has `kinds` of attention, from files, at most one of a kind; kinds
+ * without a file get NULL. Masks come back after a failure too: destroy all in either case. */
+PARE_API PARE_MUST_CHECK pare_status pare_masks_load(const char *const *paths, size_t count,
+                                                     size_t kinds,
+                                                     pare_mask *masks[PARE_ATTENTION_KINDS]);
 
 /* Compiles layer `layer` for calls of up to `queries` rows and `keys` columns (with memory, when
  * causal). A cell mask serves its own geometry and what fits inside (no more rows, no more memory);

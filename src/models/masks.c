@@ -258,6 +258,10 @@ pare_status pri_model_observers(const pare_model *model, pare_attention_kind kin
                         "the average is for %zu layers of %zu heads but the model has %zu layers "
                         "of %zu heads",
                         geometry->layers, geometry->heads, own.layers, own.heads);
+    if (geometry->causal != own.causal ||
+        pri_geometry_is_cross(geometry) != pri_geometry_is_cross(&own))
+        return pri_fail(PARE_ERROR_ARGUMENT, "the average is of another kind of attention; make it "
+                                             "with the geometry of the model's own");
     *observers = pri_tape_allocate(tape, own.layers, sizeof **observers);
     if (!*observers)
         return pare_tape_status(tape);

@@ -261,3 +261,28 @@ pare_status pare_mask_load(const char *path, pare_mask **mask)
     PRI_TRY(pri_safetensors_open(path, &file));
     return finish(file, mask);
 }
+
+static pare_status load_for_kind(const char *path, size_t kinds, pare_mask **masks)
+{
+    pare_mask *mask;
+    PRI_TRY(pare_mask_load(path, &mask));
+    pare_attention_kind kind = pare_geometry_attention(pare_mask_geometry(mask), kinds);
+    if (masks[kind]) {
+        pare_mask_destroy(mask);
+        return pri_fail(
+            PARE_ERROR_ARGUMENT, "%s: a second mask%s%s; give one for each kind of attention", path,
+            kinds > 1 ? " of kind " : "", kinds > 1 ? pare_attention_kind_names[kind] : "");
+    }
+    masks[kind] = mask;
+    return PARE_OK;
+}
+
+pare_status pare_masks_load(const char *const *paths, size_t count, size_t kinds,
+                            pare_mask *masks[PARE_ATTENTION_KINDS])
+{
+    for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)
+        masks[kind] = NULL;
+    for (size_t i = 0; i < count; i++)
+        PRI_TRY(load_for_kind(paths[i], kinds, masks));
+    return PARE_OK;
+}

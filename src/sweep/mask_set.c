@@ -46,30 +46,6 @@ pare_status pri_mask_set_create(pare_average *const averages[PARE_ATTENTION_KIND
     return PARE_OK;
 }
 
-static pare_status load_mask(const char *path, size_t kinds, pri_mask_set *set)
-{
-    pare_mask *mask;
-    PRI_TRY(pare_mask_load(path, &mask));
-    pare_attention_kind kind = pare_geometry_attention(pare_mask_geometry(mask), kinds);
-    if (set->masks[kind]) {
-        pare_mask_destroy(mask);
-        return pri_fail(
-            PARE_ERROR_ARGUMENT, "%s: a second mask%s%s; give one for each kind of attention", path,
-            kinds > 1 ? " of kind " : "", kinds > 1 ? pare_attention_kind_names[kind] : "");
-    }
-    set->masks[kind] = mask;
-    return PARE_OK;
-}
-
-pare_status pri_mask_set_load(const char *const *paths, size_t count, size_t kinds,
-                              pri_mask_set *set)
-{
-    *set = (pri_mask_set){.masks = {NULL}};
-    for (size_t i = 0; i < count; i++)
-        PRI_TRY(load_mask(paths[i], kinds, set));
-    return PARE_OK;
-}
-
 void pri_mask_set_free(pri_mask_set *set)
 {
     for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++)

@@ -15,9 +15,6 @@ typedef struct pri_mask_set {
 pare_status pri_mask_set_create(pare_average *const averages[PARE_ATTENTION_KINDS],
                                 unsigned attention, const pare_prune_options *prune,
                                 pri_mask_set *set);
-/* From files, each for the kind of attention that its geometry is of. */
-pare_status pri_mask_set_load(const char *const *paths, size_t count, size_t kinds,
-                              pri_mask_set *set);
 void pri_mask_set_free(pri_mask_set *set);
 bool pri_mask_set_is_empty(const pri_mask_set *set);
 /* Saves the masks into a run's directory, or checks that those there are the same to the last byte.

@@ -417,10 +417,10 @@ pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
 {
     int lock;
     PRI_TRY(lock_directory(options->output, &lock));
-    pri_mask_set masks;
+    pri_mask_set masks = {.masks = {NULL}};
     pri_run_setting setting = {0};
     pare_status status =
-        pri_mask_set_load(mask_paths, mask_count, pri_recipe_attention_kinds(recipe), &masks);
+        pare_masks_load(mask_paths, mask_count, pri_recipe_attention_kinds(recipe), masks.masks);
     if (status == PARE_OK)
         status = pri_run_setting_open(context, recipe, &options->progress, &setting);
     if (status == PARE_OK)

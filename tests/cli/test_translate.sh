@@ -153,6 +153,12 @@ check "but not for the decoder" [ ! -e pruned/mask-decoder.safetensors ]
 expect 2 "$pare" train recipe.yaml --output twice --mask cross.mask --mask cross.mask
 stderr_has 'a second mask of kind cross'
 
+for verb in "translate model lines" "eval model --recipe recipe.yaml"; do
+    # shellcheck disable=SC2086
+    expect 2 "$pare" $verb --mask cross.mask --mask cross.mask
+    stderr_has 'a second mask of kind cross'
+done
+
 # ---- What it looks at ----
 expect 0 sh -c "printf '\nba ke\n' | '$pare' translate model --explain --explain-page page.html"
 stdout_has '^eins zwei$'
