@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Encoders in Pare and in other libraries, side by side in one process, on the CPU.
+"""Encoders in Pare and in other libraries, side by side, on the CPU.
 
     tools/fetch-minilm.sh models/minilm-l6
     bench/peers/run bert --model models/minilm-l6 --data DIRECTORY_WITH_glue_AND_squad-v1.1
 
-Every side computes the same with the same weights: on GLUE's sets the logits of a classifier, elsewhere
-the hidden states of all tokens. Its results are compared with Pare's before it is timed. In every round each side takes its turn; times are medians
-over rounds, ratios medians of the rounds' ratios (its time / Pare's: above 1 Pare is faster).
+Every side computes the same with the same weights, in a process of its own: on GLUE's sets the logits
+of a classifier, elsewhere the hidden states of all tokens. Its results are compared with Pare's before
+it is timed. In every round each side takes its turn; times are medians over rounds, ratios medians of
+the rounds' ratios, with quartiles (its time / Pare's: above 1 Pare is faster).
 
 Pare takes batches as they come, without padding. The others pad to the longest sentence of a batch,
 so they are measured twice, with batches in the order of the file and sorted by length over the whole
@@ -21,19 +22,16 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 
 import numpy
-import torch
 
 import bert_peers as peers
-from bert_masks import average_mask
 from pare_library import Library
+from sides import SideProcess, Worker, quartiles, spaced
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-PAUSE_SECONDS = 50e-3  # threads of another library's pool stop spinning in it
 LONGEST, QUESTION, STRIDE = 384, 64, 128  # of question answering
 FP32_TOLERANCE, BF16_TOLERANCE = 1e-3, 0.05
 
@@ -66,58 +64,6 @@ def parse_arguments():
     return options
 
 
-LABELS = 2
-
-
-class Setting:
-    """What all sides share. `labels`: 0 for hidden states, else the labels of a classifier, whose
-    head is drawn at random."""
-
-    def __init__(self, options, work, labels):
-        from transformers import BertForSequenceClassification, BertModel
-
-        self.library = Library(options.library, options.threads)
-        self.labels, self.threads = labels, options.threads
-        self.work = os.path.join(work, f"labels-{labels}")
-        os.makedirs(self.work)
-        self.model = self.body = options.model
-        torch.manual_seed(1)
-        if labels:
-            model = BertForSequenceClassification.from_pretrained(options.model, num_labels=labels)
-            self.model = os.path.join(self.work, "model")
-            model.save_pretrained(self.model)
-            self.pooler, self.classifier = model.bert.pooler, model.classifier
-        else:
-            model = BertModel.from_pretrained(options.model, add_pooling_layer=False)
-        self.size, self.heads = model.config.hidden_size, model.config.num_attention_heads
-
-        class FirstResult(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.model = model
-
-            def forward(self, ids, mask, segments):
-                return self.model(input_ids=ids, attention_mask=mask, token_type_ids=segments,
-                                  return_dict=False)[0]
-
-        self.torch_model = FirstResult().eval()
-
-    @torch.inference_mode()
-    def classify(self, first):
-        return self.classifier(self.pooler(torch.from_numpy(first.copy())[:, None])).numpy()
-
-    def onnx_path(self):
-        path = os.path.join(self.work, "model.onnx")
-        if not os.path.exists(path):
-            names = ["ids", "mask", "segments"]
-            example = [torch.ones((2, 16), dtype=torch.int64)] * 3
-            torch.onnx.export(
-                self.torch_model, tuple(example), path, input_names=names,
-                output_names=["result"], opset_version=17, dynamo=False,
-                dynamic_axes={name: {0: "batch", 1: "length"} for name in names})
-        return path
-
-
 # ---- Workloads ----
 
 
@@ -137,11 +83,6 @@ class Workload:
         lengths = [len(ids) for ids, _ in self.sentences]
         return (f"{self.name}: {len(lengths)} of {min(lengths)} to {max(lengths)} tokens, mean "
                 f"{statistics.mean(lengths):.0f}, batches of {self.batch}")
-
-
-def spaced(items, count):
-    """At most `count` of them, evenly spaced."""
-    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else items
 
 
 class Text:
@@ -169,7 +110,7 @@ class Text:
         pairs = [self.pair(*(self.pieces(row[column]) for column in columns))
                  for row in spaced(rows, self.options.sentences)]
         return Workload(task, [(ids[:512], segments[:512]) for ids, segments in pairs], 32,
-                        LABELS)
+                        peers.LABELS)
 
     def paragraphs(self):
         path = os.path.join(self.options.data, "squad-v1.1", "dev-v1.1.rebuilt.json.gz")
@@ -222,105 +163,129 @@ def make_workload(name, text):
 # ---- Measuring ----
 
 
+class Encoding(Worker):
+    def values(self, batch):
+        return self.side.values(self.side.run(self.side.prepare(batch)), batch)
+
+    def prepare(self, batches):
+        """Arranges them and runs them once: caches, and what libraries compile for a shape."""
+        prepared = [self.side.prepare(batch) for batch in batches]
+        for batch in prepared:
+            self.side.run(batch)
+        return prepared
+
+    def prepare_orders(self, orders):
+        self.orders = [self.prepare(batches) for batches in orders]
+
+    def take_turn(self, order):
+        return self.time(self.side.run, self.orders[order])[1]
+
+
+class Side(SideProcess):
+    def __init__(self, name, create, arguments, options):
+        super().__init__(name, Encoding, create, arguments, options.busy)
+        self.pads = create.pads
+
+
 class Contestant:
-    def __init__(self, side, workload, in_order_of_length):
-        self.side = side
-        self.name = side.name
-        self.sorted = in_order_of_length
-        self.prepared = side.prepare(workload.batches(in_order_of_length))
-        self.samples = []
+    """A side with one order of the sentences."""
 
-    def take_turn(self, clock):
-        time.sleep(PAUSE_SECONDS)
-        begin = clock()
-        self.side.run(self.prepared)
-        return clock() - begin
+    def __init__(self, side, order):
+        self.side, self.order, self.samples = side, order, []
 
-    def seconds(self):
-        return statistics.median(self.samples)
+    def take_turn(self):
+        self.samples.append(self.side.ask("take_turn", self.order))
+
+    def row(self, first):
+        lower, ratio, upper = quartiles([theirs / ours for theirs, ours
+                                         in zip(self.samples, first.samples)])
+        return {"name": self.side.name, "sorted": self.order == 1,
+                "seconds": statistics.median(self.samples), "ratio": ratio,
+                "lower_quartile": lower, "upper_quartile": upper}
 
 
-def check(workload, side, pare, tolerance):
+def check(workload, side, first, options):
     batch = workload.batches(False)[0]
-    ours, theirs = pare.result(batch), side.result(batch)
-    difference = numpy.abs(ours - theirs)
-    worst = difference.max() if tolerance == FP32_TOLERANCE else difference.mean()
-    if not worst <= tolerance:
+    difference = numpy.abs(first.ask("values", batch) - side.ask("values", batch))
+    bf16 = options.precision == "bf16"
+    worst = difference.mean() if bf16 else difference.max()
+    if not worst <= (BF16_TOLERANCE if bf16 else FP32_TOLERANCE):
         raise SystemExit(f"bert.py: {side.name} and Pare differ by {worst:.2g} on {workload.name}")
 
 
 def measure(workload, sides, options):
     """Rows of every side and order, with ratios to the first side."""
-    contestants = [Contestant(side, workload, order) for side in sides
-                   for order in ((False, True) if side.pads and workload.mixed else (False,))]
-    clock = time.process_time if options.busy else time.perf_counter
-    for round_ in range(options.rounds + 1):
+    contestants = []
+    for side in sides:
+        orders = (False, True) if side.pads and workload.mixed else (False,)
+        side.ask("prepare_orders", [workload.batches(order) for order in orders])
+        contestants += [Contestant(side, order) for order in range(len(orders))]
+    for _ in range(options.rounds):
         for contestant in contestants:
-            seconds = contestant.take_turn(clock)
-            if round_ > 0:  # caches, and what libraries compile for a shape
-                contestant.samples.append(seconds)
-    rows = []
-    for contestant in contestants:
-        ratios = [theirs / ours
-                  for theirs, ours in zip(contestant.samples, contestants[0].samples)]
-        rows.append({"name": contestant.name, "sorted": contestant.sorted,
-                     "seconds": statistics.median(contestant.samples),
-                     "ratio": statistics.median(ratios), "lowest": min(ratios),
-                     "highest": max(ratios)})
-    return rows
+            contestant.take_turn()
+    return [contestant.row(contestants[0]) for contestant in contestants]
 
 
 def print_workload(workload, rows):
     print(f"\n{workload.describe()}\n")
-    print("| | batches | ms | ratio | lowest | highest |")
-    print("|---|---|---:|---:|---:|---:|")
+    print("| | batches | ms | ratio | quartiles |")
+    print("|---|---|---:|---:|---:|")
     for row in rows:
         print(f"| {row['name']} | {'by length' if row['sorted'] else 'as they come'} | "
-              f"{1e3 * row['seconds']:.1f} | {row['ratio']:.2f} | {row['lowest']:.2f} | "
-              f"{row['highest']:.2f} |", flush=True)
-
-
-def pruned_side(setting, text, options):
-    """Under a mask from the average of the model's own attention over other text than is timed."""
-    full = text.full(64, LONGEST, skipped=8)
-    mask = average_mask(setting.library, setting.model, full.batches(False), LONGEST,
-                        options.percent)
-    side = peers.Pare(setting, mask)
-    side.name = f"Pare, {options.percent:g}% pruned"
-    return side
+              f"{1e3 * row['seconds']:.1f} | {row['ratio']:.2f} | "
+              f"{row['lower_quartile']:.2f} .. {row['upper_quartile']:.2f} |", flush=True)
 
 
 class Sides:
-    """Pare and the others, made when a kind of workload is first met."""
+    """Pare and the others, started when a kind of workload is first met."""
 
     def __init__(self, options, work, text):
         self.options, self.work, self.text = options, work, text
-        self.made = {}
+        self.started = {}
 
     def of(self, labels):
-        if labels not in self.made:
-            self.made[labels] = self.make(Setting(self.options, self.work, labels))
-        return self.made[labels]
+        if labels not in self.started:
+            self.started[labels] = self.start(labels)
+        return self.started[labels]
 
-    def make(self, setting):
+    def start(self, labels):
+        options = self.options
+        setting = peers.make_setting(options.library, options.model,
+                                     os.path.join(self.work, f"labels-{labels}"),
+                                     options.threads, labels)
+        sides = []
+        for name, create, arguments in self.list(setting):
+            side = Side(name, create, arguments, options)
+            if side.unavailable:
+                print(f"{name} is left out: {side.unavailable}", file=sys.stderr)
+            else:
+                sides.append(side)
+        return sides
+
+    def list(self, setting):
+        """Of each side its name, class and arguments; the others are compared with the first."""
         bf16 = self.options.precision == "bf16"
         left_out = self.options.without.split(",")
-        classes = [peer for peer in (peers.BF16_PEERS if bf16 else peers.FP32_PEERS)
-                   if peer.name not in left_out]
-        others = peers.create(classes, setting, lambda name, reason: print(
-            f"{name} is left out: {reason}", file=sys.stderr))
-        own = [peers.PareBf16(setting), peers.Pare(setting)] if bf16 else [peers.Pare(setting)]
-        return setting, own + others
+        own = [peers.PareBf16, peers.Pare] if bf16 else [peers.Pare]
+        others = [peer for peer in (peers.BF16_PEERS if bf16 else peers.FP32_PEERS)
+                  if peer.name not in left_out]
+        sides = [(side.name, side, (setting,)) for side in own + others]
+        if not (bf16 or setting.labels):
+            # Other text than is timed.
+            observed = self.text.full(64, LONGEST, skipped=8).sentences
+            sides.append((f"Pare, {self.options.percent:g}% pruned", peers.ParePruned,
+                          (setting, self.options.percent, observed)))
+        return sides
 
 
 def run(workload, sides, options):
-    setting, contestants = sides.of(workload.labels)
-    tolerance = BF16_TOLERANCE if options.precision == "bf16" else FP32_TOLERANCE
-    for side in contestants[1:]:
-        check(workload, side, contestants[0], tolerance)
-    if workload.name == f"8 x {LONGEST}" and options.precision == "fp32":
-        contestants = contestants + [pruned_side(setting, sides.text, options)]
-    rows = measure(workload, contestants, options)
+    pruned = [side for side in sides if "pruned" in side.name]
+    dense = [side for side in sides if side not in pruned]
+    for side in dense[1:]:
+        check(workload, side, dense[0], options)
+    # A mask of cells serves sentences as long as those it comes from, and shorter ones.
+    full_length = workload.name == f"8 x {LONGEST}"
+    rows = measure(workload, sides if full_length else dense, options)
     print_workload(workload, rows)
     return rows
 
@@ -328,7 +293,7 @@ def run(workload, sides, options):
 def main():
     options = parse_arguments()
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(options.threads)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.makedirs(options.output, exist_ok=True)
     machine = Library(options.library, options.threads).describe()
     print(f"{machine}, {options.threads} threads, {options.precision}; medians of "
@@ -338,7 +303,8 @@ def main():
         text = Text(options)
         sides = Sides(options, work, text)
         for name in options.workloads.split(","):
-            result[name] = run(make_workload(name, text), sides, options)
+            workload = make_workload(name, text)
+            result[name] = run(workload, sides.of(workload.labels), options)
     with open(os.path.join(options.output, f"bert-{options.precision}.json"), "w") as file:
         json.dump(result, file, indent=1)
 

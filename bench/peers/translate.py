@@ -19,20 +19,18 @@ translation has the same number of tokens. Reading and cutting text into tokens 
 import argparse
 import gzip
 import json
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 
 import translate_peers as peers
 from pare_library import Library
+from sides import SideProcess, Worker, quartiles, spaced
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-PAUSE_SECONDS = 50e-3  # threads of the last side's pool stop spinning in it
 SHAPES = {  # layers of encoder and decoder, size, heads, inner size, words
     "small": (3, 256, 4, 1024, 8000),
     "iwslt": (6, 512, 4, 1024, 10000),
@@ -119,11 +117,6 @@ def make_setting(options, work):
 # ---- Sentences ----
 
 
-def spaced(items, count):
-    """At most `count` of them, evenly spaced."""
-    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else items
-
-
 def read_lines(options):
     opened = gzip.open if options.text.endswith(".gz") else open
     with opened(options.text, "rt", encoding="utf-8") as file:
@@ -158,13 +151,10 @@ def calls(sources, order, batch):
     return [sources[i:i + batch] for i in range(0, len(sources), batch)]
 
 
-# ---- A side, in a process of its own ----
+# ---- Measuring ----
 
 
-class Worker:
-    def __init__(self, side, clock):
-        self.side, self.clock = side, clock
-
+class Translating(Worker):
     def prepare(self, called, search):
         """The translations, of a first run that is not measured."""
         self.prepared = [self.side.prepare(call, search) for call in called]
@@ -172,56 +162,13 @@ class Worker:
                 for words in self.side.words(self.side.run(prepared))]
 
     def take_turn(self):
-        time.sleep(PAUSE_SECONDS)
-        begin = self.clock()
-        results = [self.side.run(prepared) for prepared in self.prepared]
-        seconds = self.clock() - begin
+        results, seconds = self.time(self.side.run, self.prepared)
         for result in results:
             self.side.words(result)
         return seconds
 
-    def peak_bytes(self):
-        """getrusage would count what the parent had."""
-        with open("/proc/self/status", encoding="ascii") as file:
-            (line,) = (line for line in file if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
 
-
-def work(pipe, create, arguments, busy):
-    """Answers (name of a method, its arguments), first None, or why there is no such side."""
-    warnings.filterwarnings("ignore")
-    try:
-        side = create(*arguments)
-    except (peers.Unavailable, RuntimeError) as reason:
-        pipe.send(str(reason))
-        return
-    worker = Worker(side, time.process_time if busy else time.perf_counter)
-    answer = None
-    while True:
-        pipe.send(answer)
-        try:
-            method, *values = pipe.recv()
-        except EOFError:  # all is measured
-            return
-        answer = getattr(worker, method)(*values)
-
-
-# ---- Measuring ----
-
-
-class Contestant:
-    def __init__(self, name, create, arguments, options):
-        self.name = name
-        context = multiprocessing.get_context("spawn")
-        self.pipe, other = context.Pipe()
-        context.Process(target=work, args=(other, create, arguments, options.busy),
-                        daemon=True).start()
-        self.unavailable = self.pipe.recv()
-
-    def ask(self, *request):
-        self.pipe.send(request)
-        return self.pipe.recv()
-
+class Contestant(SideProcess):
     def prepare(self, called, search):
         self.samples = []
         self.translations = self.ask("prepare", called, search)
@@ -241,12 +188,6 @@ class Contestant:
                 "lower_quartile": lower, "upper_quartile": upper,
                 "same_translations": same / len(self.translations),
                 "peak_bytes": self.ask("peak_bytes")}
-
-
-def quartiles(numbers):
-    if len(numbers) == 1:
-        return numbers * 3
-    return statistics.quantiles(numbers, n=4, method="inclusive")
 
 
 def measure(contestants, called, search, options):
@@ -291,7 +232,7 @@ def list_sides(setting, sources, options):
 def start_sides(setting, sources, options):
     contestants = []
     for name, side, arguments in list_sides(setting, sources, options):
-        contestant = Contestant(name, side, arguments, options)
+        contestant = Contestant(name, Translating, side, arguments, options.busy)
         if contestant.unavailable:
             print(f"{name} is left out: {contestant.unavailable}", file=sys.stderr)
         else:

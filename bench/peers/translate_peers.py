@@ -1,11 +1,7 @@
 """The translators that translate.py compares: one class each. A source is a list of token ids, the
 end token last; a call is a list of sources that a program hands over at once, and every side may
 order it as it likes. prepare() arranges a call beforehand, run() translates it, words() gives each
-source's best translation as token ids without the end token, in the order of the call.
-
-Each side has a process of its own, and loads there what it needs and nothing else: threads of several
-libraries in one process are put to sleep after every product, which costs CTranslate2 most of its
-speed."""
+source's best translation as token ids without the end token, in the order of the call."""
 
 import json
 import os
@@ -13,11 +9,8 @@ import os
 import numpy
 
 from pare_library import BF16, FP32, LIMIT_CUT, STOP_FULL, Library, TranslateOptions, Translator
+from sides import Unavailable
 from translation_masks import Averages, load_masks
-
-
-class Unavailable(Exception):
-    """The library is not installed, or cannot do this here."""
 
 
 class Setting:

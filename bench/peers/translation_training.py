@@ -23,6 +23,8 @@ import tempfile
 import time
 import warnings
 
+from sides import quartiles
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 NAMES = {"pare": "Pare", "torch": "PyTorch", "pare-bf16": "Pare, bf16",
@@ -251,12 +253,6 @@ def run_side(options, side, tokenizer):
     if result.returncode:
         raise SystemExit(f"translation_training.py: {side}: {result.stderr.strip()}")
     return json.loads(result.stdout)
-
-
-def quartiles(numbers):
-    if len(numbers) == 1:
-        return numbers * 3
-    return statistics.quantiles(numbers, n=4, method="inclusive")
 
 
 def print_table(rounds, sides):
