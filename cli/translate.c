@@ -26,7 +26,10 @@ const cli_command translate_command = {
         "these the beginning is translated, and their number is told at the end. The score is the\n"
         "log-probability divided by length^A (--length-penalty A). Lines are answered as they "
         "come,\n"
-        "so a pipe gets its answers without waiting for the end.\n\n"
+        "so a pipe gets its answers without waiting for the end. A search ends when as many\n"
+        "translations as --beam are complete ('--stop full'), or goes on until no open one has a\n"
+        "chance against them ('--stop hopeless', what generate of transformers does unless told\n"
+        "otherwise).\n\n"
         "--explain shows after each translation which pieces of the source each of its pieces "
         "looks\n"
         "at in the last layer, and a map of the cross attention of every layer and head as the "
@@ -197,12 +200,14 @@ static int open_translating(translating *opened, const char *directory, const st
 int command_translate(int argument_count, char **argument_values)
 {
     static const char *const precisions[] = {"fp32", "bf16", NULL};
+    static const char *const stops[] = {
+        [PARE_STOP_FULL] = "full", [PARE_STOP_HOPELESS] = "hopeless", NULL};
     translating opened = {.options = pare_translate_options_default()};
     pare_translate_options *wanted = &opened.options;
     string_list masks = {.count = 0};
     uint64_t threads = 0, beam = wanted->beam, n_best = wanted->n_best;
     bool dense = false;
-    int precision = PARE_PRECISION_FP32;
+    int precision = PARE_PRECISION_FP32, stop = wanted->stop;
     const cli_option options[] = {
         {"beam", "N", OPTION_COUNT, &beam, "hypotheses searched together; 1: greedy; default 5",
          NULL},
@@ -211,6 +216,7 @@ int command_translate(int argument_count, char **argument_values)
         {"length-factor", "F", OPTION_NUMBER, &wanted->length_factor,
          "tokens at most: F for each of the source; default 1", NULL},
         {"length-extra", "N", OPTION_NUMBER, &wanted->length_extra, "and N more; default 50", NULL},
+        {"stop", "WORD", OPTION_CHOICE, &stop, "when a search ends", stops},
         {"n-best", "N", OPTION_COUNT, &n_best, "translations of each line, at most --beam", NULL},
         {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
         {"explain", NULL, OPTION_FLAG, &opened.explain, "show what the model looks at", NULL},
@@ -228,6 +234,7 @@ int command_translate(int argument_count, char **argument_values)
         return exit_code;
     wanted->beam = (size_t)beam;
     wanted->n_best = (size_t)n_best;
+    wanted->stop = (pare_stop_rule)stop;
     if ((exit_code = check_masks("translate", &masks, dense)))
         return exit_code;
     if (opened.json && opened.explain)

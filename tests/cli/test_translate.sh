@@ -96,6 +96,14 @@ check "a penalty of 0" sh -c "echo '$(scores 0)' | awk '{ exit !(\$1 == \$2 && \
 check "a penalty of 2" sh -c "echo '$(scores 2)' |
     awk '{ exit !(\$1 < 0 && (\$1 * 9 / \$2 - 1) ^ 2 < 1e-6) }'"
 
+# "ri" is "vier" and nothing else: the search that ends with two complete translations takes the empty
+# one for the second, the other goes on to a better one.
+second() {
+    echo ri | "$pare" translate model --beam 2 --n-best 2 --stop "$1" | sed -n '2s/.*\t//p'
+}
+check "a search that goes on while there is hope finds a better second translation" \
+    sh -c "echo '$(second full) $(second hopeless)' | awk '{ exit !(\$1 < \$2) }'"
+
 # At most half a token for each of four and one more: two and the end.
 expect 0 sh -c "echo 'ba ke mo' | '$pare' translate model --length-factor 0.5 --length-extra 1"
 stdout_has '^[a-z]+ [a-z]+$'
