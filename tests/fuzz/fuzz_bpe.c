@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "small_bpe.h"
 #include "text/bpe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,8 +24,10 @@ static void add_merges(pare_bpe *bpe)
                                PRI_SEQUENCE_TOKENS + merges[i][1],
                                (uint32_t)bpe->tokens.table.count};
         char *token = pri_token_list_join(&bpe->tokens, merge.left, merge.right, 0);
-        if (!token || pri_token_list_append(&bpe->tokens, token, "input") != PARE_OK ||
-            pri_bpe_add_merge(bpe, merge, "input") != PARE_OK)
+        if (!token)
+            abort();
+        append_token(bpe, token);
+        if (pri_bpe_add_merge(bpe, merge, "input") != PARE_OK)
             abort();
         pri_free(token);
     }
@@ -32,20 +35,11 @@ static void add_merges(pare_bpe *bpe)
 
 static pare_bpe *make_tokenizer(uint8_t choice)
 {
-    pare_bpe *bpe;
     pare_bpe_form form = choice & 1 ? PARE_BPE_METASPACE : PARE_BPE_WORDS;
-    if (pri_bpe_create(form, choice & 2, &bpe) != PARE_OK)
-        abort();
-    for (size_t i = 0; i < PRI_SEQUENCE_TOKENS; i++)
-        if (pri_token_list_append(&bpe->tokens, pri_sequence_names[i], "input") != PARE_OK)
-            abort();
-    for (size_t i = 0; i < LETTERS; i++)
-        if (pri_token_list_append(&bpe->tokens, letters[i], "input") != PARE_OK)
-            abort();
+    pare_bpe *bpe = begin_bpe(form, choice & 2, letters, LETTERS);
     add_merges(bpe);
-    if (pri_token_list_append(&bpe->tokens, "a</w>", "input") != PARE_OK ||
-        pri_bpe_finish(bpe) != PARE_OK || pri_bpe_find_special(bpe, "input") != PARE_OK)
-        abort();
+    append_token(bpe, "a</w>");
+    finish_bpe(bpe);
     if (choice & 4 && pri_token_list_mark_added(&bpe->tokens, 2, true) != PARE_OK)
         abort();
     return bpe;
