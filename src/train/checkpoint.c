@@ -169,6 +169,21 @@ static pare_status read_state(const json_t *object, const char *name, pri_traini
     return pri_json_get_bool_or(object, name, "stopped_early", false, &state->stopped_early);
 }
 
+static pare_status fail_identity(const char *name, const char *key, const json_t *was,
+                                 const json_t *now)
+{
+    char *stored = json_dumps(was, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    char *wanted = json_dumps(now, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    pare_status status =
+        pri_fail(PARE_ERROR_ARGUMENT,
+                 "%s: this run was started with %s %.100s, not %.100s; continue with the same "
+                 "settings, or use another directory",
+                 name, key, stored ? stored : "another", wanted ? wanted : "this one");
+    free(stored);
+    free(wanted);
+    return status;
+}
+
 /* A setting that differs between this run and the stored one would give a result that is neither.
  */
 static pare_status check_identity(const pri_checkpoint *checkpoint, const json_t *stored)
@@ -177,19 +192,14 @@ static pare_status check_identity(const pri_checkpoint *checkpoint, const json_t
     json_t *wanted;
     json_object_foreach(checkpoint->identity, key, wanted)
     {
-        json_t *found = json_object_get(stored, key);
-        if (found && json_equal(wanted, found))
-            continue;
-        char *was = found ? json_dumps(found, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
-        char *now = json_dumps(wanted, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-        pare_status status =
-            pri_fail(PARE_ERROR_ARGUMENT,
-                     "%s: this run was started with %s %.100s, not %.100s; continue with the same "
-                     "settings, or use another directory",
-                     checkpoint->trainer_path, key, was ? was : "unknown", now ? now : "this one");
-        free(was);
-        free(now);
-        return status;
+        const json_t *found = json_object_get(stored, key);
+        if (!found)
+            return pri_fail(PARE_ERROR_ARGUMENT,
+                            "%s: this run was started by a version of Pare that does not know %s; "
+                            "finish it with that version, or use another directory",
+                            checkpoint->trainer_path, key);
+        if (!json_equal(wanted, found))
+            return fail_identity(checkpoint->trainer_path, key, found, wanted);
     }
     return PARE_OK;
 }

@@ -534,6 +534,24 @@ static void another_mask_of_the_same_size_is_refused(void **state)
     assert_int_equal(first, second);
 }
 
+static void a_run_of_a_version_with_fewer_settings_is_refused(void **state)
+{
+    const test_directory *directory = *state;
+    pare_training_options options = small_options();
+    pare_training_result result;
+    assert_ok(train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result));
+    char path[512];
+    snprintf(path, sizeof path, "%s/trainer.json", directory->reference);
+    json_t *trainer = json_load_file(path, 0, NULL);
+    json_object_del(json_object_get(trainer, "settings"), "training.averaged");
+    assert_int_equal(json_dump_file(trainer, path, 0), 0);
+    json_decref(trainer);
+    assert_int_equal(
+        train_in(directory->root, directory->reference, &options, 1, NULL, NULL, &result),
+        PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "does not know training.averaged"));
+}
+
 static void impossible_options_are_refused(void **state)
 {
     const test_directory *directory = *state;
@@ -685,6 +703,7 @@ int main(void)
         TRAINING_TEST(epochs_give_steps),
         TRAINING_TEST(other_settings_are_refused_by_name),
         TRAINING_TEST(another_mask_of_the_same_size_is_refused),
+        TRAINING_TEST(a_run_of_a_version_with_fewer_settings_is_refused),
         TRAINING_TEST(impossible_options_are_refused),
         TRAINING_TEST(bf16_trains_or_is_refused),
         TRAINING_TEST(a_bad_weight_stops_with_step_and_name),
