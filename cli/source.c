@@ -106,7 +106,10 @@ pare_status open_task(cli_session *session, const char *directory, const source_
             return status;
     }
     override_batches(options, &session->recipe.data.language_modelling);
-    return pare_recipe_open(&session->recipe, directory, &session->data);
+    pare_status status = pare_recipe_open(&session->recipe, directory, &session->data);
+    if (status == PARE_OK && *pare_task_remark(session->data.task))
+        fprintf(stderr, "%s\n", pare_task_remark(session->data.task));
+    return status;
 }
 
 int check_batches(const char *verb, const cli_session *session, const source_options *options)

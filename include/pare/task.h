@@ -42,6 +42,12 @@ PARE_API uint64_t pare_task_examples(const pare_task *task, pare_split split);
 PARE_API uint64_t pare_task_hash(const pare_task *task, pare_split split);
 /* Positions of the longest sequence in training: the shape of averages. */
 PARE_API size_t pare_task_length(const pare_task *task);
+/* What reading the data left out or cut, in a line to show; "" when all of it is used whole. */
+PARE_API const char *pare_task_remark(const pare_task *task);
+/* Refuses a model without room for the longest sequences of the task, or with masks without it:
+ * before long work rather than in the middle. */
+PARE_API PARE_MUST_CHECK pare_status pare_task_check_model(const pare_task *task,
+                                                           const pare_model *model);
 /* Writes what a model directory needs beside configuration and weights: vocabulary or tokenizer. */
 PARE_API PARE_MUST_CHECK pare_status pare_task_save_files(const pare_task *task,
                                                           const char *directory);

@@ -200,6 +200,8 @@ PARE_API size_t pare_bpe_size(const pare_bpe *bpe);
 PARE_API const char *pare_bpe_token(const pare_bpe *bpe, uint32_t id);
 PARE_API pare_sequence_tokens pare_bpe_special_tokens(const pare_bpe *bpe);
 PARE_API pare_bpe_form pare_bpe_form_of(const pare_bpe *bpe);
+/* Whether it lowers capitals, which are then never written again. */
+PARE_API bool pare_bpe_lowers(const pare_bpe *bpe);
 /* Of everything that decides about ids, for provenance. */
 PARE_API uint64_t pare_bpe_hash(const pare_bpe *bpe);
 

@@ -176,7 +176,11 @@ pare_status pri_prune_options_check(const pare_prune_options *options,
                         "method, geometry, average, scope or empty row policy is out of range");
     if (options->geometry == PARE_GEOMETRY_DISTANCE && !geometry->causal)
         return pri_fail(PARE_ERROR_ARGUMENT,
-                        "distance geometry needs causal attention; use cell geometry");
+                        "distance geometry needs causal attention; use cell or relative geometry");
+    if (options->geometry == PARE_GEOMETRY_RELATIVE && geometry->causal)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "in causal attention a cell's class is its distance; use distance "
+                        "geometry, or cell geometry");
     if (options->geometry == PARE_GEOMETRY_RELATIVE && !geometry->ends_first)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "relative geometry needs an average in which the ends of a sequence come "

@@ -20,12 +20,29 @@ static const char *const start_names[] = {
 
 /* ---- Setting ---- */
 
+static void report_remark(const pri_run_setting *setting)
+{
+    const pare_task *task = setting->data.task;
+    const char *remark = pare_task_remark(task);
+    if (!setting->progress.report || !*remark)
+        return;
+    uint64_t examples = pare_task_examples(task, PARE_SPLIT_TRAIN);
+    pare_progress_event event = {.label = "read data",
+                                 .unit = "examples",
+                                 .done = examples,
+                                 .total = examples,
+                                 .note = remark};
+    setting->progress.report(setting->progress.user, &event);
+}
+
 pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
                                  const pare_progress *progress, pri_run_setting *setting)
 {
     *setting = (pri_run_setting){.context = context, .recipe = recipe, .progress = *progress};
     PRI_TRY(pare_context_check_precision(context, recipe->training.precision));
-    return pare_recipe_open(recipe, NULL, &setting->data);
+    PRI_TRY(pare_recipe_open(recipe, NULL, &setting->data));
+    report_remark(setting);
+    return PARE_OK;
 }
 
 void pri_run_setting_close(pri_run_setting *setting)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "models/model.h"
 #include "tasks/batches.h"
 
 /* 32 sequences of 128 tokens. */
@@ -126,6 +127,13 @@ size_t pri_encoder_longest(const pare_model *model)
     return geometry && geometry->kind == PARE_GEOMETRY_CELL
                ? pri_smaller(positions, geometry->queries)
                : positions;
+}
+
+pare_status pri_encoder_check_room(const pare_task *task, const pare_model *model)
+{
+    size_t longest = pare_task_length(task);
+    return pri_model_check_shape(model, PARE_ATTENTION_SELF,
+                                 (pri_call_shape){longest, longest, longest});
 }
 
 /* Vocabularies of models are padded to a multiple of up to this; a tokenizer that lacks more has

@@ -52,6 +52,16 @@ size_t pare_task_length(const pare_task *task)
     return task->functions->length(task);
 }
 
+const char *pare_task_remark(const pare_task *task)
+{
+    return task->functions->remark ? task->functions->remark(task) : "";
+}
+
+pare_status pare_task_check_model(const pare_task *task, const pare_model *model)
+{
+    return task->functions->check_model ? task->functions->check_model(task, model) : PARE_OK;
+}
+
 pare_status pare_task_save_files(const pare_task *task, const char *directory)
 {
     return task->functions->save_files(task, directory);

@@ -13,6 +13,8 @@ typedef struct pri_task_functions {
     uint64_t (*examples)(const pare_task *task, pare_split split);
     uint64_t (*hash)(const pare_task *task, pare_split split);
     size_t (*length)(const pare_task *task);
+    const char *(*remark)(const pare_task *task); /* NULL: nothing to remark */
+    pare_status (*check_model)(const pare_task *task, const pare_model *model); /* NULL: any fits */
     pare_status (*save_files)(const pare_task *task, const char *directory);
     uint64_t (*batches_per_epoch)(const pare_task *task);
     uint64_t (*training_tokens)(const pare_task *task, uint64_t batches);

@@ -227,6 +227,11 @@ pare_sequence_tokens pare_bpe_special_tokens(const pare_bpe *bpe)
                                   .unknown = bpe->special[PRI_SEQUENCE_UNKNOWN]};
 }
 
+bool pare_bpe_lowers(const pare_bpe *bpe)
+{
+    return bpe->rules.settings.lower_case;
+}
+
 pare_bpe_form pare_bpe_form_of(const pare_bpe *bpe)
 {
     return bpe->form;

@@ -529,6 +529,7 @@ pare_status pare_train(pare_model *model, pare_task *task, pare_tape *tape,
     *result = (pare_training_result){.steps = 0};
     PRI_TRY(check_options(options));
     PRI_TRY(pare_context_check_precision(pare_tape_context(tape), options->precision));
+    PRI_TRY(pare_task_check_model(task, model));
     training_run run = {.model = model,
                         .task = task,
                         .tape = tape,

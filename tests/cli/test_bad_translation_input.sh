@@ -132,6 +132,25 @@ stderr_is_one_line
 refused 3 'merges' "$pare" translate model lines --mask merges
 refused 4 'absent.mask' "$pare" translate model lines --mask absent.mask
 
+# ---- What would only be found out in the middle of the work ----
+refused 2 'the references are not kept' "$pare" eval model --recipe recipe.yaml --split train
+sed 's/^model:.*/model: {checkpoint: model}/; s/length: 8/length: 300/' recipe.yaml >tuned.yaml
+for ((i = 0; i < 20; i++)); do printf 'ba '; done >long
+echo >>long
+refused 2 'long: a source of 21 pieces, but the model has 12 positions; set training.length' \
+    "$pare" train tuned.yaml --output tuned --set data.valid.source=long --set data.valid.target=long
+check "before the first step" [ ! -e tuned/log.jsonl ]
+expect 0 "$pare" observe model --recipe recipe.yaml --output average --set training.length=3
+expect 0 "$pare" prune average-encoder --percent 50 --output short.mask
+refused 2 'the mask is for sequences of at most 3 tokens but one has 4' train --mask short.mask
+check "before the first step" [ ! -e run/log.jsonl ]
+
+# ---- What is left out or cut is told ----
+expect 0 "$pare" eval model --recipe recipe.yaml --set training.length=3
+stderr_has '^64 of 84 training pairs are left out: .* training.length 3 .*; 256 sentences of '
+expect 0 "$pare" train recipe.yaml --output fresh --set training.length=3 --set training.steps=1
+stderr_has 'read data: 100%, 64 of 84 training pairs are left out'
+
 # ---- A file that breaks off: what was read is answered ----
 for ((i = 0; i < 400; i++)); do echo "ba ke mo"; done | gzip -c >whole.gz
 expect 0 "$pare" translate model whole.gz

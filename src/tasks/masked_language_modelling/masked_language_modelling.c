@@ -145,6 +145,7 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
+    .check_model = pri_encoder_check_room,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,

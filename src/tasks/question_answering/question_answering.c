@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "tasks/corpus_files.h"
+#include "tasks/encoder_pass.h"
 
 #define DEFAULT_LENGTH 384
 #define DEFAULT_STRIDE 128
@@ -199,6 +200,7 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
+    .check_model = pri_encoder_check_room,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,

@@ -190,7 +190,8 @@ static pare_status measure_bleu(bleu_measurement *measured, const pair_pass *pas
                                 pare_model *model, pare_tape *tape, pare_evaluation *evaluation)
 {
     pare_precision precision = pare_context_precision(pare_tape_context(tape));
-    pare_scorer_options options = {.lower_case = false};
+    pare_scorer_options options = {.lower_case =
+                                       pare_bpe_lowers(measured->translation->tokenizers.target)};
     pare_status status = pare_translator_create(model, precision, &measured->translator);
     if (status == PARE_OK)
         status = pare_scorer_create(&options, &measured->scorer);
@@ -211,6 +212,11 @@ pare_status pri_translation_evaluate(pare_task *task, pare_model *model, pare_ta
 {
     const pri_translation *translation = pri_translation_of(task);
     PRI_TRY(pri_translation_check_model(&translation->tokenizers, model));
+    if (split == PARE_SPLIT_TRAIN)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "of training pairs the references are not kept, so translations of them "
+                        "have no score; evaluate valid or test, or give the training files as "
+                        "data.test.source and data.test.target");
     char label[32];
     double begin = pri_clock_seconds();
     const pri_parallel_text *text = &translation->splits[split];

@@ -3,6 +3,7 @@
 #include "tasks/translation/translation.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arithmetic.h"
@@ -10,6 +11,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "models/model.h"
 #include "nn/tape.h"
 #include "tasks/corpus_files.h"
 
@@ -116,6 +118,11 @@ static size_t length(const pare_task *task)
     return pri_larger(translation->longest_source, translation->longest_target);
 }
 
+static const char *remark(const pare_task *task)
+{
+    return ((const pri_translation *)task)->remark;
+}
+
 const pare_translation_tokenizers *pare_translation_tokenizers_of(const pare_task *task)
 {
     return &((const pri_translation *)task)->tokenizers;
@@ -126,7 +133,7 @@ uint64_t pare_translation_left_out(const pare_task *task)
     return ((const pri_translation *)task)->splits[PARE_SPLIT_TRAIN].left_out;
 }
 
-/* ---- Batches ---- */
+/* ---- Models that fit ---- */
 
 /* Vocabularies of models are padded to a multiple of up to this. */
 #define VOCABULARY_PADDING 128
@@ -160,6 +167,44 @@ pare_status pri_translation_check_model(const pare_translation_tokenizers *token
                     "</s> is another one; use the tokenizer the model was trained with",
                     (unsigned long)config->end);
 }
+
+static pare_status check_length(const pri_translation *translation, pare_split split,
+                                const char *side, const pri_sequences *sentences, size_t positions)
+{
+    size_t longest = pri_sequences_longest(sentences);
+    if (longest <= positions)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "%s: a %s of %zu pieces, but the model has %zu positions; set training.length "
+                    "to at most %zu",
+                    translation->names[split], side, longest, positions, positions);
+}
+
+static pare_status check_masks(const pri_translation *translation, const pare_model *model)
+{
+    const size_t source = translation->longest_source, target = translation->longest_target;
+    PRI_TRY(pri_model_check_shape(model, PARE_ATTENTION_SELF,
+                                  (pri_call_shape){source, source, source}));
+    PRI_TRY(pri_model_check_shape(model, PARE_ATTENTION_DECODER,
+                                  (pri_call_shape){target, target, target}));
+    return pri_model_check_shape(model, PARE_ATTENTION_CROSS,
+                                 (pri_call_shape){target, source, source});
+}
+
+static pare_status check_model(const pare_task *task, const pare_model *model)
+{
+    const pri_translation *translation = (const pri_translation *)task;
+    PRI_TRY(pri_translation_check_model(&translation->tokenizers, model));
+    const size_t positions = pare_marian_config_of(model)->positions;
+    for (int split = 0; split < PARE_SPLIT_COUNT; split++) {
+        const pri_parallel_text *text = &translation->splits[split];
+        PRI_TRY(check_length(translation, (pare_split)split, "source", &text->sources, positions));
+        PRI_TRY(check_length(translation, (pare_split)split, "target", &text->targets, positions));
+    }
+    return check_masks(translation, model);
+}
+
+/* ---- Batches ---- */
 
 pare_status pri_translation_gather(const pri_parallel_text *text, const size_t *indices,
                                    size_t count, pri_batch_builder *sources,
@@ -231,6 +276,8 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
+    .remark = remark,
+    .check_model = check_model,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,
@@ -296,6 +343,26 @@ static pare_status read_splits(pri_translation *translation,
     return read_split(translation, PARE_SPLIT_TEST, test, 0);
 }
 
+static void write_remark(pri_translation *translation)
+{
+    const pri_parallel_text *splits = translation->splits;
+    const uint64_t left_out = splits[PARE_SPLIT_TRAIN].left_out;
+    const uint64_t cut = splits[PARE_SPLIT_VALID].cut + splits[PARE_SPLIT_TEST].cut;
+    size_t length = 0;
+    if (left_out)
+        length = (size_t)snprintf(
+            translation->remark, sizeof translation->remark,
+            "%llu of %llu training pairs are left out: empty on one side, or beyond "
+            "training.length %zu or data.length_ratio",
+            (unsigned long long)left_out,
+            (unsigned long long)(left_out + splits[PARE_SPLIT_TRAIN].sources.count),
+            translation->length);
+    if (cut)
+        snprintf(translation->remark + length, sizeof translation->remark - length,
+                 "%s%llu sentences of validation and test are cut at training.length %zu",
+                 length ? "; " : "", (unsigned long long)cut, translation->length);
+}
+
 /* A pair is as long as both its sides. */
 static pare_status make_dealer(pri_translation *translation,
                                const pare_translation_options *options)
@@ -346,6 +413,7 @@ static pare_status fill_task(pri_translation *translation, const pare_translatio
     translation->tokenised = pare_bpe_form_of(tokenizers->target) == PARE_BPE_WORDS;
     PRI_TRY(check_decoding(translation));
     PRI_TRY(read_splits(translation, options));
+    write_remark(translation);
     return make_dealer(translation, options);
 }
 
