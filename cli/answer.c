@@ -189,6 +189,8 @@ static int answer_lines(answerer *used, pare_lines *lines, const char *prompt)
             return 0;
         used->line++;
         int exit_code = answer_copy(used, line, length);
+        if (exit_code == PARE_ERROR_FORMAT && *prompt)
+            continue;                    /* who types may type again */
         if (exit_code || fflush(stdout)) /* main reports what cannot be written */
             return exit_code;
     }

@@ -28,6 +28,7 @@ typedef struct comparison {
     const pare_result_row **lines; /* a row of each line, in order of appearance */
     size_t line_count;
     bool translation; /* a column says what is pruned */
+    bool mean;        /* the sweeps' qualities may be averaged */
 } comparison;
 
 static pare_status add_line(comparison *compared, const pare_result_row *row)
@@ -75,6 +76,25 @@ static const pri_statistic *quality_of(const pri_summary *summary, const pare_re
     return NULL;
 }
 
+static pare_status append_title(pri_text_table *table, const pare_results *results)
+{
+    char title[128];
+    snprintf(title, sizeof title, "%.60s, %.32s", results->name, results->metric);
+    return pri_text_table_add(table, title);
+}
+
+/* Scores of 0 .. 100 of different tasks are averaged, as the papers do; what is measured in other
+ * units only with its like, and two definitions of BLEU not with each other. */
+static bool has_mean(const comparison *compared, const pare_results *results)
+{
+    bool same = true, scores = !compared->translation;
+    for (size_t i = 0; i < compared->count; i++) {
+        same = same && !strcmp(results[i].metric, results[0].metric);
+        scores = scores && results[i].higher_is_better;
+    }
+    return same || scores;
+}
+
 static pare_status append_titles(pri_text_table *table, const comparison *compared,
                                  const pare_results *results)
 {
@@ -84,7 +104,7 @@ static pare_status append_titles(pri_text_table *table, const comparison *compar
         PRI_TRY(pri_text_table_add(table, pri_column_titles[PRI_COLUMN_PRUNED]));
     PRI_TRY(pri_text_table_add(table, "p"));
     for (size_t i = 0; i < compared->count; i++)
-        PRI_TRY(pri_text_table_add(table, results[i].name));
+        PRI_TRY(append_title(table, &results[i]));
     return pri_text_table_add(table, "mean");
 }
 
@@ -108,7 +128,7 @@ static pare_status append_line(pri_text_table *table, const comparison *compared
         sum += known ? quality->mean : (double)NAN;
         PRI_TRY(pri_text_table_add(table, cell));
     }
-    double mean = sum / (double)compared->count;
+    double mean = compared->mean ? sum / (double)compared->count : (double)NAN;
     snprintf(cell, sizeof cell, "-");
     if (!isnan(mean))
         pri_format_metric(mean, cell, sizeof cell);
@@ -131,8 +151,10 @@ pare_status pare_results_comparison(const pare_results *results, size_t count, b
     comparison compared = {.count = 0};
     pri_text_table table = {.columns = 0};
     pare_status status = read_sweeps(&compared, results, count);
-    if (status == PARE_OK)
+    if (status == PARE_OK) {
+        compared.mean = has_mean(&compared, results);
         status = fill_table(&table, &compared, results);
+    }
     pri_text buffer = {0};
     if (status == PARE_OK) {
         pri_text_table_append(&table, markdown, &buffer);

@@ -8,8 +8,8 @@
 
 #include "base/memory.h"
 
-/* Seeds of one p differ slightly in the share they reach (rescued rows); neighbouring p do not come
- * closer than this many percent. */
+/* Where rows do not say which p was asked for: seeds of one p differ slightly in the share they
+ * reach (rescued rows); neighbouring p do not come closer than this many percent. */
 static const double same_share = 0.25;
 
 const char *const pri_attentions[PRI_ATTENTIONS + 1] = {"",       "encoder", "decoder",
@@ -75,10 +75,16 @@ int pri_compare_settings(const pare_result_row *a, const pare_result_row *b)
     return order ? order : compare_doubles(pri_row_percent(a), pri_row_percent(b));
 }
 
+static bool same_percent(const pare_result_row *a, const pare_result_row *b)
+{
+    double difference = fabs(pri_row_percent(a) - pri_row_percent(b));
+    bool asked_for = a->p_requested > 0 && b->p_requested > 0;
+    return asked_for ? !(difference > 0) : difference < same_share;
+}
+
 bool pri_same_setting(const pare_result_row *a, const pare_result_row *b)
 {
-    return !strcmp(a->method, b->method) && !strcmp(a->start, b->start) &&
-           fabs(pri_row_percent(a) - pri_row_percent(b)) < same_share;
+    return !strcmp(a->method, b->method) && !strcmp(a->start, b->start) && same_percent(a, b);
 }
 
 static int compare_rows(const void *a, const void *b)

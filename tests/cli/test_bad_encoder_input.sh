@@ -181,6 +181,11 @@ refused 3 'nothing' train classify --set data.text_column=nothing
 sed '3s/bad/ugly/' dev.tsv >bad.tsv
 refused 3 'bad.tsv:3.*ugly' train classify --set data.valid=bad.tsv
 refused 3 'train.tsv:2.*good' train classify --set data.regression=true
+# Labels that the model knows under other names, or in another order.
+for table in train dev; do sed 's/\tgood$/\tfine/' $table.tsv >$table-renamed.tsv; done
+refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the data" "$pare" eval good \
+    --recipe classify.yaml --set data.train=train-renamed.tsv --set data.valid=dev-renamed.tsv
+expect 0 "$pare" eval good --recipe classify.yaml
 # Quotes are characters like others: a stray one joins no lines.
 sed '3s/no/"no/' train.tsv >quoted.tsv
 accepted train classify --set data.train=quoted.tsv

@@ -120,15 +120,25 @@ static void sweeps_stand_side_by_side(void **state)
     second[0].valid = 90;
     second[1].valid = 70;
     second[1].p_requested = 60;
-    pare_results results[] = {{.name = "one", .rows = first, .count = 3},
-                              {.name = "two", .rows = second, .count = 2}};
+    pare_results results[] = {
+        {.name = "one", .metric = "F1", .higher_is_better = true, .rows = first, .count = 3},
+        {.name = "two",
+         .metric = "accuracy",
+         .higher_is_better = true,
+         .rows = second,
+         .count = 2}};
     char *text;
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
-    assert_string_equal(text, "method              p           one    two   mean\n"
-                              "-----------------  --  ------------  -----  -----\n"
-                              "dense               0  51.00 ± 1.41  90.00  70.50\n"
-                              "attention pruning  60         48.00      -      -\n"
-                              "random             60             -  70.00      -\n");
+    assert_string_equal(text, "method              p       one, F1  two, accuracy   mean\n"
+                              "-----------------  --  ------------  -------------  -----\n"
+                              "dense               0  51.00 ± 1.41          90.00  70.50\n"
+                              "attention pruning  60         48.00              -      -\n"
+                              "random             60             -          70.00      -\n");
+    free(text);
+    snprintf(results[1].metric, sizeof results[1].metric, "perplexity");
+    results[1].higher_is_better = false;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "51.00 ± 1.41            90.00     -\n"));
     free(text);
 }
 
@@ -204,15 +214,20 @@ static void comparisons_tell_kinds_apart(void **state)
                                translation_row("attention-pruning", "cross", 50, 39)};
     pare_result_row second[] = {translation_row("dense", "", 0, 31),
                                 translation_row("attention-pruning", "cross", 50, 30)};
-    pare_results results[] = {{.name = "one", .rows = first, .count = 3},
-                              {.name = "two", .rows = second, .count = 2}};
+    pare_results results[] = {
+        {.name = "one", .metric = "BLEU", .higher_is_better = true, .rows = first, .count = 3},
+        {.name = "two", .metric = "BLEU", .higher_is_better = true, .rows = second, .count = 2}};
     char *text;
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
-    assert_string_equal(text, "method             attention   p    one    two   mean\n"
-                              "-----------------  ---------  --  -----  -----  -----\n"
-                              "dense                      -   0  41.00  31.00  36.00\n"
-                              "attention pruning    encoder  50  40.00      -      -\n"
-                              "attention pruning      cross  50  39.00  30.00  34.50\n");
+    assert_string_equal(text, "method             attention   p  one, BLEU  two, BLEU   mean\n"
+                              "-----------------  ---------  --  ---------  ---------  -----\n"
+                              "dense                      -   0      41.00      31.00  36.00\n"
+                              "attention pruning    encoder  50      40.00          -      -\n"
+                              "attention pruning      cross  50      39.00      30.00  34.50\n");
+    free(text);
+    snprintf(results[1].metric, sizeof results[1].metric, "tokenised BLEU");
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_null(strstr(text, "36.00"));
     free(text);
 }
 

@@ -291,7 +291,7 @@ static void bad_files_are_refused(void **state)
     assert_refused(options, PARE_ERROR_FILE, "absent.so");
     const char *blank = write_file("blank.so", "\n\n");
     options = (pare_translation_options){.train = {good, blank}, .valid = {good, good}};
-    assert_refused(options, PARE_ERROR_FORMAT, "good.so: no pair of sentences is short enough");
+    assert_refused(options, PARE_ERROR_FORMAT, "good.so: no pair of sentences can be used");
 }
 
 static void impossible_options_are_refused(void **state)

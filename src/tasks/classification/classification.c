@@ -2,6 +2,9 @@
  * examples.c, measuring in evaluation.c. */
 #include "tasks/classification/classification.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/arithmetic.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -34,6 +37,26 @@ const char *pare_classification_label(const pare_task *task, size_t label)
     return name ? name : classification->labels.values[label];
 }
 
+/* The same labels in another order, or under other names, would count as wrong what is right.
+ * Models that were never told what their labels mean are taken at their word. */
+static pare_status check_label_names(const pri_classification *classification,
+                                     const pare_model *model)
+{
+    for (size_t label = 0; label < pare_classification_labels(&classification->task); label++) {
+        char unnamed[32];
+        snprintf(unnamed, sizeof unnamed, "LABEL_%zu", label);
+        const char *of_task = pare_classification_label(&classification->task, label);
+        const char *of_model = pare_bert_label(model, label);
+        if (of_task && strcmp(of_model, of_task) && strcmp(of_model, unnamed))
+            return pri_fail(PARE_ERROR_ARGUMENT,
+                            "label %zu is '%s' in the model and '%s' in the data; use the model "
+                            "that was trained on this task, or put the names of id2label in its "
+                            "config.json in the order of the data",
+                            label, of_model, of_task);
+    }
+    return PARE_OK;
+}
+
 pare_status pri_check_classifier(const pri_classification *classification, const pare_model *model)
 {
     PRI_TRY(pri_check_encoder(model, classification->tokenizer, classification->length));
@@ -47,7 +70,7 @@ pare_status pri_check_classifier(const pri_classification *classification, const
                         "the model has %zu outputs and the task needs %zu; use the model that was "
                         "trained on this task",
                         config->labels, labels);
-    return PARE_OK;
+    return check_label_names(classification, model);
 }
 
 /* ---- Training ---- */

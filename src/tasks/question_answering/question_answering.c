@@ -2,6 +2,7 @@
  * evaluation.c, single questions in answer.c. */
 #include "tasks/question_answering/question_answering.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/random.h"
@@ -125,11 +126,26 @@ static pare_status read_splits(pri_question_answering *answering,
     return PARE_OK;
 }
 
+static void write_remark(pri_question_answering *answering)
+{
+    size_t moved = pare_question_answering_moved(&answering->task);
+    if (moved)
+        snprintf(answering->remark, sizeof answering->remark,
+                 "%zu training answers do not stand where answer_start says; of each the nearest "
+                 "occurrence is taken",
+                 moved);
+}
+
 /* ---- The table ---- */
 
 static const pri_question_answering *constant_of(const pare_task *task)
 {
     return (const pri_question_answering *)task;
+}
+
+static const char *remark(const pare_task *task)
+{
+    return constant_of(task)->remark;
 }
 
 static void destroy(pare_task *task)
@@ -200,6 +216,7 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
+    .remark = remark,
     .check_model = pri_encoder_check_room,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
@@ -242,6 +259,7 @@ static pare_status fill_task(pri_question_answering *answering,
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "no questions: name a file in SQuAD's format as data.train or data.valid");
     PRI_TRY(read_splits(answering, options));
+    write_remark(answering);
     return deal_windows(answering, options);
 }
 

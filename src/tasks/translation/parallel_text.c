@@ -208,8 +208,8 @@ pare_status pri_parallel_read(const pare_parallel_files *files, const pri_parall
     pare_pieces_free(&reader.target);
     if (status == PARE_OK && !text->sources.count)
         status = pri_fail(PARE_ERROR_FORMAT, "%s: no pair of sentences%s", files->source,
-                          text->left_out ? " is neither empty on one side nor too long; see to "
-                                           "the files, training.length and data.length_ratio"
+                          text->left_out ? " can be used: each is empty on one side or too long; "
+                                           "see to training.length and data.length_ratio"
                                          : "");
     return status;
 }
