@@ -119,6 +119,46 @@ static json_t *describe_average(const pare_average *average, bool json)
     return NULL;
 }
 
+static json_t *bert_shape_to_json(const pare_bert_config *c)
+{
+    static const char *const tasks[] = {NULL, "classification", "question-answering",
+                                        "masked-language-modelling"};
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s?, s:I}", "layers", (json_int_t)c->layers,
+                     "heads", (json_int_t)c->heads, "size", (json_int_t)c->size, "feed_forward",
+                     (json_int_t)c->feed_forward, "positions", (json_int_t)c->positions,
+                     "vocabulary", (json_int_t)c->vocabulary, "head", tasks[c->head], "labels",
+                     (json_int_t)(c->head == PARE_HEAD_CLASSIFICATION ? c->labels : 0));
+}
+
+static json_t *marian_shape_to_json(const pare_marian_config *c)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "encoder_layers",
+                     (json_int_t)c->encoder_layers, "decoder_layers", (json_int_t)c->decoder_layers,
+                     "heads", (json_int_t)c->heads, "size", (json_int_t)c->size,
+                     "encoder_feed_forward", (json_int_t)c->encoder_feed_forward,
+                     "decoder_feed_forward", (json_int_t)c->decoder_feed_forward, "positions",
+                     (json_int_t)c->positions, "source_vocabulary",
+                     (json_int_t)c->source_vocabulary, "target_vocabulary",
+                     (json_int_t)c->target_vocabulary, "pre_norm", c->pre_norm);
+}
+
+static json_t *transformer_xl_shape_to_json(const pare_transformer_xl_config *c)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "layers", (json_int_t)c->layers,
+                     "heads", (json_int_t)c->heads, "head_size", (json_int_t)c->head_size, "size",
+                     (json_int_t)c->size, "feed_forward", (json_int_t)c->feed_forward, "memory",
+                     (json_int_t)c->memory, "vocabulary", (json_int_t)c->vocabulary);
+}
+
+static json_t *shape_to_json(const pare_model *model)
+{
+    const pare_bert_config *bert = pare_bert_config_of(model);
+    const pare_marian_config *marian = pare_marian_config_of(model);
+    return bert     ? bert_shape_to_json(bert)
+           : marian ? marian_shape_to_json(marian)
+                    : transformer_xl_shape_to_json(pare_transformer_xl_config_of(model));
+}
+
 static void print_bert_shape(const pare_bert_config *c)
 {
     static const char *const heads[] = {"no head", "a classification head",
@@ -209,8 +249,9 @@ static json_t *describe_model(pare_model *model, bool json)
 {
     size_t parameters = pare_model_parameter_floats(model);
     if (json) {
-        json_t *object = json_pack("{s:s, s:s, s:I}", "type", "model", "family",
-                                   pare_model_family(model), "parameters", (json_int_t)parameters);
+        json_t *object =
+            json_pack("{s:s, s:s, s:I, s:o}", "type", "model", "family", pare_model_family(model),
+                      "parameters", (json_int_t)parameters, "shape", shape_to_json(model));
         add_masks(object, model);
         return object;
     }

@@ -23,6 +23,7 @@ for kind in encoder decoder cross; do
 done
 expect 0 "$pare" info model --json
 stdout_has '"cross": null'
+stdout_has '"encoder_layers": 1,'
 echo 'ba ke x' >words
 expect 0 "$pare" tokenize model words
 stdout_is 'ba</w> ke</w> <unk>'

@@ -19,6 +19,8 @@ check "a finished run is left alone" cmp -s dense/model.safetensors first.safete
 expect 0 "$pare" info dense
 stdout_has '2 layers, 2 heads of 8'
 stdout_has '^mask +none'
+expect 0 "$pare" info dense --json
+stdout_has '"head_size": 8,'
 
 expect 0 "$pare" observe dense --recipe recipe.yaml --output average.safetensors
 stdout_has '^average.safetensors: 2 layers x 2 heads, 12 queries x 24 keys'
