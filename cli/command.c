@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void print_help(const cli_command *command, const cli_option *options)
 {
@@ -55,6 +58,39 @@ int fail_memory(const char *verb)
 {
     fprintf(stderr, "pare %s: out of memory\n", verb);
     return PARE_ERROR_MEMORY;
+}
+
+static int fail_output(const char *verb, const char *path, int error)
+{
+    fflush(stdout);
+    fprintf(stderr, "pare %s: %s: cannot write: %s\n", verb, path, strerror(error));
+    return PARE_ERROR_FILE;
+}
+
+/* Of files, the directory matters: a new one takes the old one's place. */
+static int check_directory_of(const char *verb, const char *path)
+{
+    char directory[PATH_MAX];
+    char *existing = realpath(path, NULL);
+    snprintf(directory, sizeof directory, "%s", existing ? existing : path);
+    free(existing);
+    char *slash = strrchr(directory, '/');
+    if (slash)
+        slash[slash == directory] = 0;
+    int missing = access(slash ? directory : ".", W_OK | X_OK);
+    return missing ? fail_output(verb, path, errno) : PARE_OK;
+}
+
+int check_output(const char *verb, const char *path)
+{
+    struct stat status;
+    if (!stat(path, &status)) {
+        if (S_ISDIR(status.st_mode))
+            return fail_output(verb, path, EISDIR);
+        return S_ISREG(status.st_mode) ? check_directory_of(verb, path) : PARE_OK;
+    }
+    bool link = !lstat(path, &status);
+    return link ? PARE_OK : check_directory_of(verb, path);
 }
 
 int print_json(json_t *object)

@@ -58,6 +58,10 @@ int fail_usage(const char *verb, const char *format, ...) __attribute__((format(
 
 int fail_memory(const char *verb);
 
+/* Prints what keeps `path` from being written, as far as it can be told before hours of work, and
+ * returns an exit code; 0: nothing known. */
+int check_output(const char *verb, const char *path);
+
 /* Prints and releases a JSON object as the verb's only standard output. */
 int print_json(json_t *object);
 

@@ -47,6 +47,19 @@ static json_t *evaluation_to_json(const cli_session *session, const pare_evaluat
                      evaluation->attention_seconds);
 }
 
+/* Before an evaluation that may take hours. */
+static int check_predictions(const cli_session *session, const char *path)
+{
+    if (!path)
+        return PARE_OK;
+    if (session->recipe.task != PARE_TASK_QUESTION_ANSWERING)
+        return fail_usage("eval",
+                          "--predictions are answers to questions, which %s has none of; "
+                          "leave it out",
+                          pare_task_names[session->recipe.task]);
+    return check_output("eval", path);
+}
+
 int command_eval(int argument_count, char **argument_values)
 {
     static const char *const splits[] = {"train", "valid", "test", NULL};
@@ -91,6 +104,8 @@ int command_eval(int argument_count, char **argument_values)
         status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)
         exit_code = check_batches("eval", &session, &source);
+    if (status == PARE_OK && !exit_code)
+        exit_code = check_predictions(&session, predictions);
     if (status == PARE_OK && !exit_code)
         status = pare_task_evaluate(session.data.task, session.model, session.tape,
                                     (pare_split)split, &progress, &evaluation);

@@ -42,6 +42,49 @@ static pare_status merge_into(pare_average *const *averages, size_t kinds, const
     return PARE_OK;
 }
 
+/* The geometry that observing will give. Of translation, only the data tell the sizes and the
+ * ratio: they are taken from `part`. */
+static pare_geometry expected_geometry(const cli_session *session, const pare_geometry *part,
+                                       bool ends_first)
+{
+    size_t kinds = pare_model_attention_kinds(session->model);
+    pare_attention_kind kind = pare_geometry_attention(part, kinds);
+    pare_geometry geometry = pare_model_attention_geometry(
+        session->model, kind, kinds > 1 ? part->queries : pare_task_length(session->data.task));
+    geometry.ends_first = ends_first && kind != PARE_ATTENTION_DECODER;
+    if (kind == PARE_ATTENTION_CROSS) {
+        geometry.keys = part->keys;
+        geometry.ratio = part->ratio;
+    }
+    return geometry;
+}
+
+/* Merges a file into an empty average. */
+static pare_status check_part(const cli_session *session, const char *path, bool ends_first)
+{
+    pare_average *part, *empty = NULL;
+    pare_status status = pare_average_load(path, &part);
+    if (status != PARE_OK)
+        return status;
+    pare_geometry geometry = expected_geometry(session, pare_average_geometry(part), ends_first);
+    status = pare_average_create(&geometry, &empty);
+    if (status == PARE_OK)
+        status = pare_average_merge(empty, part);
+    pare_average_destroy(empty);
+    pare_average_destroy(part);
+    return status;
+}
+
+/* Before the pass over the data, which may take hours. */
+static pare_status check_parts(const cli_session *session, const string_list *paths,
+                               bool ends_first)
+{
+    pare_status status = PARE_OK;
+    for (size_t i = 0; i < paths->count && status == PARE_OK; i++)
+        status = check_part(session, paths->items[i], ends_first);
+    return status;
+}
+
 /* "average.safetensors" becomes "average-cross.safetensors" where there are several kinds. */
 static void name_output(const char *output, size_t kinds, size_t kind, char path[PATH_MAX])
 {
@@ -52,6 +95,17 @@ static void name_output(const char *output, size_t kinds, size_t kind, char path
     else
         snprintf(path, PATH_MAX, "%.*s-%s%s", (int)stem, output, pare_attention_kind_names[kind],
                  output + stem);
+}
+
+static int check_outputs(const char *output, size_t kinds)
+{
+    char path[PATH_MAX];
+    int exit_code = 0;
+    for (size_t kind = 0; kind < kinds && !exit_code; kind++) {
+        name_output(output, kinds, kind, path);
+        exit_code = check_output("observe", path);
+    }
+    return exit_code;
 }
 
 static pare_status save_averages(pare_average *const *averages, size_t kinds, const char *output)
@@ -143,6 +197,10 @@ int command_observe(int argument_count, char **argument_values)
         status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)
         exit_code = check_batches("observe", &session, &source);
+    if (status == PARE_OK && !exit_code)
+        exit_code = check_outputs(output, pare_model_attention_kinds(session.model));
+    if (status == PARE_OK && !exit_code)
+        status = check_parts(&session, &merge, ends_first);
     if (status == PARE_OK && !exit_code)
         status = pare_task_observe(session.data.task, session.model, session.tape,
                                    (pare_split)split, ends_first, &progress, averages);

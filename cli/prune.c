@@ -1,8 +1,11 @@
 /* pare prune: from an average to a mask, with a look at it. */
+#include <dirent.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -12,9 +15,9 @@ const cli_command prune_command = {
     .arguments = "AVERAGE [options]",
     .summary = "turn average attention into a mask",
     .details =
-        "AVERAGE is a file written by `pare observe`, a run directory that holds one, or a "
-        ".npy array\n"
-        "(layers x heads x queries x keys) of the reference implementation.\n\n"
+        "AVERAGE is a file written by `pare observe`, a run directory that holds "
+        "average.safetensors,\n"
+        "or a .npy array (layers x heads x queries x keys) of the reference implementation.\n\n"
         "--percent counts cells that the model may use (not the future). Three shares are "
         "printed:\n"
         "p_nom of the full rectangle, p_adm of the admissible cells, p_eff of the cells of "
@@ -36,6 +39,7 @@ const cli_command prune_command = {
 
 typedef struct prune_request {
     const char *output, *show;
+    size_t layer, head; /* as `show` says */
     double percent;
     int method, geometry, average, scope, empty_row;
     uint64_t seed, block;
@@ -52,18 +56,58 @@ static pare_status load_average(const char *path, bool causal, pare_average **av
     return pare_average_load(access(inside, F_OK) ? path : inside, average);
 }
 
-static pare_status print_heat_map(const pare_average *average, const pare_mask *mask,
-                                  const char *show)
+static int is_average(const struct dirent *entry)
 {
-    size_t layer = 1, head = 1;
-    const pare_geometry *g = pare_mask_geometry(mask);
-    char rest;
-    if (show && sscanf(show, "%zu:%zu%c", &layer, &head, &rest) != 2)
-        layer = 0;
-    if (!layer || !head || layer > g->layers || head > g->heads) {
-        fail_usage("prune", "--show needs LAYER:HEAD, from 1:1 to %zu:%zu", g->layers, g->heads);
-        return PARE_ERROR_ARGUMENT;
+    return !fnmatch("average-*.safetensors", entry->d_name, 0);
+}
+
+/* A translation model has three averages, and a sweep with ends first names its own; an exit code.
+ */
+static int check_choice(const char *path)
+{
+    char names[512] = "";
+    struct stat status;
+    if (stat(path, &status) || !S_ISDIR(status.st_mode))
+        return PARE_OK;
+    char inside[PATH_MAX];
+    snprintf(inside, sizeof inside, "%s/average.safetensors", path);
+    if (!access(inside, F_OK))
+        return PARE_OK;
+    struct dirent **entries;
+    int count = scandir(path, &entries, is_average, alphasort);
+    size_t used = 0;
+    for (int i = 0; i < count; i++) {
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
+                                     entries[i]->d_name);
+        free(entries[i]);
     }
+    if (count >= 0)
+        free(entries);
+    return count > 0 ? fail_usage("prune", "%s is a directory; name a file in it: %s", path, names)
+                     : fail_usage("prune",
+                                  "%s is a directory without average.safetensors; make one with "
+                                  "'pare observe'",
+                                  path);
+}
+
+/* Which head to draw, from 1; an exit code. */
+static int choose_head(const char *show, const pare_average *average, size_t *layer, size_t *head)
+{
+    const pare_geometry *g = pare_average_geometry(average);
+    char rest;
+    *layer = *head = 1;
+    if (show && sscanf(show, "%zu:%zu%c", layer, head, &rest) != 2)
+        *layer = 0;
+    if (*layer && *head && *layer <= g->layers && *head <= g->heads)
+        return PARE_OK;
+    return fail_usage("prune", "--show needs LAYER:HEAD, from 1:1 to %zu:%zu", g->layers, g->heads);
+}
+
+static pare_status print_heat_map(const pare_average *average, const pare_mask *mask, size_t layer,
+                                  size_t head)
+{
+    const pare_geometry *g = pare_mask_geometry(mask);
     char *text;
     pare_status status =
         pare_heat_map_text(average, mask, layer - 1, head - 1, 78, isatty(STDOUT_FILENO), &text);
@@ -111,7 +155,19 @@ static int show_mask(const pare_average *average, const pare_mask *mask,
         request->output, report.p_nominal, report.p_admissible, report.p_effective,
         report.kept_mass, format_count(report.rescued_rows));
     print_kept_shares(mask, average);
-    return (int)print_heat_map(average, mask, request->show);
+    return (int)print_heat_map(average, mask, request->layer, request->head);
+}
+
+static int make_mask(const pare_average *average, const pare_prune_options *prune,
+                     const prune_request *request)
+{
+    pare_mask *mask = NULL;
+    pare_status status = pare_mask_create(average, prune, &mask);
+    if (status == PARE_OK)
+        status = pare_mask_save(mask, request->output);
+    int exit_code = status == PARE_OK ? show_mask(average, mask, request) : fail("prune", status);
+    pare_mask_destroy(mask);
+    return exit_code;
 }
 
 int command_prune(int argument_count, char **argument_values)
@@ -154,15 +210,15 @@ int command_prune(int argument_count, char **argument_values)
                                 .percent = request.percent,
                                 .seed = request.seed,
                                 .block = (size_t)request.block};
+    if ((exit_code = check_choice(parsed.positionals[0])))
+        return exit_code;
     pare_average *average = NULL;
-    pare_mask *mask = NULL;
     pare_status status = load_average(parsed.positionals[0], !request.not_causal, &average);
-    if (status == PARE_OK)
-        status = pare_mask_create(average, &prune, &mask);
-    if (status == PARE_OK)
-        status = pare_mask_save(mask, request.output);
-    exit_code = status == PARE_OK ? show_mask(average, mask, &request) : fail("prune", status);
-    pare_mask_destroy(mask);
+    if (status != PARE_OK)
+        return fail("prune", status);
+    exit_code = choose_head(request.show, average, &request.layer, &request.head);
+    if (!exit_code)
+        exit_code = make_mask(average, &prune, &request);
     pare_average_destroy(average);
     return exit_code;
 }

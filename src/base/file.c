@@ -1,5 +1,5 @@
 /* Files. Writes are atomic: a temporary file beside the target, fsync, rename, fsync of the
- * directory. */
+ * directory. Devices and pipes cannot be replaced, only written to. */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -56,16 +56,109 @@ pare_status pri_file_read(const char *path, size_t limit, uint8_t **data, size_t
 
 /* ---- Atomic replacement ---- */
 
+#define LONGEST_LINK 4096
+#define MOST_LINKS 40 /* one after the other, as the system follows */
+
 struct pri_writer {
     FILE *file;
-    char *path, *temporary;
+    char *path;      /* as the caller says it */
+    char *target;    /* what is replaced: path, or where its symbolic links lead */
+    char *temporary; /* NULL: path is written to directly */
 };
 
 static void release_writer(pri_writer *writer)
 {
     pri_free(writer->path);
+    pri_free(writer->target);
     pri_free(writer->temporary);
     pri_free(writer);
+}
+
+/* Standard output or error under a name such as /dev/stdout, or -1. Opened by that name, a file
+ * would be written from its beginning, over what is there; a socket could not be opened. */
+static int find_standard_stream(const struct stat *status)
+{
+    for (int descriptor = STDOUT_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+        struct stat open_file;
+        if (!fstat(descriptor, &open_file) && open_file.st_dev == status->st_dev &&
+            open_file.st_ino == status->st_ino)
+            return descriptor;
+    }
+    return -1;
+}
+
+static pare_status open_directly(pri_writer *writer, int stream)
+{
+    if (stream >= 0)
+        fflush(NULL); /* what was printed before comes before */
+    int descriptor = stream < 0 ? open(writer->path, O_WRONLY | O_NOCTTY | O_CLOEXEC)
+                                : fcntl(stream, F_DUPFD_CLOEXEC, 0);
+    if (descriptor < 0)
+        return fail_file("write", writer->path);
+    writer->file = fdopen(descriptor, "wb");
+    if (writer->file)
+        return PARE_OK;
+    pare_status status = fail_file("write", writer->path);
+    close(descriptor);
+    return status;
+}
+
+/* Where the link `path` leads, for pri_free; `link` are its contents. */
+static char *path_of_link(const char *path, const char *link)
+{
+    const char *slash = strrchr(path, '/');
+    if (*link == '/' || !slash)
+        return pri_string_copy(link);
+    int length = (int)(slash + 1 - path);
+    size_t capacity = (size_t)length + strlen(link) + 1;
+    char *joined = pri_allocate(capacity, 1);
+    if (joined)
+        snprintf(joined, capacity, "%.*s%s", length, path, link);
+    return joined;
+}
+
+/* Not realpath: the last link may lead to a file that is yet to be made. */
+static pare_status follow_links(pri_writer *writer)
+{
+    if (!(writer->target = pri_string_copy(writer->path)))
+        return PARE_ERROR_MEMORY;
+    char link[LONGEST_LINK];
+    for (size_t followed = 0; followed <= MOST_LINKS; followed++) {
+        ssize_t length = readlink(writer->target, link, sizeof link);
+        if (length < 0)
+            return PARE_OK;
+        if ((size_t)length == sizeof link)
+            break;
+        link[length] = 0;
+        char *next = path_of_link(writer->target, link);
+        if (!next)
+            return PARE_ERROR_MEMORY;
+        pri_free(writer->target);
+        writer->target = next;
+    }
+    errno = ELOOP;
+    return fail_file("write", writer->path);
+}
+
+static pare_status open_temporary(pri_writer *writer)
+{
+    PRI_TRY(follow_links(writer));
+    size_t capacity = strlen(writer->target) + 32;
+    if (!(writer->temporary = pri_allocate(capacity, 1)))
+        return PARE_ERROR_MEMORY;
+    snprintf(writer->temporary, capacity, "%s.writing-%ld", writer->target, (long)getpid());
+    writer->file = fopen(writer->temporary, "wbe");
+    return writer->file ? PARE_OK : fail_file("write", writer->path);
+}
+
+static pare_status open_output(pri_writer *writer)
+{
+    struct stat status;
+    if (stat(writer->path, &status))
+        return open_temporary(writer);
+    int stream = find_standard_stream(&status);
+    return S_ISREG(status.st_mode) && stream < 0 ? open_temporary(writer)
+                                                 : open_directly(writer, stream);
 }
 
 pare_status pri_writer_open(const char *path, pri_writer **writer)
@@ -74,17 +167,9 @@ pare_status pri_writer_open(const char *path, pri_writer **writer)
     pri_writer *opened = pri_allocate_zero(1, sizeof *opened);
     if (!opened)
         return PARE_ERROR_MEMORY;
-    size_t capacity = strlen(path) + 32;
     opened->path = pri_string_copy(path);
-    opened->temporary = pri_allocate(capacity, 1);
-    if (!opened->path || !opened->temporary) {
-        release_writer(opened);
-        return PARE_ERROR_MEMORY;
-    }
-    snprintf(opened->temporary, capacity, "%s.writing-%ld", path, (long)getpid());
-    opened->file = fopen(opened->temporary, "wbe");
-    if (!opened->file) {
-        pare_status status = fail_file("write", path);
+    pare_status status = opened->path ? open_output(opened) : PARE_ERROR_MEMORY;
+    if (status != PARE_OK) {
         release_writer(opened);
         return status;
     }
@@ -105,7 +190,8 @@ void pri_writer_abandon(pri_writer *writer)
         return;
     if (writer->file)
         fclose(writer->file);
-    unlink(writer->temporary);
+    if (writer->temporary)
+        unlink(writer->temporary);
     release_writer(writer);
 }
 
@@ -129,18 +215,20 @@ static void flush_directory_of(const char *path)
 pare_status pri_writer_commit(pri_writer *writer)
 {
     pare_status result = PARE_OK;
-    if (fflush(writer->file) || fsync(fileno(writer->file)))
+    /* Pipes and most devices cannot be flushed further. */
+    if (fflush(writer->file) || (writer->temporary && fsync(fileno(writer->file))))
         result = fail_file("write", writer->path);
     if (fclose(writer->file) && result == PARE_OK)
         result = fail_file("write", writer->path);
     writer->file = NULL;
-    if (result == PARE_OK && rename(writer->temporary, writer->path))
+    if (result == PARE_OK && writer->temporary && rename(writer->temporary, writer->target))
         result = fail_file("replace", writer->path);
     if (result != PARE_OK) {
         pri_writer_abandon(writer);
         return result;
     }
-    flush_directory_of(writer->path);
+    if (writer->temporary)
+        flush_directory_of(writer->target);
     release_writer(writer);
     return PARE_OK;
 }

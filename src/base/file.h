@@ -9,8 +9,9 @@ pare_status pri_file_read(const char *path, size_t limit, uint8_t **data, size_t
 
 /* ---- Atomic replacement ----
  * Writes go to a temporary file beside `path`; commit flushes it to disk and renames it over
- * `path`. After any failure, or abandon, the old file is untouched and the temporary one is gone.
- */
+ * `path`, or over the file that a symbolic link there leads to. After any failure, or abandon, the
+ * old file is untouched and the temporary one is gone. A device, a pipe, or the standard output or
+ * error by its name is written to directly. */
 typedef struct pri_writer pri_writer;
 pare_status pri_writer_open(const char *path, pri_writer **writer);
 pare_status pri_writer_write(pri_writer *writer, const void *data, size_t size);

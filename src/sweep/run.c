@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "documents/json.h"
+#include "train/trainer.h"
 
 static const char *const start_names[] = {
     [PARE_START_RESTART] = "restart",
@@ -266,6 +267,21 @@ static pare_status check_identity(const char *path, const char *directory, json_
     return status;
 }
 
+static bool trained(const pri_run *run)
+{
+    return !pruned(run) || run->start != PARE_START_ZERO_SHOT;
+}
+
+/* The directory that holds run.json is bound to these settings, so they have to be possible. */
+static pare_status make_directory(const pri_run_setting *setting, const pri_run *run,
+                                  json_t *identity, const char *path)
+{
+    if (trained(run))
+        PRI_TRY(pri_training_check(&setting->recipe->training, setting->data.task));
+    PRI_TRY(pri_make_directories(run->directory));
+    return pri_json_save(identity, path);
+}
+
 /* Makes the directory this run's, or checks that it is. run.json is the first file of a run, so a
  * model without one came from elsewhere and is not overwritten. */
 static pare_status claim_directory(const pri_run_setting *setting, const pri_run *run)
@@ -282,8 +298,8 @@ static pare_status claim_directory(const pri_run_setting *setting, const pri_run
         status = pri_fail(PARE_ERROR_ARGUMENT,
                           "%s: holds a model that is not of a run; choose another output directory",
                           run->directory);
-    else if ((status = pri_make_directories(run->directory)) == PARE_OK)
-        status = pri_json_save(wanted, path);
+    else
+        status = make_directory(setting, run, wanted, path);
     json_decref(wanted);
     pri_free(path);
     pri_free(weights);
@@ -318,7 +334,7 @@ static pare_status load_dense_weights(const pri_run *run, pare_model *model)
 static pare_status train(const pri_run_setting *setting, const pri_run *run, pare_model *model,
                          pare_tape *tape, const pare_progress *progress, pare_result_row *row)
 {
-    if (pruned(run) && run->start == PARE_START_ZERO_SHOT) {
+    if (!trained(run)) {
         row->peak_bytes = pri_peak_resident_bytes();
         return pare_model_save(model, run->directory);
     }

@@ -155,9 +155,19 @@ static pare_status load_lines(const char *path, const pri_tokenizer_config *conf
 
 /* ---- tokenizer.json ---- */
 
+static pare_status fail_model(const char *name, const char *type)
+{
+    return pri_fail(PARE_ERROR_UNSUPPORTED,
+                    "%s: model \"%s\" is not supported here; encoders need \"WordPiece\", "
+                    "translation models \"BPE\"",
+                    name, type);
+}
+
 static pare_status fail_kind(const char *name, const char *key, const char *type,
                              const char *wanted)
 {
+    if (!strcmp(key, "model"))
+        return fail_model(name, type);
     return pri_fail(PARE_ERROR_UNSUPPORTED,
                     "%s: %s \"%s\" is not supported, only BERT's, which is \"%s\"", name, key, type,
                     wanted);

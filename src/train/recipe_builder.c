@@ -111,6 +111,29 @@ char *pri_take_path(pri_recipe_builder *build, const char *path, const char *giv
     return expanded;
 }
 
+/* A second run of the same value would pass for another sample of it. */
+static void refuse_repeated(pri_recipe_builder *build, const char *path, const double *values,
+                            size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = 0; j < i && build->status == PARE_OK; j++)
+            if (values[i] == values[j])
+                build->status = pri_recipe_fail(build->document, path,
+                                                "%s has %g twice; leave one out", path, values[i]);
+}
+
+/* Not as numbers with a point, which would take large neighbours for the same. */
+static void refuse_repeated_integers(pri_recipe_builder *build, const char *path,
+                                     const int64_t *values, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = 0; j < i && build->status == PARE_OK; j++)
+            if (values[i] == values[j])
+                build->status =
+                    pri_recipe_fail(build->document, path, "%s has %lld twice; leave one out", path,
+                                    (long long)values[i]);
+}
+
 double *pri_take_percents(pri_recipe_builder *build, const char *path, const double *given,
                           size_t count)
 {
@@ -123,6 +146,9 @@ double *pri_take_percents(pri_recipe_builder *build, const char *path, const dou
             pri_recipe_fail(build->document, path, "%s must be 0 to 100, not %g", path, given[i]);
         return NULL;
     }
+    refuse_repeated(build, path, given, count);
+    if (build->status != PARE_OK)
+        return NULL;
     double *percents = pri_recipe_own(build, pri_allocate(count, sizeof *percents));
     if (percents)
         memcpy(percents, given, count * sizeof *percents);
@@ -134,6 +160,7 @@ uint64_t *pri_take_seeds(pri_recipe_builder *build, const char *path, const int6
 {
     if (!count || build->status != PARE_OK)
         return NULL;
+    refuse_repeated_integers(build, path, given, count);
     uint64_t *seeds = pri_recipe_own(build, pri_allocate(count, sizeof *seeds));
     for (size_t i = 0; seeds && i < count; i++)
         seeds[i] = pri_take_integer(build, path, &given[i], 0, 0, INT64_MAX);

@@ -2,7 +2,7 @@
  * Between steps come, in this order, evaluation (with best weights and early stopping), checkpoint,
  * interruption; the state says which of them are done, so that a resumed run takes up at exactly
  * the same place. */
-#include "pare/train.h"
+#include "train/trainer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -90,6 +90,13 @@ static pare_status plan_steps(training_run *run)
                         "training.warmup %llu is longer than the whole training, %llu steps",
                         (unsigned long long)options->warmup, (unsigned long long)run->steps);
     return PARE_OK;
+}
+
+pare_status pri_training_check(const pare_training_options *options, pare_task *task)
+{
+    training_run run = {.task = task, .options = options};
+    PRI_TRY(check_options(options));
+    return plan_steps(&run);
 }
 
 /* The digests of a model's masks, one after the other; "none" without any. */

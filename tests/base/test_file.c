@@ -11,8 +11,10 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,6 +140,103 @@ static void test_what_cannot_be_replaced_is_an_error(void **state)
     assert_non_null(strstr(pare_error_message(), "No such file"));
 }
 
+static bool is_link(const char *path)
+{
+    struct stat status;
+    return !lstat(path, &status) && S_ISLNK(status.st_mode);
+}
+
+static void test_links_stay_and_their_targets_are_replaced(void **state)
+{
+    (void)state;
+    assert_int_equal(pri_make_directories(in_directory("links/below")), PARE_OK);
+    assert_int_equal(pri_file_replace(in_directory("links/file"), "old", 3), PARE_OK);
+    assert_int_equal(symlink("../file", in_directory("links/below/relative")), 0);
+    assert_int_equal(symlink(in_directory("links/below/relative"), in_directory("links/chain")), 0);
+    assert_int_equal(symlink("made", in_directory("links/early")), 0);
+    size_t before = count_entries(in_directory("links"));
+    assert_int_equal(pri_file_replace(in_directory("links/chain"), "new", 3), PARE_OK);
+    assert_contents(in_directory("links/file"), "new");
+    assert_true(is_link(in_directory("links/chain")));
+    assert_true(is_link(in_directory("links/below/relative")));
+    assert_int_equal(pri_file_replace(in_directory("links/early"), "x", 1), PARE_OK);
+    assert_true(is_link(in_directory("links/early")));
+    assert_contents(in_directory("links/made"), "x");
+    assert_int_equal(count_entries(in_directory("links")), before + 1);
+}
+
+static void test_a_link_that_leads_nowhere_is_an_error(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("ring", in_directory("ring")), 0);
+    assert_int_equal(symlink("absent-directory/file", in_directory("astray")), 0);
+    assert_int_equal(pri_file_replace(in_directory("ring"), "x", 1), PARE_ERROR_FILE);
+    assert_int_equal(pri_file_replace(in_directory("astray"), "x", 1), PARE_ERROR_FILE);
+    assert_non_null(strstr(pare_error_message(), "astray"));
+    assert_true(is_link(in_directory("ring")) && is_link(in_directory("astray")));
+}
+
+static void test_pipes_are_written_to(void **state)
+{
+    (void)state;
+    const char *path = in_directory("pipe"), *link = in_directory("link-to-pipe");
+    assert_int_equal(mkfifo(path, 0666), 0);
+    assert_int_equal(symlink("pipe", link), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    assert_int_equal(pri_file_replace(path, "one ", 4), PARE_OK);
+    assert_int_equal(pri_file_replace(link, "two", 3), PARE_OK);
+    char received[16];
+    assert_int_equal(read(reader, received, sizeof received), 7);
+    assert_memory_equal(received, "one two", 7);
+    pri_writer *writer;
+    assert_int_equal(pri_writer_open(path, &writer), PARE_OK);
+    pri_writer_abandon(writer);
+    close(reader);
+    struct stat status;
+    assert_int_equal(lstat(path, &status), 0);
+    assert_true(S_ISFIFO(status.st_mode) && is_link(link));
+}
+
+/* A node of its own with the numbers of /dev/full: only root may make one, and not everywhere. */
+static void test_a_full_device_is_an_error_and_stays(void **state)
+{
+    (void)state;
+    const char *path = in_directory("full-device");
+    if (mknod(path, S_IFCHR | 0666, makedev(1, 7)))
+        skip();
+    int descriptor = open(path, O_WRONLY);
+    if (descriptor < 0)
+        skip();
+    close(descriptor);
+    assert_int_equal(pri_file_replace(path, "x", 1), PARE_ERROR_FILE);
+    assert_non_null(strstr(pare_error_message(), path));
+    struct stat status;
+    assert_int_equal(lstat(path, &status), 0);
+    assert_true(S_ISCHR(status.st_mode));
+}
+
+/* What was printed before must stay, also where the output is a file. */
+static void test_standard_output_is_appended_to(void **state)
+{
+    (void)state;
+    const char *path = in_directory("output");
+    fflush(NULL);
+    pid_t child = fork();
+    if (!child) {
+        int file = open(path, O_WRONLY | O_CREAT, 0666);
+        if (file < 0 || dup2(file, STDOUT_FILENO) < 0 || write(STDOUT_FILENO, "a", 1) != 1 ||
+            pri_file_replace("/proc/self/fd/1", "b", 1) != PARE_OK ||
+            write(STDOUT_FILENO, "c", 1) != 1)
+            _exit(1);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+    assert_contents(path, "abc");
+}
+
 /* Root may write anywhere, so the attempt is made by an ordinary user. */
 static void test_read_only_directory_is_an_error(void **state)
 {
@@ -218,6 +317,11 @@ int main(void)
         cmocka_unit_test(test_old_file_stays_until_commit_and_after_abandon),
         cmocka_unit_test(test_full_disk_leaves_the_old_file),
         cmocka_unit_test(test_what_cannot_be_replaced_is_an_error),
+        cmocka_unit_test(test_links_stay_and_their_targets_are_replaced),
+        cmocka_unit_test(test_a_link_that_leads_nowhere_is_an_error),
+        cmocka_unit_test(test_pipes_are_written_to),
+        cmocka_unit_test(test_a_full_device_is_an_error_and_stays),
+        cmocka_unit_test(test_standard_output_is_appended_to),
         cmocka_unit_test(test_read_only_directory_is_an_error),
         cmocka_unit_test(test_directories_are_made_with_parents),
         cmocka_unit_test(test_trees_are_removed_without_following_links),

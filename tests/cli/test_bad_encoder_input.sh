@@ -239,6 +239,10 @@ stderr_is_one_line
 
 # ---- Masks of other shapes, tasks of other heads ----
 expect 0 "$pare" observe good --recipe classify.yaml --output good.average
+expect 0 "$pare" observe good --recipe classify.yaml --ends-first --output ends.average
+expect 0 "$pare" observe good --recipe classify.yaml --ends-first --merge ends.average \
+    --output merged.average
+refused 2 'cannot be merged' "$pare" observe good --recipe classify.yaml --merge ends.average
 expect 0 "$pare" prune good.average --percent 50 --output good.mask
 expect 0 "$pare" eval good --recipe classify.yaml --mask good.mask
 head -c 300 good.mask >cut.mask

@@ -122,6 +122,17 @@ refused 4 'absent' "$pare" prune absent --percent 50
 refused 4 'absent' "$pare" report absent
 refused 4 'absent.txt' "$pare" eval run --text absent.txt
 
+# Before the pass over the data, whose progress would be a line more.
+expect 0 "$pare" observe run --recipe recipe.yaml --length 8 --output shorter.safetensors
+expect 0 "$pare" observe run --recipe recipe.yaml --merge average.safetensors \
+    --output merged.safetensors
+refused 2 'cannot be merged' "$pare" observe run --recipe recipe.yaml --merge shorter.safetensors
+refused 4 'absent' "$pare" observe run --recipe recipe.yaml --merge absent
+refused 4 'nowhere/a: cannot write' "$pare" observe run --recipe recipe.yaml --output nowhere/a
+refused 4 'run: cannot write: Is a directory' "$pare" observe run --recipe recipe.yaml --output run
+refused 2 'language-modelling has none' "$pare" eval run --recipe recipe.yaml --predictions answers
+check "nothing is written" [ ! -e answers ]
+
 # A mask of another model says so.
 expect 0 "$pare" train recipe.yaml --output other --set model.heads=4 --set training.steps=2
 expect_failure "$pare" eval other --text text.txt --mask mask.safetensors

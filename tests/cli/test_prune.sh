@@ -68,5 +68,26 @@ expect 2 "$pare" prune "$ends_first" --percent 50 --geometry relative --block 16
 stderr_has 'blocks are for cell geometry'
 expect 2 "$pare" prune "$ends_first" --percent 50 --block 24 --output refused.safetensors
 stderr_has 'blocks of 24: give a power of two from 2 to 128'
+for head in 0:1 1:3 2:1 1 1:1x; do
+    expect 2 "$pare" prune "$ends_first" --percent 50 --show "$head" --output refused.safetensors
+    stderr_is_one_line
+    stderr_has '--show needs LAYER:HEAD, from 1:1 to 1:2'
+    stdout_is_empty
+done
 check "nothing was written" [ ! -e refused.safetensors ]
+
+# A directory stands for the average in it, where there is one.
+mkdir run
+expect 2 "$pare" prune run --percent 50
+stderr_is_one_line
+stderr_has 'run is a directory without average.safetensors'
+for kind in encoder decoder cross; do
+    cp "$cross" run/average-$kind.safetensors
+done
+expect 2 "$pare" prune run --percent 50
+stderr_is_one_line
+stderr_has 'average-cross.safetensors, average-decoder.safetensors, average-encoder.safetensors;'
+expect 0 "$pare" prune run/average-cross.safetensors --percent 50
+cp "$causal" run/average.safetensors
+expect 0 "$pare" prune run --percent 50
 finish

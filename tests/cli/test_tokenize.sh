@@ -62,6 +62,8 @@ stderr_is_one_line
 check "nothing is written" [ ! -e small ]
 expect 2 "$pare" tokenize bert text --size 10
 stderr_has 'for --train'
+expect 0 "$pare" tokenize --help
+stdout_has '^ +--size N .*; 0 or none: 8000$'
 expect 2 "$pare" tokenize small --train
 stderr_has 'name one'
 printf 'a\0b\n' >binary

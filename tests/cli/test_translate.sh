@@ -131,6 +131,12 @@ expect 0 "$pare" observe model --recipe recipe.yaml --output average.safetensors
 for kind in encoder decoder cross; do
     stdout_has "^average-$kind.safetensors: 1 layers x 2 heads, "
 done
+expect 0 "$pare" observe model --recipe recipe.yaml --ends-first --output ends.safetensors
+expect 0 "$pare" observe model --recipe recipe.yaml --ends-first --output merged.safetensors \
+    --merge ends-cross.safetensors --merge ends-encoder.safetensors --merge ends-decoder.safetensors
+expect 2 "$pare" observe model --recipe recipe.yaml --merge ends-encoder.safetensors
+stderr_is_one_line
+stderr_has 'cannot be merged'
 for kind in encoder decoder cross; do
     expect 0 "$pare" prune "average-$kind.safetensors" --percent 50 --output "$kind.mask"
 done

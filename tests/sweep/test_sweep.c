@@ -191,6 +191,30 @@ static void other_settings_are_refused(void **state)
     pare_recipe_free(&recipe);
 }
 
+static pare_status train_with_patience(const fixture *f, uint64_t patience)
+{
+    char output[128];
+    snprintf(output, sizeof output, "%s/single", f->directory);
+    pare_recipe recipe;
+    pare_result_row row;
+    load(f, "training.keep=last", &recipe);
+    recipe.training.patience = patience;
+    pare_sweep_options options = {.output = output};
+    pare_status status = pare_sweep_train(f->context, &recipe, NULL, 0, &options, &row);
+    pare_recipe_free(&recipe);
+    return status;
+}
+
+static void impossible_options_claim_no_directory(void **state)
+{
+    fixture *f = *state;
+    assert_int_equal(train_with_patience(f, 1), PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "training.patience"));
+    assert_false(exists(f, "single/run.json"));
+    assert_int_equal(train_with_patience(f, 0), PARE_OK);
+    assert_true(exists(f, "single/run.json"));
+}
+
 static void interrupt_sometimes(void *user, const pare_progress_event *event)
 {
     unsigned *countdown = user;
@@ -429,6 +453,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_sweep_leaves_rows_and_complete_directories, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(other_settings_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(impossible_options_claim_no_directory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_sweep_ends_like_an_unstopped_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(zero_shot_and_continue_share_a_dense_run, set_up,

@@ -325,7 +325,12 @@ static void test_other_tokenizers_are_refused_by_name(void **state)
         pare_status status;
     } cases[] = {
         {"{" NORMALIZER "," PRE_TOKENIZER ",\"model\":{\"type\":\"BPE\"}}",
-         "t.json: model \"BPE\" is not supported, only BERT's, which is \"WordPiece\"",
+         "t.json: model \"BPE\" is not supported here; encoders need \"WordPiece\", "
+         "translation models \"BPE\"",
+         PARE_ERROR_UNSUPPORTED},
+        {"{" NORMALIZER "," PRE_TOKENIZER ",\"model\":{\"type\":\"Unigram\"}}",
+         "t.json: model \"Unigram\" is not supported here; encoders need \"WordPiece\", "
+         "translation models \"BPE\"",
          PARE_ERROR_UNSUPPORTED},
         {"{\"normalizer\":{\"type\":\"NFC\"}," PRE_TOKENIZER "," MODEL("", VOCABULARY) "}",
          "t.json: normalizer \"NFC\" is not supported, only BERT's, which is \"BertNormalizer\"",
