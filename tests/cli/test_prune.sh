@@ -60,7 +60,7 @@ stderr_has 'needs causal attention'
 
 expect 2 "$pare" prune "$causal" --percent 50 --geometry relative --output refused.safetensors
 stderr_is_one_line
-stderr_has 'ends of a sequence come first'
+stderr_has 'its distance; use distance geometry'
 expect 2 "$pare" prune "$ends_first" --percent 50 --geometry distance --output refused.safetensors
 stderr_has 'needs causal attention'
 expect 2 "$pare" prune "$ends_first" --percent 50 --geometry relative --block 16 \
