@@ -272,38 +272,24 @@ static bool trained(const pri_run *run)
     return !pruned(run) || run->start != PARE_START_ZERO_SHOT;
 }
 
-/* The directory that holds run.json is bound to these settings, so they have to be possible. */
-static pare_status make_directory(const pri_run_setting *setting, const pri_run *run,
-                                  json_t *identity, const char *path)
+/* run.json is the first file of a run, so a model without one came from elsewhere and is not
+ * overwritten. */
+static pare_status check_directory(const pri_run *run, json_t *identity, const char *path,
+                                   bool *claimed)
 {
-    if (trained(run))
-        PRI_TRY(pri_training_check(&setting->recipe->training, setting->data.task));
-    PRI_TRY(pri_make_directories(run->directory));
-    return pri_json_save(identity, path);
-}
-
-/* Makes the directory this run's, or checks that it is. run.json is the first file of a run, so a
- * model without one came from elsewhere and is not overwritten. */
-static pare_status claim_directory(const pri_run_setting *setting, const pri_run *run)
-{
-    json_t *wanted = describe_run(setting, run);
-    char *path = pri_path_join(run->directory, "run.json");
+    *claimed = pri_path_exists(path);
+    if (*claimed)
+        return check_identity(path, run->directory, identity);
     char *weights = pri_path_join(run->directory, "model.safetensors");
-    pare_status status = PARE_OK;
-    if (!wanted || !path || !weights)
-        status = pri_fail(PARE_ERROR_MEMORY, "out of memory describing a run");
-    else if (pri_path_exists(path))
-        status = check_identity(path, run->directory, wanted);
-    else if (pri_path_exists(weights))
-        status = pri_fail(PARE_ERROR_ARGUMENT,
-                          "%s: holds a model that is not of a run; choose another output directory",
-                          run->directory);
-    else
-        status = make_directory(setting, run, wanted, path);
-    json_decref(wanted);
-    pri_free(path);
+    if (!weights)
+        return PARE_ERROR_MEMORY;
+    bool taken = pri_path_exists(weights);
     pri_free(weights);
-    return status;
+    if (!taken)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "%s: holds a model that is not of a run; choose another output directory",
+                    run->directory);
 }
 
 /* ---- Work ---- */
@@ -396,41 +382,68 @@ static double inadmissible_percent(const pare_model *model, size_t length)
     return 100 * forbidden / ((double)geometry.queries * (double)geometry.keys);
 }
 
-static pare_status work(const pri_run_setting *setting, const pri_run *run, pare_result_row *row)
+typedef struct opened_run {
+    pare_model *model;
+    pare_tape *tape;
+} opened_run;
+
+static void close_run(opened_run *opened)
+{
+    pare_model_destroy(opened->model);
+    pare_tape_destroy(opened->tape);
+}
+
+/* All that may turn out to be impossible, before the directory is bound to these settings. Close
+ * also after a failure. */
+static pare_status open_run(const pri_run_setting *setting, const pri_run *run, opened_run *opened)
+{
+    *opened = (opened_run){NULL, NULL};
+    if (trained(run))
+        PRI_TRY(pri_training_check(&setting->recipe->training, setting->data.task));
+    /* A tape of its own: a shared one would keep the size of the largest pass so far. */
+    PRI_TRY(pare_tape_create(setting->context, &opened->tape));
+    PRI_TRY(pare_recipe_create_model(setting->recipe, &setting->data, setting->context,
+                                     &opened->model));
+    if (pruned(run) && run->start != PARE_START_RESTART)
+        PRI_TRY(load_dense_weights(run, opened->model));
+    PRI_TRY(pri_mask_set_apply(&run->masks, opened->model));
+    return pare_task_check_model(setting->data.task, opened->model);
+}
+
+static pare_status claim_directory(const pri_run_setting *setting, const pri_run *run,
+                                   json_t *identity, const char *path)
+{
+    PRI_TRY(pri_make_directories(run->directory));
+    PRI_TRY(pri_json_save(identity, path));
+    return pri_mask_set_place(&run->masks, pri_recipe_attention_kinds(setting->recipe),
+                              run->directory);
+}
+
+static void describe_work(const pri_run_setting *setting, const pri_run *run,
+                          const pare_model *model, pare_result_row *row)
+{
+    row->parameters = pare_model_parameter_floats(model);
+    row->plan_seconds = pare_model_plan_seconds(model);
+    row->p_nominal = inadmissible_percent(model, pare_task_length(setting->data.task));
+    row->kept_mass = 100;
+    if (pruned(run))
+        pri_mask_set_describe(&run->masks, pri_recipe_attention_kinds(setting->recipe), row);
+    if (setting->recipe->seed_count)
+        row->seed = setting->recipe->training.seed;
+}
+
+static pare_status work(const pri_run_setting *setting, const pri_run *run, opened_run *opened,
+                        pare_result_row *row)
 {
     labelled_progress labelled = {&setting->progress, run->label};
     pare_progress progress = {setting->progress.report ? report_with_label : NULL, &labelled};
-    pare_model *model = NULL;
-    pare_tape *tape = NULL;
-    pri_peak_resident_reset();
-    /* A tape of its own: a shared one would keep the size of the largest pass so far. */
-    pare_status status = pare_tape_create(setting->context, &tape);
-    if (status == PARE_OK)
-        status =
-            pare_recipe_create_model(setting->recipe, &setting->data, setting->context, &model);
-    if (status == PARE_OK && pruned(run) && run->start != PARE_START_RESTART)
-        status = load_dense_weights(run, model);
-    if (status == PARE_OK)
-        status = pare_task_save_files(setting->data.task, run->directory);
-    if (status == PARE_OK)
-        status = pri_mask_set_apply(&run->masks, model);
-    if (status == PARE_OK)
-        status = train(setting, run, model, tape, &progress, row);
-    if (status == PARE_OK)
-        status = evaluate(setting, model, tape, &progress, row);
-    if (status == PARE_OK) {
-        row->parameters = pare_model_parameter_floats(model);
-        row->plan_seconds = pare_model_plan_seconds(model);
-        row->p_nominal = inadmissible_percent(model, pare_task_length(setting->data.task));
-        row->kept_mass = 100;
-        if (pruned(run))
-            pri_mask_set_describe(&run->masks, pri_recipe_attention_kinds(setting->recipe), row);
-        if (setting->recipe->seed_count)
-            row->seed = setting->recipe->training.seed;
-    }
-    pare_model_destroy(model);
-    pare_tape_destroy(tape);
-    return status;
+    snprintf(row->method, sizeof row->method, "%s", run->method);
+    snprintf(row->start, sizeof row->start, "%s", pruned(run) ? start_names[run->start] : "");
+    PRI_TRY(pare_task_save_files(setting->data.task, run->directory));
+    PRI_TRY(train(setting, run, opened->model, opened->tape, &progress, row));
+    PRI_TRY(evaluate(setting, opened->model, opened->tape, &progress, row));
+    describe_work(setting, run, opened->model, row);
+    return PARE_OK;
 }
 
 /* ---- result.json ---- */
@@ -471,30 +484,51 @@ static pare_status remove_checkpoint(const char *directory)
     return status;
 }
 
+static pare_status execute(const pri_run_setting *setting, const pri_run *run, json_t *identity,
+                           const char *run_path, pare_result_row *row)
+{
+    opened_run opened;
+    pri_peak_resident_reset();
+    pare_status status = open_run(setting, run, &opened);
+    if (status == PARE_OK)
+        status = claim_directory(setting, run, identity, run_path);
+    if (status == PARE_OK)
+        status = work(setting, run, &opened, row);
+    close_run(&opened);
+    return status;
+}
+
+static pare_status load_or_execute(const pri_run_setting *setting, const pri_run *run,
+                                   json_t *identity, const char *run_path, const char *result_path,
+                                   pare_result_row *row, bool *fresh)
+{
+    bool claimed;
+    PRI_TRY(check_directory(run, identity, run_path, &claimed));
+    if (claimed)
+        PRI_TRY(pri_mask_set_place(&run->masks, pri_recipe_attention_kinds(setting->recipe),
+                                   run->directory));
+    if (pri_path_exists(result_path))
+        return load_result(result_path, row);
+    *fresh = true;
+    PRI_TRY(execute(setting, run, identity, run_path, row));
+    PRI_TRY(save_result(setting, result_path, row));
+    return remove_checkpoint(run->directory);
+}
+
 pare_status pri_run_execute(const pri_run_setting *setting, const pri_run *run,
                             pare_result_row *row, bool *fresh)
 {
     *fresh = false;
     *row = (pare_result_row){.train_seconds = 0};
-    PRI_TRY(claim_directory(setting, run));
-    PRI_TRY(pri_mask_set_place(&run->masks, pri_recipe_attention_kinds(setting->recipe),
-                               run->directory));
-    char *path = pri_path_join(run->directory, "result.json");
-    if (!path)
-        return PARE_ERROR_MEMORY;
-    pare_status status;
-    if (pri_path_exists(path)) {
-        status = load_result(path, row);
-    } else {
-        *fresh = true;
-        snprintf(row->method, sizeof row->method, "%s", run->method);
-        snprintf(row->start, sizeof row->start, "%s", pruned(run) ? start_names[run->start] : "");
-        status = work(setting, run, row);
-        if (status == PARE_OK)
-            status = save_result(setting, path, row);
-        if (status == PARE_OK)
-            status = remove_checkpoint(run->directory);
-    }
-    pri_free(path);
+    json_t *identity = describe_run(setting, run);
+    char *run_path = pri_path_join(run->directory, "run.json");
+    char *result_path = pri_path_join(run->directory, "result.json");
+    pare_status status =
+        identity && run_path && result_path
+            ? load_or_execute(setting, run, identity, run_path, result_path, row, fresh)
+            : pri_fail(PARE_ERROR_MEMORY, "out of memory describing a run");
+    json_decref(identity);
+    pri_free(run_path);
+    pri_free(result_path);
     return status;
 }

@@ -36,7 +36,7 @@ pare_status pri_encoder_observe_as_is(const pri_encoder_pass *pass,
 /* Tokens of the longest sequence that the model's positions and its mask serve: a cell mask knows
  * one length. 0: no encoder. */
 size_t pri_encoder_longest(const pare_model *model);
-/* Whether the model's mask has room for the task's longest sequence: a task's check_model. */
+/* Whether the model's mask has room for the task's longest sequence. */
 pare_status pri_encoder_check_room(const pare_task *task, const pare_model *model);
 /* Whether the model is an encoder that knows the tokenizer's pieces and reads `length` of them. */
 pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tokenizer,

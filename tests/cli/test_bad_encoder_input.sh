@@ -66,6 +66,7 @@ refused() {
     stderr_is_one_line
     stderr_has "$culprit"
     check "$*: no model was written" [ ! -e run/model.safetensors ]
+    check "$*: the directory is not bound to these settings" [ ! -e run/run.json ]
 }
 # shellcheck disable=SC2317 # called through refused and expect
 train() {

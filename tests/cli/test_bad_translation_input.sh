@@ -19,6 +19,7 @@ refused() {
     stderr_has "$culprit"
     stdout_is_empty
     check "$*: no model was written" [ ! -e run/model.safetensors ]
+    check "$*: the directory is not bound to these settings" [ ! -e run/run.json ]
 }
 # shellcheck disable=SC2317 # called through refused and expect
 train() {

@@ -73,6 +73,12 @@ pare_status pri_check_classifier(const pri_classification *classification, const
     return check_label_names(classification, model);
 }
 
+static pare_status check_model(const pare_task *task, const pare_model *model)
+{
+    PRI_TRY(pri_check_classifier((const pri_classification *)task, model));
+    return pri_encoder_check_room(task, model);
+}
+
 /* ---- Training ---- */
 
 pare_tensor *pri_classification_loss(const pri_classification *classification, pare_tape *tape,
@@ -202,7 +208,7 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
-    .check_model = pri_encoder_check_room,
+    .check_model = check_model,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,

@@ -63,6 +63,12 @@ pare_status pri_check_masked_model(const pri_masked_language_modelling *modellin
                     "the encoder has no head for masked words; load or create it with one");
 }
 
+static pare_status check_model(const pare_task *task, const pare_model *model)
+{
+    PRI_TRY(pri_check_masked_model((const pri_masked_language_modelling *)task, model));
+    return pri_encoder_check_room(task, model);
+}
+
 /* ---- Training ---- */
 
 static uint64_t batches_per_epoch(const pare_task *task)
@@ -145,7 +151,7 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
-    .check_model = pri_encoder_check_room,
+    .check_model = check_model,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,

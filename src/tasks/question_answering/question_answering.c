@@ -143,6 +143,13 @@ static const pri_question_answering *constant_of(const pare_task *task)
     return (const pri_question_answering *)task;
 }
 
+static pare_status check_model(const pare_task *task, const pare_model *model)
+{
+    const pri_question_answering *answering = constant_of(task);
+    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
+    return pri_encoder_check_room(task, model);
+}
+
 static const char *remark(const pare_task *task)
 {
     return constant_of(task)->remark;
@@ -217,7 +224,7 @@ static const pri_task_functions functions = {
     .hash = hash,
     .length = length,
     .remark = remark,
-    .check_model = pri_encoder_check_room,
+    .check_model = check_model,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,
