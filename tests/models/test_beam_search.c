@@ -244,10 +244,10 @@ static void the_best_words_are_the_first_of_all_sorted(void **state)
 
 /* ---- A model ---- */
 
-static pare_model *create_small_marian(void)
+static pare_model *create_small_marian(size_t words)
 {
     pare_marian_config config = pare_marian_config_default();
-    config.source_vocabulary = config.target_vocabulary = WORDS;
+    config.source_vocabulary = config.target_vocabulary = words;
     config.encoder_layers = config.decoder_layers = 1;
     config.heads = 1;
     config.size = config.encoder_feed_forward = config.decoder_feed_forward = 8;
@@ -301,7 +301,7 @@ static plain_search search_by_tape(pare_model *model)
 static void a_beam_of_hundreds_keeps_what_sorting_keeps(void **state)
 {
     (void)state;
-    pare_model *model = create_small_marian();
+    pare_model *model = create_small_marian(WORDS);
     pare_translator *translator;
     check_ok(pare_translator_create(model, PARE_PRECISION_FP32, &translator));
     pare_translate_options options = pare_translate_options_default();
@@ -323,6 +323,28 @@ static void a_beam_of_hundreds_keeps_what_sorting_keeps(void **state)
     pare_model_destroy(model);
 }
 
+static void wider_beams_are_refused(void **state)
+{
+    (void)state;
+    pare_model *model = create_small_marian(PARE_BEAM_MAX + 200);
+    pare_translator *translator;
+    check_ok(pare_translator_create(model, PARE_PRECISION_FP32, &translator));
+    pare_translate_options options = pare_translate_options_default();
+    const pare_ragged sources = {source_offsets, 1};
+    pare_translations found;
+    options.beam = PARE_BEAM_MAX + 1;
+    assert_fails(pare_translate(translator, &sources, source, &options, &found),
+                 PARE_ERROR_ARGUMENT,
+                 "a beam of 1001 hypotheses cannot be searched; give 1 to 1000");
+    options.beam = PARE_BEAM_MAX;
+    options.length_factor = 0.0;
+    options.length_extra = 2.0;
+    check_ok(pare_translate(translator, &sources, source, &options, &found));
+    pare_translations_free(&found);
+    pare_translator_destroy(translator);
+    pare_model_destroy(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +354,7 @@ int main(void)
                                         stop_test),
         cmocka_unit_test_setup_teardown(a_beam_of_hundreds_keeps_what_sorting_keeps, start_test,
                                         stop_test),
+        cmocka_unit_test_setup_teardown(wider_beams_are_refused, start_test, stop_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
