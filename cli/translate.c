@@ -209,8 +209,8 @@ int command_translate(int argument_count, char **argument_values)
     bool dense = false;
     int precision = PARE_PRECISION_FP32, stop = wanted->stop;
     const cli_option options[] = {
-        {"beam", "N", OPTION_COUNT, &beam, "hypotheses searched together; 1: greedy; default 5",
-         NULL},
+        {"beam", "N", OPTION_COUNT, &beam,
+         "hypotheses searched together, at most 1000; 1: greedy; default 5", NULL},
         {"length-penalty", "A", OPTION_NUMBER, &wanted->length_penalty,
          "above 0 longer translations gain; default 1", NULL},
         {"length-factor", "F", OPTION_NUMBER, &wanted->length_factor,

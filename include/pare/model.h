@@ -328,13 +328,16 @@ typedef enum pare_limit_rule {
     PARE_LIMIT_CUT       /* it is any token, and the hypothesis is final: generate without that */
 } pare_limit_rule;
 
+/* Time grows faster than the beam, lists of words with its square. */
+#define PARE_BEAM_MAX 1000
+
 /* Beam search. In each step the open hypotheses of a sentence, in the first step one, are extended
  * by every token but the padding token, and the 2 * beam best extensions by sum of
  * log-probabilities are looked at in turn: one by the end token is final if it is among the first
  * `beam`, the first `beam` others stay open. Final hypotheses are ranked by score, the sum divided
  * by (tokens, the end token included)^length_penalty, and the `beam` best are kept. */
 typedef struct pare_translate_options {
-    size_t beam;           /* 1: greedy */
+    size_t beam;           /* 1: greedy; at most PARE_BEAM_MAX and the words of the vocabulary */
     double length_penalty; /* alpha; above 0 longer hypotheses gain, 0: the sum itself */
     double length_factor;  /* At most length_factor * S + length_extra tokens, the end token */
     double length_extra;   /* included, where S are the source's, its end token included. Positions
@@ -342,7 +345,8 @@ typedef struct pare_translate_options {
     pare_stop_rule stop;
     pare_limit_rule limit;
     size_t n_best; /* hypotheses wanted of each sentence, 1 .. beam */
-    size_t batch;  /* sentences worked on at a time, 0: 64. Results do not depend on it */
+    size_t batch;  /* sentences worked on at a time, 0: 64, fewer when beam is above 32. Results do
+                      not depend on it; memory grows with batch * beam^2 */
 } pare_translate_options;
 
 /* Beam 5, length penalty 1, at most S + 50 tokens, PARE_STOP_FULL, PARE_LIMIT_END, one

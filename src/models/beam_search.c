@@ -1,5 +1,6 @@
 /* Candidates, open and final hypotheses of one sentence: beam_search.h, and pare/model.h for the
- * rules. Everything here is a few hundred numbers a step, so nothing is shared among threads. */
+ * rules. Everything here is a few numbers per hypothesis and step, so nothing is shared among
+ * threads. */
 #include "models/beam_search.h"
 
 #include <math.h>
@@ -70,6 +71,12 @@ typedef struct pri_continuation {
     double sum;
 } pri_continuation;
 
+/* The best continuation of a hypothesis that is not taken yet. */
+typedef struct pri_head {
+    pri_continuation best;
+    size_t next; /* of the hypothesis's words */
+} pri_head;
+
 pare_status pri_search_allocate(pri_arena *arena, const pare_translate_options *options,
                                 pri_search *search)
 {
@@ -81,8 +88,10 @@ pare_status pri_search_allocate(pri_arena *arena, const pare_translate_options *
         .next_open = pri_arena_allocate(arena, beam, sizeof *search->next_open),
         .final = pri_arena_allocate(arena, beam, sizeof *search->final),
         .candidates = pri_arena_allocate(arena, 2 * beam, sizeof *search->candidates),
+        .heads = pri_arena_allocate(arena, beam, sizeof *search->heads),
     };
-    bool complete = search->open && search->next_open && search->final && search->candidates;
+    bool complete =
+        search->open && search->next_open && search->final && search->candidates && search->heads;
     return complete ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
@@ -113,21 +122,6 @@ void pri_search_rows(const pri_search *search, const pri_tree *tree, uint32_t *s
 
 /* ---- Candidates ---- */
 
-/* Keeps candidates in order, of equal ones the earlier first; false when there is no place for it,
- * nor for anything less. */
-static bool add_candidate(pri_search *search, size_t *count, pri_continuation candidate)
-{
-    pri_continuation *list = search->candidates;
-    bool full = *count == 2 * search->options->beam;
-    if (!(candidate.sum > (full ? list[*count - 1].sum : -INFINITY)))
-        return false;
-    size_t place = full ? *count - 1 : (*count)++;
-    for (; place && list[place - 1].sum < candidate.sum; place--)
-        list[place] = list[place - 1];
-    list[place] = candidate;
-    return true;
-}
-
 static pri_continuation continuation_of(const pri_search *search, size_t from, uint32_t token,
                                         float log_probability)
 {
@@ -135,33 +129,84 @@ static pri_continuation continuation_of(const pri_search *search, size_t from, u
                               search->open[from].log_probability + (double)log_probability};
 }
 
-/* The best of all continuations; returns their number. */
-static size_t find_candidates(pri_search *search, const pri_decoder_result *results)
+/* Of equal ones that of the earlier hypothesis first. */
+static bool comes_first(const pri_continuation *a, const pri_continuation *b)
 {
+    return a->sum > b->sum || (a->sum == b->sum && a->from < b->from);
+}
+
+/* Restores the heap, the first on top, after the head at `place` became a later one. */
+static void sink(pri_head *heap, size_t count, size_t place)
+{
+    pri_head moved = heap[place];
+    for (size_t child; (child = 2 * place + 1) < count; place = child) {
+        if (child + 1 < count && comes_first(&heap[child + 1].best, &heap[child].best))
+            child++;
+        if (!comes_first(&heap[child].best, &moved.best))
+            break;
+        heap[place] = heap[child];
+    }
+    heap[place] = moved;
+}
+
+static bool is_possible(const pri_head *head)
+{
+    return head->best.sum > -INFINITY;
+}
+
+/* On to the hypothesis's next word; false when none is left that is possible. */
+static bool move_head(const pri_search *search, const pri_decoder_result *results, size_t from,
+                      pri_head *head)
+{
+    const pri_decoder_result *result = &results[from];
+    if (head->next == result->best.count)
+        return false;
+    pri_word word = result->best.words[head->next++];
+    head->best = continuation_of(search, from, word.word, word.logit - result->log_sum);
+    return is_possible(head);
+}
+
+/* Words of a hypothesis are in order, so the best of all come of merging: whatever follows a head
+ * is looked at only once that is taken. Returns their number. */
+static size_t merge(pri_search *search, const pri_decoder_result *results, size_t heads)
+{
+    pri_head *heap = search->heads;
     size_t count = 0;
-    for (size_t from = 0; from < search->open_count; from++) {
-        const pri_decoder_result *result = &results[from];
-        for (size_t i = 0; i < result->best.count; i++) {
-            pri_word word = result->best.words[i];
-            if (!add_candidate(
-                    search, &count,
-                    continuation_of(search, from, word.word, word.logit - result->log_sum)))
-                break;
-        }
+    for (size_t place = heads / 2; place-- > 0;)
+        sink(heap, heads, place);
+    while (heads && count < 2 * search->options->beam) {
+        search->candidates[count++] = heap->best;
+        if (!move_head(search, results, heap->best.from, heap))
+            *heap = heap[--heads];
+        sink(heap, heads, 0);
     }
     return count;
 }
 
-/* At the limit: every open hypothesis by the end token. */
+/* The best of all continuations. */
+static size_t find_candidates(pri_search *search, const pri_decoder_result *results)
+{
+    size_t heads = 0;
+    for (size_t from = 0; from < search->open_count; from++) {
+        search->heads[heads].next = 0;
+        heads += move_head(search, results, from, &search->heads[heads]);
+    }
+    return merge(search, results, heads);
+}
+
+/* At the limit: every open hypothesis by the end token, which nothing follows. */
 static size_t find_ends(pri_search *search, uint32_t end, const pri_decoder_result *results)
 {
-    size_t count = 0;
+    bool is_free = search->options->limit == PARE_LIMIT_FREE_END;
+    size_t heads = 0;
     for (size_t from = 0; from < search->open_count; from++) {
         float own = results[from].end - results[from].log_sum;
-        bool is_free = search->options->limit == PARE_LIMIT_FREE_END;
-        add_candidate(search, &count, continuation_of(search, from, end, is_free ? 0.0f : own));
+        pri_head *head = &search->heads[heads];
+        head->best = continuation_of(search, from, end, is_free ? 0.0f : own);
+        head->next = results[from].best.count;
+        heads += is_possible(head);
     }
-    return count;
+    return merge(search, results, heads);
 }
 
 /* ---- Going on ---- */

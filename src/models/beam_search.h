@@ -44,7 +44,8 @@ typedef struct pri_search {
     size_t length, open_count, final_count; /* length: tokens of the open hypotheses */
     pri_open_hypothesis *open, *next_open;  /* (beam) */
     pri_final_hypothesis *final;            /* (beam), best first */
-    struct pri_continuation *candidates;    /* (2 * beam) */
+    struct pri_continuation *candidates;    /* (2 * beam), best first */
+    struct pri_head *heads;                 /* (beam) */
 } pri_search;
 
 /* Room for a search; from the arena. */

@@ -583,13 +583,18 @@ static void run_block(const step_block *block)
 
 /* ---- A step ---- */
 
-static void run_blocks(const step_block *all, size_t threads)
+/* A step of many rows may last; false when it was interrupted. */
+static bool run_blocks(const step_block *all, size_t threads)
 {
+    bool complete = true;
     size_t rounds = pri_divide_up(all->count, threads * block_rows(all->decoder));
     size_t rows = pri_divide_up(all->count, threads * rounds);
     size_t blocks = pri_divide_up(all->count, rows);
-#pragma omp parallel for num_threads((int)threads) schedule(dynamic, 1)
+#pragma omp parallel for num_threads((int)threads) schedule(dynamic, 1) reduction(&& : complete)
     for (size_t i = 0; i < blocks; i++) {
+        complete = complete && !pare_interrupted();
+        if (!complete)
+            continue;
         step_block block = *all;
         block.rows += i * rows;
         block.results += i * rows;
@@ -597,6 +602,7 @@ static void run_blocks(const step_block *all, size_t threads)
         block.own = block.team = &all->decoder->scratch[omp_get_thread_num()];
         run_block(&block);
     }
+    return complete;
 }
 
 /* All threads share blocks; they meet before arrays of the next one are written. */
@@ -648,10 +654,11 @@ pare_status pri_decoder_step(pri_decoder *decoder, const pri_decoder_row *rows, 
     step_block all = {
         .decoder = decoder, .rows = rows, .results = results, .count = count, .members = 1};
     size_t product = count * decoder->rules.size * decoder->rules.size;
+    bool complete = true;
     if (threads > 1 && count < threads * ROWS_OF_OWN && product >= SHARED_PRODUCT)
         share_blocks(&all, threads);
     else
-        run_blocks(&all, threads);
+        complete = run_blocks(&all, threads);
     decoder->attention_seconds += most_attention_seconds(decoder, threads);
-    return PARE_OK;
+    return complete ? PARE_OK : pri_fail(PARE_ERROR_INTERRUPTED, "translation: interrupted");
 }

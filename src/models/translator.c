@@ -11,7 +11,9 @@
 #include "models/encoder_stack.h"
 #include "pruning/geometry.h"
 
+/* A wide beam fills steps with fewer sentences; what is kept of each grows with the beam. */
 #define DEFAULT_BATCH ((size_t)64)
+#define DEFAULT_ROWS ((size_t)2048)
 
 /* Keys and values of a group of sources; kept for the next group when no search needs it. */
 typedef struct source_group {
@@ -166,11 +168,11 @@ pare_translate_options pare_translate_options_default(void)
 static pare_status check_beam(const pri_marian *model, const pare_translate_options *options)
 {
     size_t vocabulary = model->config.target_vocabulary;
-    if (options->beam == 0 || options->beam > vocabulary)
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "a beam of %zu hypotheses cannot be searched; give 1 to %zu, the words of "
-                        "the vocabulary",
-                        options->beam, vocabulary);
+    size_t most = pri_smaller(PARE_BEAM_MAX, vocabulary);
+    if (options->beam == 0 || options->beam > most)
+        return pri_fail(
+            PARE_ERROR_ARGUMENT, "a beam of %zu hypotheses cannot be searched; give 1 to %zu%s",
+            options->beam, most, most == vocabulary ? ", the words of the vocabulary" : "");
     if (options->n_best == 0 || options->n_best > options->beam)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "%zu hypotheses of each sentence are wanted, of a beam of %zu; give 1 to "
@@ -584,12 +586,17 @@ static pare_status run_all(translation_run *run)
     return PARE_OK;
 }
 
+static size_t default_batch(size_t beam)
+{
+    return pri_larger(pri_smaller(DEFAULT_BATCH, DEFAULT_ROWS / pri_larger(beam, 1)), 1);
+}
+
 pare_status pare_translate(pare_translator *translator, const pare_ragged *sources,
                            const uint32_t *tokens, const pare_translate_options *options,
                            pare_translations *translations)
 {
     *translations = (pare_translations){0};
-    size_t batch = options->batch ? options->batch : DEFAULT_BATCH;
+    size_t batch = options->batch ? options->batch : default_batch(options->beam);
     translation_run run = {.translator = translator,
                            .sources = sources,
                            .tokens = tokens,

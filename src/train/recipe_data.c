@@ -257,7 +257,7 @@ static void take_decoding(pri_recipe_builder *build, const pri_evaluation_sectio
                           pare_translate_options *decoding)
 {
     *decoding = pare_translate_options_default();
-    decoding->beam = PRI_INTEGER(evaluation, beam, decoding->beam, 1, 1000);
+    decoding->beam = PRI_INTEGER(evaluation, beam, decoding->beam, 1, PARE_BEAM_MAX);
     decoding->length_penalty =
         PRI_NUMBER(evaluation, length_penalty, decoding->length_penalty, 0, 100);
     decoding->length_factor =

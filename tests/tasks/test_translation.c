@@ -318,6 +318,8 @@ static void impossible_options_are_refused(void **state)
     options = language_options(false);
     options.decoding.beam = 900;
     assert_refused(options, PARE_ERROR_ARGUMENT, "evaluation.beam is 900, but the vocabulary has");
+    options.decoding.beam = PARE_BEAM_MAX + 1;
+    assert_refused(options, PARE_ERROR_ARGUMENT, "evaluation.beam is 1001; give 1 to 1000");
     options = language_options(false);
     options.decoding.length_factor = 0.5;
     options.decoding.length_extra = 0.25;

@@ -1,4 +1,6 @@
 /* The kernels of pri_decoding_kernels; built once per instruction-set level (PARE_LEVEL). */
+#include <string.h>
+
 #include "base/vector.h"
 #include "nn/decoding.h"
 #include "nn/kernels/row_access.h"
@@ -127,11 +129,33 @@ static float threshold_of(const pri_best_words *best)
     return best->count < best->capacity ? -INFINITY : best->words[best->count - 1].logit;
 }
 
+/* Behind all that are no less. */
+static size_t place_of(const pri_word *words, size_t count, float logit)
+{
+    size_t begin = 0, end = count;
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+        if (words[middle].logit < logit)
+            end = middle;
+        else
+            begin = middle + 1;
+    }
+    return begin;
+}
+
+/* Moving words one by one is faster in the short lists of usual beams. */
+#define SHORT_LIST 64
+
 static void insert(pri_best_words *best, float logit, uint32_t word)
 {
     if (word == best->excluded || !(logit > threshold_of(best)))
         return;
     size_t i = best->count < best->capacity ? best->count++ : best->count - 1;
+    if (i > SHORT_LIST) {
+        size_t place = place_of(best->words, i, logit);
+        memmove(best->words + place + 1, best->words + place, (i - place) * sizeof *best->words);
+        i = place;
+    }
     for (; i && best->words[i - 1].logit < logit; i--)
         best->words[i] = best->words[i - 1];
     best->words[i] = (pri_word){logit, word};

@@ -388,6 +388,9 @@ static pare_status check_decoding(const pri_translation *translation)
 {
     const pare_translate_options *decoding = &translation->decoding;
     const size_t words = pare_bpe_size(translation->tokenizers.target);
+    if (decoding->beam > PARE_BEAM_MAX)
+        return pri_fail(PARE_ERROR_ARGUMENT, "evaluation.beam is %zu; give 1 to %d", decoding->beam,
+                        PARE_BEAM_MAX);
     if (decoding->beam > words)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "evaluation.beam is %zu, but the vocabulary has %zu pieces; give a smaller "
