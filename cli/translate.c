@@ -207,7 +207,7 @@ int command_translate(int argument_count, char **argument_values)
     string_list masks = {.count = 0};
     uint64_t threads = 0, beam = wanted->beam, n_best = wanted->n_best;
     bool dense = false;
-    int precision = PARE_PRECISION_FP32, stop = wanted->stop;
+    int precision = PARE_PRECISION_FP32, stop = (int)wanted->stop;
     const cli_option options[] = {
         {"beam", "N", OPTION_COUNT, &beam,
          "hypotheses searched together, at most 1000; 1: greedy; default 5", NULL},

@@ -183,6 +183,37 @@ static void build_sweep(pri_recipe_builder *build, const pri_sweep_section *swee
     check_coordinates(build, sweep);
 }
 
+static const char *first_tokenizer_key(const pri_data_section *data)
+{
+    return data->merges                  ? "data.merges"
+           : data->separate_vocabularies ? "data.separate_vocabularies"
+           : data->maximum_vocabulary    ? "data.maximum_vocabulary"
+           : data->lower_case            ? "data.lower_case"
+                                         : NULL;
+}
+
+static void check_tokenizer_keys(pri_recipe_builder *build, const pri_recipe_values *values)
+{
+    const pri_data_section *data = values->data;
+    if (build->status != PARE_OK || !data)
+        return;
+    const char *key = first_tokenizer_key(data);
+    if (key && values->model && values->model->checkpoint)
+        build->status =
+            pri_recipe_fail(build->document, key,
+                            "%s says how a tokenizer is made, but that of model.checkpoint is "
+                            "taken; leave it out",
+                            key);
+    else if (data->merges && data->tokenised && !*data->tokenised)
+        build->status = pri_recipe_fail(build->document, "data.tokenised",
+                                        "data.merges are of tokenised text; leave "
+                                        "data.tokenised out, or make it true");
+    else if (data->merges && data->lower_case && *data->lower_case)
+        build->status = pri_recipe_fail(build->document, "data.lower_case",
+                                        "data.merges are of text as it stands; lower the text, "
+                                        "or leave data.lower_case out");
+}
+
 static pare_status build_recipe(const pri_recipe_document *document, const char *data_directory,
                                 pare_recipe *recipe)
 {
@@ -201,6 +232,7 @@ static pare_status build_recipe(const pri_recipe_document *document, const char 
     pri_recipe_build_data(&build, values->data ? values->data : &no_data, training,
                           values->evaluation ? values->evaluation : &no_evaluation);
     pri_recipe_build_model(&build, values->model ? values->model : &no_model);
+    check_tokenizer_keys(&build, values);
     build_training(&build, training);
     build_sweep(&build, values->sweep ? values->sweep : &no_sweep);
     return build.status;

@@ -135,7 +135,7 @@ refused 4 'absent.mask' "$pare" translate model lines --mask absent.mask
 
 # ---- What would only be found out in the middle of the work ----
 refused 2 'the references are not kept' "$pare" eval model --recipe recipe.yaml --split train
-sed 's/^model:.*/model: {checkpoint: model}/; s/length: 8/length: 300/' recipe.yaml >tuned.yaml
+sed '/maximum_vocabulary/d; s/^model:.*/model: {checkpoint: model}/; s/length: 8/length: 300/' recipe.yaml >tuned.yaml
 for ((i = 0; i < 20; i++)); do printf 'ba '; done >long
 echo >>long
 refused 2 'long: a source of 21 pieces, but the model has 12 positions; set training.length' \

@@ -675,7 +675,7 @@ static void every_key_of_translation_arrives(void **state)
         "data: {train.source: '${PARE_DATA}/a', train.target: 'b${PARE_DATA}', valid: c.tsv,\n"
         "       test.source: d, test.target: e, tokenised: true, merges: '${PARE_DATA}/codes',\n"
         "       separate_vocabularies: true, length_ratio: 1.5, maximum_vocabulary: 700,\n"
-        "       lower_case: true}\n"
+        "       lower_case: false}\n"
         "model: {family: marian, layers: 3, decoder_layers: 1, heads: 2, size: 16,\n"
         "        feed_forward: 24, positions: 77, share: target, sinusoids: fairseq,\n"
         "        activation: gelu, pre_norm: true, dropout: 0.25, attention_dropout: 0.125,\n"
@@ -695,7 +695,7 @@ static void every_key_of_translation_arrives(void **state)
     assert_string_equal(data->merges, "/data/codes");
     assert_int_equal(data->tokenizer.form, PARE_BPE_WORDS);
     assert_int_equal(data->tokenizer.size, 700);
-    assert_true(data->tokenizer.lower_case && data->separate_vocabularies);
+    assert_true(!data->tokenizer.lower_case && data->separate_vocabularies);
     assert_true(data->length_ratio == 1.5 && data->smoothing == 0.2);
     assert_int_equal(data->batch, 16);
     assert_int_equal(data->decoding.beam, 4);
@@ -729,6 +729,43 @@ static void a_translation_checkpoint(void **state)
     assert_true(recipe.model.marian.dropout < 0 && recipe.model.marian.attention_dropout < 0);
     assert_true(recipe.model.marian.inner_dropout == .5f);
     pare_recipe_free(&recipe);
+}
+
+static void keys_of_a_tokenizer_that_is_not_made_are_refused(void **state)
+{
+    (void)state;
+    const char *const pairs = "task: translation\n"
+                              "data: {train: a.tsv, valid: b.tsv}\n"
+                              "model: {checkpoint: base}\n"
+                              "training: {batch: 16, length: 60}\n";
+    const char *const keys[] = {"data.merges=codes", "data.separate_vocabularies=true",
+                                "data.maximum_vocabulary=500", "data.lower_case=true"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char message[256];
+        snprintf(
+            message, sizeof message,
+            "override '%s': %.*s says how a tokenizer is made, but that of model.checkpoint is "
+            "taken; leave it out",
+            keys[i], (int)strcspn(keys[i], "="), keys[i]);
+        expect_refusal(pairs, &keys[i], 1, PARE_ERROR_ARGUMENT, message);
+    }
+    pare_recipe recipe = parse_good("task: translation\n"
+                                    "data: {train: a.tsv, valid: b.tsv, lower_case: true}\n"
+                                    "model: {layers: 1, heads: 2, size: 16, feed_forward: 16}\n"
+                                    "training: {batch: 16, length: 60}\n");
+    assert_true(recipe.data.translation.tokenizer.lower_case);
+    pare_recipe_free(&recipe);
+    const char *const with_merges = "task: translation\n"
+                                    "data: {train: a.tsv, valid: b.tsv, merges: codes}\n"
+                                    "model: {layers: 1, heads: 2, size: 16, feed_forward: 16}\n"
+                                    "training: {batch: 16, length: 60}\n";
+    const char *const lowered = "data.lower_case=true", *const raw = "data.tokenised=false";
+    expect_refusal(with_merges, &lowered, 1, PARE_ERROR_ARGUMENT,
+                   "override 'data.lower_case=true': data.merges are of text as it stands; lower "
+                   "the text, or leave data.lower_case out");
+    expect_refusal(with_merges, &raw, 1, PARE_ERROR_ARGUMENT,
+                   "override 'data.tokenised=false': data.merges are of tokenised text; leave "
+                   "data.tokenised out, or make it true");
 }
 
 static void translation_says_what_is_missing_or_too_much(void **state)
@@ -828,6 +865,7 @@ int main(void)
         cmocka_unit_test(a_short_translation_recipe),
         cmocka_unit_test(every_key_of_translation_arrives),
         cmocka_unit_test(a_translation_checkpoint),
+        cmocka_unit_test(keys_of_a_tokenizer_that_is_not_made_are_refused),
         cmocka_unit_test(translation_says_what_is_missing_or_too_much),
         cmocka_unit_test(translation_refuses_what_is_not_its_own),
     };
