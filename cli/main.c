@@ -1,10 +1,12 @@
 /* The `pare` command: finds the verb and runs it. Ctrl-C stops long work at its next safe point; a
  * second Ctrl-C stops at once. */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -52,22 +54,59 @@ static void return_large_blocks(void)
 #endif
 }
 
-static void on_interrupt(int signal_number)
+/* Who signals a process and its group, as timeout does, means one request. */
+#define SAME_REQUEST_SECONDS 0.3
+
+static double monotonic_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void stop_work(int signal_number)
 {
     static const char note[] =
         "\nstopping at the next safe point; press Ctrl-C again to stop at once\n";
+    static double first;
+    double now = monotonic_seconds();
+    if (pare_interrupted() && now - first < SAME_REQUEST_SECONDS)
+        return;
     if (pare_interrupted())
         _exit(128 + signal_number);
+    first = now;
     pare_interrupt();
     if (write(STDERR_FILENO, note, sizeof note - 1) < 0)
         return;
 }
 
-static void install_signal_handlers(void)
+static sigset_t stop_signals;
+
+static void *wait_for_signals(void *unused)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (int signal_number;;)
+        if (!sigwait(&stop_signals, &signal_number))
+            stop_work(signal_number);
+    return unused;
+}
+
+/* A thread of its own takes the signals, since no other can: kernels that a library generates use
+ * the stack pointer for other things, and a handler's frame on top of it destroyed memory. Threads
+ * made later inherit that the signals are blocked. */
+static void watch_signals(void)
+{
+    pthread_t watcher;
+    sigemptyset(&stop_signals);
+    sigaddset(&stop_signals, SIGINT);
+    sigaddset(&stop_signals, SIGTERM);
+    /* A shell that starts a job in the background has them ignored. */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    pthread_sigmask(SIG_BLOCK, &stop_signals, NULL);
+    if (pthread_create(&watcher, NULL, wait_for_signals, NULL))
+        pthread_sigmask(SIG_UNBLOCK, &stop_signals, NULL); /* they end the program at once */
+    else
+        pthread_detach(watcher);
     /* A write past a file size limit then fails like one on a full disk instead of killing. */
     signal(SIGXFSZ, SIG_IGN);
 }
@@ -104,7 +143,7 @@ static int run_verb(int argument_count, char **argument_values)
             continue;
         limit_spinning(argument_values);
         return_large_blocks();
-        install_signal_handlers();
+        watch_signals();
         return verbs[i].run(argument_count - 1, argument_values + 1);
     }
     fprintf(stderr, "pare: unknown verb '%s'; 'pare help' lists them\n", name);
