@@ -58,15 +58,15 @@ mkfifo questions translations
 "$pare" translate model <questions >translations &
 translator=$!
 exec 3>questions 4<translations
-# A handler's frame on the stack of a kernel that a library generated destroys memory.
-caught=$(sed -n 's/^SigCgt:\s*//p' "/proc/$translator/status")
-check "no thread that works catches SIGINT or SIGTERM" [ $((0x$caught & 0x4002)) -eq 0 ]
 for word in ba ke; do
     echo "$word" >&3
     IFS= read -r -t 60 answer <&4
     check "an answer to $word while the pipe is open" \
         [ "$answer" = "$([ $word = ba ] && echo eins || echo zwei)" ]
 done
+# A handler's frame on the stack of a kernel that a library generated destroys memory.
+caught=$(sed -n 's/^SigCgt:\s*//p' "/proc/$translator/status")
+check "no thread that works catches SIGINT or SIGTERM" [ $((0x$caught & 0x4002)) -eq 0 ]
 exec 3>&-
 wait "$translator"
 check "the end of a pipe is no error" [ $? -eq 0 ]
