@@ -90,9 +90,9 @@ static void *wait_for_signals(void *unused)
     return unused;
 }
 
-/* A thread of its own takes the signals, since no other can: kernels that a library generates use
- * the stack pointer for other things, and a handler's frame on top of it destroyed memory. Threads
- * made later inherit that the signals are blocked. */
+/* A thread of its own takes the signals: a handler's frame on the stack of a thread that computes
+ * destroyed memory, most likely since generated kernels use the stack pointer for other things.
+ * Threads made later inherit that the signals are blocked. */
 static void watch_signals(void)
 {
     pthread_t watcher;

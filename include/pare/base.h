@@ -91,7 +91,11 @@ PARE_API double pare_measure_peak(const pare_context *context);
 
 /* ---- Interruption -----------------------------------------------------------------------------
  * Long calls look at one flag at safe points and return PARE_ERROR_INTERRUPTED with everything on
- * disk in order. `pare_interrupt` is safe in a signal handler. */
+ * disk in order. `pare_interrupt` may be called from any thread. From a signal handler only where
+ * the threads that compute do not take that signal: a handler's frame on the stack of one has
+ * destroyed memory, most likely since generated kernels of oneDNN use the stack pointer for other
+ * things. Block it before the first call and wait for it in a thread of its own (sigwait), as the
+ * command does. */
 PARE_API void pare_interrupt(void);
 PARE_API bool pare_interrupted(void);
 PARE_API void pare_interrupt_clear(void);
