@@ -113,7 +113,6 @@ typedef struct bench_result {
     } pass[PASS_COUNT];
 } bench_result;
 
-double seconds_now(void);
 quartiles quartiles_of(double *values, size_t count); /* sorts the values */
 
 /* Data for calls of one shape. */

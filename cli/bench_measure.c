@@ -2,9 +2,9 @@
  * take turns, what counts is the median of their ratios, and quartiles tell how far to trust it. */
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "bench_attention.h"
+#include "command.h"
 
 /* A sample of short calls is many of them: clocks and schedulers disturb less than a millisecond.
  */
@@ -26,13 +26,6 @@ struct bench_case {
     pare_attention call;
     pare_attention_gradient gradient;
 };
-
-double seconds_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* ---- Data ---- */
 
@@ -216,7 +209,7 @@ static pare_status measure_pass(bench_case *c, pare_context *context, const pare
         ratios[i] = dense[i] / pruned[i];
         gains[i] = 1;
         if (status == PARE_OK && precision != PARE_PRECISION_FP32) {
-            double plain, dense_again;
+            double plain = 0, dense_again = 0; /* a failed sample sets neither */
             c->shape.precision = PARE_PRECISION_FP32;
             status = sample_after_dense(c, context, plan, pass, calls, &dense_again, &plain);
             c->shape.precision = precision;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static void print_help(const cli_command *command, const cli_option *options)
@@ -91,6 +92,13 @@ int check_output(const char *verb, const char *path)
     }
     bool link = !lstat(path, &status);
     return link ? PARE_OK : check_directory_of(verb, path);
+}
+
+double seconds_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 int print_json(json_t *object)

@@ -62,6 +62,9 @@ int fail_memory(const char *verb);
  * returns an exit code; 0: nothing known. */
 int check_output(const char *verb, const char *path);
 
+/* Of a clock that only goes forward. */
+double seconds_now(void);
+
 /* Prints and releases a JSON object as the verb's only standard output. */
 int print_json(json_t *object);
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -57,19 +56,12 @@ static void return_large_blocks(void)
 /* Who signals a process and its group, as timeout does, means one request. */
 #define SAME_REQUEST_SECONDS 0.3
 
-static double monotonic_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static void stop_work(int signal_number)
 {
     static const char note[] =
         "\nstopping at the next safe point; press Ctrl-C again to stop at once\n";
     static double first;
-    double now = monotonic_seconds();
+    double now = seconds_now();
     if (pare_interrupted() && now - first < SAME_REQUEST_SECONDS)
         return;
     if (pare_interrupted())

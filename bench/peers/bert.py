@@ -20,7 +20,6 @@ import gzip
 import json
 import os
 import statistics
-import sys
 import tempfile
 import warnings
 
@@ -28,7 +27,7 @@ import numpy
 
 import bert_peers as peers
 from pare_library import Library
-from sides import SideProcess, Worker, quartiles, spaced
+from sides import SideProcess, Worker, available, quartiles, spaced
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -253,14 +252,8 @@ class Sides:
         setting = peers.make_setting(options.library, options.model,
                                      os.path.join(self.work, f"labels-{labels}"),
                                      options.threads, labels)
-        sides = []
-        for name, create, arguments in self.list(setting):
-            side = Side(name, create, arguments, options)
-            if side.unavailable:
-                print(f"{name} is left out: {side.unavailable}", file=sys.stderr)
-            else:
-                sides.append(side)
-        return sides
+        return available(Side(name, create, arguments, options)
+                         for name, create, arguments in self.list(setting))
 
     def list(self, setting):
         """Of each side its name, class and arguments; the others are compared with the first."""

@@ -5,6 +5,7 @@ class only."""
 
 import multiprocessing
 import statistics
+import sys
 import time
 import warnings
 
@@ -75,6 +76,17 @@ class SideProcess:
     def ask(self, *request):
         self.pipe.send(request)
         return self.receive()
+
+
+def available(sides):
+    """Of sides, as they are started, those that can be had; tells of the others."""
+    had = []
+    for side in sides:
+        if side.unavailable:
+            print(f"{side.name} is left out: {side.unavailable}", file=sys.stderr)
+        else:
+            had.append(side)
+    return had
 
 
 def quartiles(numbers):

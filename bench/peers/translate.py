@@ -21,13 +21,12 @@ import gzip
 import json
 import os
 import statistics
-import sys
 import tempfile
 import warnings
 
 import translate_peers as peers
 from pare_library import Library
-from sides import SideProcess, Worker, quartiles, spaced
+from sides import SideProcess, Worker, available, quartiles, spaced
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -230,14 +229,8 @@ def list_sides(setting, sources, options):
 
 
 def start_sides(setting, sources, options):
-    contestants = []
-    for name, side, arguments in list_sides(setting, sources, options):
-        contestant = Contestant(name, Translating, side, arguments, options.busy)
-        if contestant.unavailable:
-            print(f"{name} is left out: {contestant.unavailable}", file=sys.stderr)
-        else:
-            contestants.append(contestant)
-    return contestants
+    return available(Contestant(name, Translating, side, arguments, options.busy)
+                     for name, side, arguments in list_sides(setting, sources, options))
 
 
 def describe(sources, options):
