@@ -19,24 +19,26 @@ const cli_command train_command = {
     .positionals_min = 1,
     .positionals_max = 1};
 
-static json_t *row_to_json(const pare_result_row *row, const char *output)
+static json_t *result_to_json(const pare_results *result, const char *output)
 {
+    const pare_result_row *row = result->rows;
     json_t *more = json_object();
     for (size_t i = 0; i < row->more_count; i++)
         json_object_set_new(more, row->more[i].name, json_real(row->more[i].value));
-    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:I, s:I, s:I}",
-                     "output", output, "method", row->method, "p_nom", row->p_nominal, "p_adm",
-                     row->p_admissible, "p_eff", row->p_effective, "valid", row->valid, "test",
-                     isnan(row->test) ? json_null() : json_real(row->test), "more", more,
-                     "train_seconds", row->train_seconds, "tokens_per_second",
+    return json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:f, s:f, s:f, s:I, s:I, s:I}",
+                     "output", output, "method", row->method, "metric", result->metric, "p_nom",
+                     row->p_nominal, "p_adm", row->p_admissible, "p_eff", row->p_effective, "valid",
+                     row->valid, "test", isnan(row->test) ? json_null() : json_real(row->test),
+                     "more", more, "train_seconds", row->train_seconds, "tokens_per_second",
                      row->tokens_per_second, "attention_seconds", row->attention_seconds,
                      "peak_bytes", (json_int_t)row->peak_bytes, "steps", (json_int_t)row->steps,
                      "parameters", (json_int_t)row->parameters);
 }
 
-static void print_row(const pare_result_row *row, const char *output)
+static void print_result(const pare_results *result, const char *output)
 {
-    printf("%s: valid %.4f", output, row->valid);
+    const pare_result_row *row = result->rows;
+    printf("%s: %s valid %.4f", output, result->metric, row->valid);
     if (!isnan(row->test))
         printf(", test %.4f", row->test);
     for (size_t i = 0; i < row->more_count; i++)
@@ -69,20 +71,21 @@ int command_train(int argument_count, char **argument_values)
 
     pare_recipe recipe = {0};
     pare_context *context = NULL;
-    pare_result_row row = {0};
+    pare_results result = {.rows = NULL};
     pare_sweep_options request = {.output = output, .progress = progress_begin(json)};
     pare_status status = load_recipe(parsed.positionals[0], &set, &recipe);
     if (status == PARE_OK)
         status = open_context(threads, &context);
     if (status == PARE_OK)
-        status = pare_sweep_train(context, &recipe, masks.items, masks.count, &request, &row);
+        status = pare_sweep_train(context, &recipe, masks.items, masks.count, &request, &result);
     progress_end();
     if (status != PARE_OK)
         exit_code = fail("train", status);
     else if (json)
-        exit_code = print_json(row_to_json(&row, output));
+        exit_code = print_json(result_to_json(&result, output));
     else
-        print_row(&row, output);
+        print_result(&result, output);
+    pare_results_free(&result);
     pare_context_destroy(context);
     pare_recipe_free(&recipe);
     return exit_code;

@@ -87,7 +87,8 @@ PARE_API uint64_t pare_average_examples(const pare_average *average);
  * are cut after 63 bytes; what is not UTF-8 becomes '?'. */
 PARE_API uint64_t pare_average_corpus_hash(const pare_average *average);
 PARE_API void pare_average_set_corpus(pare_average *average, const char *name, uint64_t hash);
-/* Adds sums, counts and examples; both need the same geometry. */
+/* Adds sums, counts and examples; both need the same geometry. Cross attention of parts of a corpus
+ * may differ in the ratio: it becomes that of all examples together. */
 PARE_API PARE_MUST_CHECK pare_status pare_average_merge(pare_average *into,
                                                         const pare_average *from);
 PARE_API PARE_MUST_CHECK pare_status pare_average_save(const pare_average *average,

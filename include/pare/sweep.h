@@ -37,10 +37,11 @@ PARE_API PARE_MUST_CHECK pare_status pare_sweep(pare_context *context, const par
                                                 pare_results *results);
 
 /* One run of a recipe without the rest of the sweep: dense, or under the masks
- * in these files: one, or of translation one for each kind of attention. */
+ * in these files: one, or of translation one for each kind of attention. The result has one row;
+ * free it with pare_results_free. */
 PARE_API PARE_MUST_CHECK pare_status
 pare_sweep_train(pare_context *context, const pare_recipe *recipe, const char *const *mask_paths,
-                 size_t mask_count, const pare_sweep_options *options, pare_result_row *row);
+                 size_t mask_count, const pare_sweep_options *options, pare_results *result);
 
 /* What a sweep would cost: measured on a few dense training steps; for language models of random
  * tokens in the recipe's shapes, for others of the recipe's data. Pruned runs are counted like

@@ -259,6 +259,17 @@ bool pri_path_is_directory(const char *path)
     return !stat(path, &status) && S_ISDIR(status.st_mode);
 }
 
+static pare_status make_directory(const char *path)
+{
+    if (!mkdir(path, 0777))
+        return PARE_OK;
+    int reason = errno;
+    if (pri_path_is_directory(path))
+        return PARE_OK;
+    errno = reason;
+    return fail_file("create this directory", path);
+}
+
 pare_status pri_make_directories(const char *path)
 {
     char *partial = pri_string_copy(path);
@@ -270,8 +281,8 @@ pare_status pri_make_directories(const char *path)
             continue;
         char separator = *c;
         *c = 0;
-        if (*partial && mkdir(partial, 0777) && !pri_path_is_directory(partial))
-            result = fail_file("create this directory", partial);
+        if (*partial)
+            result = make_directory(partial);
         *c = separator;
         if (!separator)
             break;

@@ -13,8 +13,11 @@
 static pare_status parse(const char *data, size_t size, size_t flags, const char *name,
                          json_t **object)
 {
+    static const char mark[] = "\xef\xbb\xbf"; /* which editors put before UTF-8 */
+    size_t marked = size >= sizeof mark - 1 && !memcmp(data, mark, sizeof mark - 1) ? 3 : 0;
     json_error_t error;
-    json_t *value = json_loadb(data, size, JSON_REJECT_DUPLICATES | flags, &error);
+    json_t *value =
+        json_loadb(data + marked, size - marked, JSON_REJECT_DUPLICATES | flags, &error);
     if (!value)
         return pri_fail(PARE_ERROR_FORMAT, "%s: not valid JSON (line %d, column %d: %s)", name,
                         error.line, error.column, error.text);

@@ -115,10 +115,30 @@ static void describe_shape(const pare_geometry *g, char text[SHAPE_CAPACITY])
                  g->ratio);
 }
 
+/* Source tokens per target token of the examples that were counted: all of them have a first row
+ * and a first column. */
+static double counted_ratio(const pare_average *average)
+{
+    const pare_geometry *g = &average->geometry;
+    double sources = 0, targets = 0;
+    for (size_t column = 0; column < g->keys; column++)
+        sources += (double)average->counts[column];
+    for (size_t row = 0; row < g->queries; row++)
+        targets += (double)average->counts[row * g->keys];
+    return targets > 0 ? fmin(fmax(sources / targets, PRI_RATIO_LEAST), PRI_RATIO_MOST) : g->ratio;
+}
+
+static bool same_but_for_the_ratio(const pare_geometry *a, pare_geometry b)
+{
+    if (pri_geometry_is_cross(a) && pri_geometry_is_cross(&b))
+        b.ratio = a->ratio;
+    return pri_geometry_same(a, &b);
+}
+
 pare_status pare_average_merge(pare_average *into, const pare_average *from)
 {
     const pare_geometry *a = &into->geometry, *b = &from->geometry;
-    if (!pri_geometry_same(a, b)) {
+    if (!same_but_for_the_ratio(a, *b)) {
         char wanted[SHAPE_CAPACITY], found[SHAPE_CAPACITY];
         describe_shape(a, wanted);
         describe_shape(b, found);
@@ -135,6 +155,8 @@ pare_status pare_average_merge(pare_average *into, const pare_average *from)
         into->sums[i] += from->sums[i];
     for (size_t i = 0; i < a->queries * a->keys; i++)
         into->counts[i] += from->counts[i];
+    if (a->ratio != b->ratio)
+        into->geometry.ratio = counted_ratio(into);
     into->examples += from->examples;
     merge_corpus(into, from);
     return PARE_OK;

@@ -448,6 +448,16 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, open
 
 /* ---- result.json ---- */
 
+pare_results pri_run_results(const pri_run_setting *setting)
+{
+    const pare_recipe *recipe = setting->recipe;
+    const pare_task *task = setting->data.task;
+    pare_results results = {.higher_is_better = pare_task_higher_is_better(task)};
+    snprintf(results.name, sizeof results.name, "%s", recipe->name ? recipe->name : "");
+    snprintf(results.metric, sizeof results.metric, "%s", pare_task_metric(task));
+    return results;
+}
+
 static pare_status load_result(const char *path, pare_result_row *row)
 {
     pare_results stored;
@@ -465,12 +475,9 @@ static pare_status load_result(const char *path, pare_result_row *row)
 static pare_status save_result(const pri_run_setting *setting, const char *path,
                                pare_result_row *row)
 {
-    pare_results single = {.rows = row,
-                           .count = 1,
-                           .higher_is_better = pare_task_higher_is_better(setting->data.task)};
-    snprintf(single.name, sizeof single.name, "%s",
-             setting->recipe->name ? setting->recipe->name : "");
-    snprintf(single.metric, sizeof single.metric, "%s", pare_task_metric(setting->data.task));
+    pare_results single = pri_run_results(setting);
+    single.rows = row;
+    single.count = 1;
     return pare_results_save(&single, path);
 }
 

@@ -17,6 +17,8 @@ typedef struct pri_run_setting {
 pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
                                  const pare_progress *progress, pri_run_setting *setting);
 void pri_run_setting_close(pri_run_setting *setting);
+/* Without rows: what the recipe and its task say of all of them. */
+pare_results pri_run_results(const pri_run_setting *setting);
 
 typedef struct pri_run {
     char label[64];        /* "attention-pruning-90", for progress */

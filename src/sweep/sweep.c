@@ -390,7 +390,7 @@ static bool has_random(const pri_mask_set *masks)
 }
 
 static pare_status run_single(const pri_run_setting *setting, const char *directory,
-                              const pri_mask_set *masks, pare_result_row *row)
+                              const pri_mask_set *masks, pare_results *result)
 {
     const pare_recipe *recipe = setting->recipe;
     bool dense = pri_mask_set_is_empty(masks);
@@ -407,14 +407,20 @@ static pare_status run_single(const pri_run_setting *setting, const char *direct
                         "sweep.start %s needs the dense weights; name their directory with "
                         "--set sweep.dense=DIRECTORY",
                         recipe->start == PARE_START_CONTINUE ? "continue" : "zero-shot");
+    *result = pri_run_results(setting);
+    result->rows = pri_allocate_zero(1, sizeof *result->rows);
+    if (!result->rows)
+        return PARE_ERROR_MEMORY;
+    result->count = 1;
     bool fresh;
-    return pri_run_execute(setting, &run, row, &fresh);
+    return pri_run_execute(setting, &run, result->rows, &fresh);
 }
 
 pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
                              const char *const *mask_paths, size_t mask_count,
-                             const pare_sweep_options *options, pare_result_row *row)
+                             const pare_sweep_options *options, pare_results *result)
 {
+    *result = (pare_results){.rows = NULL};
     int lock;
     PRI_TRY(lock_directory(options->output, &lock));
     pri_mask_set masks = {.masks = {NULL}};
@@ -424,7 +430,9 @@ pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
     if (status == PARE_OK)
         status = pri_run_setting_open(context, recipe, &options->progress, &setting);
     if (status == PARE_OK)
-        status = run_single(&setting, options->output, &masks, row);
+        status = run_single(&setting, options->output, &masks, result);
+    if (status != PARE_OK)
+        pare_results_free(result);
     pri_run_setting_close(&setting);
     pri_mask_set_free(&masks);
     close(lock);

@@ -276,6 +276,15 @@ static pare_status load_files(const char *json, const char *lines, const char *c
     return status;
 }
 
+static pare_status fail_without_tokenizer(const char *directory)
+{
+    return pri_fail(PARE_ERROR_FILE,
+                    pri_path_is_directory(directory)
+                        ? "%s: there is neither a tokenizer.json nor a vocab.txt in it"
+                        : "%s: there is no such directory; name one with a model and its tokenizer",
+                    directory);
+}
+
 pare_status pare_wordpiece_load(const char *directory, pare_wordpiece **tokenizer)
 {
     *tokenizer = NULL;
@@ -286,9 +295,7 @@ pare_status pare_wordpiece_load(const char *directory, pare_wordpiece **tokenize
     if (json && lines && config)
         status = pri_path_exists(json) || pri_path_exists(lines)
                      ? load_files(json, lines, config, tokenizer)
-                     : pri_fail(PARE_ERROR_FILE,
-                                "%s: there is neither a tokenizer.json nor a vocab.txt in it",
-                                directory);
+                     : fail_without_tokenizer(directory);
     pri_free(json);
     pri_free(lines);
     pri_free(config);

@@ -9,7 +9,7 @@ write_text text.txt 700
 write_recipe recipe.yaml "$work/text.txt"
 
 expect 0 "$pare" train recipe.yaml --output dense
-stdout_has '^dense: valid [0-9.]+, test [0-9.]+ after 24 steps'
+stdout_has '^dense: perplexity valid [0-9.]+, test [0-9.]+ after 24 steps'
 for file in config.json model.safetensors vocab.json log.jsonl trainer.json; do
     check "train writes $file" [ -s "dense/$file" ]
 done

@@ -50,6 +50,18 @@ static void test_members(void **state)
     json_decref(object);
 }
 
+static void test_byte_order_mark(void **state)
+{
+    (void)state;
+    json_t *object = parse("\xef\xbb\xbf{\"n\": 41}");
+    size_t size;
+    assert_int_equal(pri_json_get_size(object, "f", "n", &size), PARE_OK);
+    assert_int_equal(size, 41);
+    json_decref(object);
+    expect_refused("\xef\xbb\xbf", 3);
+    expect_refused("\xef\xbb{}", 4);
+}
+
 static void test_absent_members(void **state)
 {
     (void)state;
@@ -143,9 +155,9 @@ static void test_save_and_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_members),       cmocka_unit_test(test_absent_members),
-        cmocka_unit_test(test_wrong_types),   cmocka_unit_test(test_refused_texts),
-        cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_members),         cmocka_unit_test(test_absent_members),
+        cmocka_unit_test(test_byte_order_mark), cmocka_unit_test(test_wrong_types),
+        cmocka_unit_test(test_refused_texts),   cmocka_unit_test(test_save_and_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

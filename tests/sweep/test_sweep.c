@@ -196,11 +196,12 @@ static pare_status train_with_patience(const fixture *f, uint64_t patience)
     char output[128];
     snprintf(output, sizeof output, "%s/single", f->directory);
     pare_recipe recipe;
-    pare_result_row row;
+    pare_results result;
     load(f, "training.keep=last", &recipe);
     recipe.training.patience = patience;
     pare_sweep_options options = {.output = output};
-    pare_status status = pare_sweep_train(f->context, &recipe, NULL, 0, &options, &row);
+    pare_status status = pare_sweep_train(f->context, &recipe, NULL, 0, &options, &result);
+    pare_results_free(&result);
     pare_recipe_free(&recipe);
     return status;
 }
@@ -427,20 +428,24 @@ static void masks_of_files_go_to_their_kinds(void **state)
     snprintf(output, sizeof output, "%s/single", f->directory);
     const char *masks[] = {decoder, encoder};
     pare_sweep_options options = {.output = output};
-    pare_result_row row;
-    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 2, &options, &row), PARE_OK);
-    assert_string_equal(row.method, "attention-pruning");
-    assert_string_equal(row.attention, "selves");
-    assert_true(row.valid == results.rows[2].valid && row.steps == results.rows[2].steps);
-    assert_true(row.p_admissible == results.rows[2].p_admissible);
+    pare_results single;
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 2, &options, &single), PARE_OK);
+    assert_int_equal(single.count, 1);
+    assert_string_equal(single.metric, "tokenised BLEU");
+    assert_string_equal(single.rows->method, "attention-pruning");
+    assert_string_equal(single.rows->attention, "selves");
+    assert_true(single.rows->valid == results.rows[2].valid &&
+                single.rows->steps == results.rows[2].steps);
+    assert_true(single.rows->p_admissible == results.rows[2].p_admissible);
     assert_true(exists(f, "single/mask-encoder.safetensors"));
     assert_true(exists(f, "single/mask-decoder.safetensors"));
     assert_false(exists(f, "single/mask-cross.safetensors"));
+    pare_results_free(&single);
 
     /* One file twice is a mistake. */
     masks[1] = decoder;
     snprintf(output, sizeof output, "%s/twice", f->directory);
-    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 2, &options, &row),
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 2, &options, &single),
                      PARE_ERROR_ARGUMENT);
     assert_non_null(strstr(pare_error_message(), "decoder"));
     pare_results_free(&results);
