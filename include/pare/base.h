@@ -28,6 +28,9 @@ extern "C" {
 
 #define PARE_VERSION "0.1.0"
 
+/* In place of the number of a token: there is none. */
+#define PARE_NO_TOKEN UINT32_MAX
+
 /* What went wrong. The numbers are also the exit codes of the `pare` command and never change. */
 typedef enum pare_status {
     PARE_OK = 0,

@@ -149,10 +149,12 @@ typedef struct pare_marian_config {
                                    uniform, with gain 1/sqrt(2) for queries, keys and values */
     uint32_t padding, end;      /* pad_token_id, eos_token_id */
     uint32_t start;             /* decoder_start_token_id: what the decoder reads first */
+    uint32_t forced_end; /* forced_eos_token_id: what is set, for nothing, where a translation
+                            reaches its length limit; PARE_NO_TOKEN, null: nothing is */
 } pare_marian_config;
 
 /* Sets everything optional: 512 positions, shared embeddings, scaled; relu; dropouts .1, 0 and 0;
- * Xavier's weights; padding 1, end 2, start 2 (pare/text.h: pare_bpe). */
+ * Xavier's weights; padding 1, end, start and forced end 2 (pare/text.h: pare_bpe). */
 PARE_API pare_marian_config pare_marian_config_default(void);
 /* A fresh model, initialised from `seed`. */
 PARE_API PARE_MUST_CHECK pare_status pare_marian_create(pare_context *context,
@@ -322,10 +324,10 @@ typedef enum pare_stop_rule {
 
 /* What becomes of hypotheses that are still open before the last token they may have. */
 typedef enum pare_limit_rule {
-    PARE_LIMIT_END,      /* it is the end token */
-    PARE_LIMIT_FREE_END, /* the same, but its log-probability counts as 0: `forced_eos_token_id` of
-                            generate */
-    PARE_LIMIT_CUT       /* it is any token, and the hypothesis is final: generate without that */
+    PARE_LIMIT_MODEL, /* as transformers' generate: it is the model's forced_end, whose
+                         log-probability counts as 0, or without one as PARE_LIMIT_CUT */
+    PARE_LIMIT_END,   /* it is the end token, at its log-probability */
+    PARE_LIMIT_CUT    /* it is any token, and the hypothesis is final */
 } pare_limit_rule;
 
 /* Time grows faster than the beam, lists of words with its square. */
@@ -349,14 +351,14 @@ typedef struct pare_translate_options {
                       not depend on it; memory grows with batch * beam^2 */
 } pare_translate_options;
 
-/* Beam 5, length penalty 1, at most S + 50 tokens, PARE_STOP_FULL, PARE_LIMIT_END, one
+/* Beam 5, length penalty 1, at most S + 50 tokens, PARE_STOP_FULL, PARE_LIMIT_MODEL, one
  * hypothesis. */
 PARE_API pare_translate_options pare_translate_options_default(void);
 
 typedef struct pare_hypothesis {
     size_t length;                  /* 0: there is none, the tokens below are NULL */
     const uint32_t *tokens;         /* (length), without the start token, the end token last unless
-                                       it was cut */
+                                       the limit came first */
     const float *log_probabilities; /* (length), of each token given those before it */
     double log_probability;         /* their sum */
     double score;                   /* divided by length^length_penalty */

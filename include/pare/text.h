@@ -43,7 +43,6 @@ PARE_API pare_text_level pare_vocabulary_level(const pare_vocabulary *vocabulary
 PARE_API const char *pare_vocabulary_token(const pare_vocabulary *vocabulary, uint32_t id,
                                            size_t *length);
 /* The id of a token, or of <unk>; PARE_NO_TOKEN when there is no <unk> either (byte level). */
-#define PARE_NO_TOKEN UINT32_MAX
 PARE_API uint32_t pare_vocabulary_id(const pare_vocabulary *vocabulary, const char *token,
                                      size_t length);
 

@@ -194,15 +194,15 @@ static size_t find_candidates(pri_search *search, const pri_decoder_result *resu
     return merge(search, results, heads);
 }
 
-/* At the limit: every open hypothesis by the end token, which nothing follows. */
-static size_t find_ends(pri_search *search, uint32_t end, const pri_decoder_result *results)
+/* At the limit: every open hypothesis by one token, which nothing follows. */
+static size_t find_ends(pri_search *search, const pri_search_ending *ending,
+                        const pri_decoder_result *results)
 {
-    bool is_free = search->options->limit == PARE_LIMIT_FREE_END;
     size_t heads = 0;
     for (size_t from = 0; from < search->open_count; from++) {
         float own = results[from].end - results[from].log_sum;
         pri_head *head = &search->heads[heads];
-        head->best = continuation_of(search, from, end, is_free ? 0.0f : own);
+        head->best = continuation_of(search, from, ending->last, ending->is_free ? 0.0f : own);
         head->next = results[from].best.count;
         heads += is_possible(head);
     }
@@ -258,18 +258,17 @@ static pare_status check_numbers(const pri_search *search, const pri_decoder_res
     return PARE_OK;
 }
 
-pare_status pri_search_advance(pri_search *search, pri_tree *tree, uint32_t end,
+pare_status pri_search_advance(pri_search *search, pri_tree *tree, const pri_search_ending *ending,
                                const pri_decoder_result *results)
 {
     PRI_TRY(check_numbers(search, results));
     size_t beam = search->options->beam, next_count = 0;
     bool last = search->length + 1 == search->limit;
-    bool cut = last && search->options->limit == PARE_LIMIT_CUT;
-    size_t count =
-        last && !cut ? find_ends(search, end, results) : find_candidates(search, results);
+    size_t count = last && !ending->is_cut ? find_ends(search, ending, results)
+                                           : find_candidates(search, results);
     for (size_t i = 0; i < count; i++) {
         pri_continuation candidate = search->candidates[i];
-        bool is_final = cut || candidate.token == end;
+        bool is_final = last || candidate.token == ending->token;
         if (is_final && i < beam)
             add_final(search, candidate);
         else if (!is_final && next_count < beam)

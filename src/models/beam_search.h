@@ -48,6 +48,13 @@ typedef struct pri_search {
     struct pri_head *heads;                 /* (beam) */
 } pri_search;
 
+/* How searches end: by the end token, and at their limit by `last`. */
+typedef struct pri_search_ending {
+    uint32_t token, last;
+    bool is_free; /* `last` costs nothing */
+    bool is_cut;  /* at the limit any token is the last one */
+} pri_search_ending;
+
 /* Room for a search; from the arena. */
 pare_status pri_search_allocate(pri_arena *arena, const pare_translate_options *options,
                                 pri_search *search);
@@ -57,7 +64,7 @@ pare_status pri_search_begin(pri_search *search, pri_tree *tree, uint32_t start)
 void pri_search_rows(const pri_search *search, const pri_tree *tree, uint32_t *slots,
                      pri_decoder_row *rows);
 /* Goes on by one token, given what may follow each open hypothesis. */
-pare_status pri_search_advance(pri_search *search, pri_tree *tree, uint32_t end,
+pare_status pri_search_advance(pri_search *search, pri_tree *tree, const pri_search_ending *ending,
                                const pri_decoder_result *results);
 bool pri_search_done(const pri_search *search);
 /* The tokens of a final hypothesis and their log-probabilities. */

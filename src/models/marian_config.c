@@ -17,7 +17,8 @@ pare_marian_config pare_marian_config_default(void)
                                 .dropout = 0.1f,
                                 .padding = 1,
                                 .end = 2,
-                                .start = 2};
+                                .start = 2,
+                                .forced_end = 2};
 }
 
 float pri_marian_embedding_scale(const pare_marian_config *config)
@@ -64,7 +65,9 @@ static pare_status check_words(const pare_marian_config *config)
         uint32_t word;
     } words[] = {{"pad_token_id", config->padding},
                  {"eos_token_id", config->end},
-                 {"decoder_start_token_id", config->start}};
+                 {"decoder_start_token_id", config->start},
+                 {"forced_eos_token_id",
+                  config->forced_end == PARE_NO_TOKEN ? config->end : config->forced_end}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (words[i].word >= config->target_vocabulary)
             return pri_fail(PARE_ERROR_ARGUMENT, "%s is %lu but there are %zu target words",
@@ -135,7 +138,11 @@ static pare_status read_words(const json_t *object, const char *path, pare_maria
 {
     PRI_TRY(read_word(object, path, "pad_token_id", 58100, &config->padding));
     PRI_TRY(read_word(object, path, "eos_token_id", 0, &config->end));
-    return read_word(object, path, "decoder_start_token_id", 58100, &config->start);
+    PRI_TRY(read_word(object, path, "decoder_start_token_id", 58100, &config->start));
+    config->forced_end = PARE_NO_TOKEN;
+    return json_is_null(json_object_get(object, "forced_eos_token_id"))
+               ? PARE_OK
+               : read_word(object, path, "forced_eos_token_id", 0, &config->forced_end);
 }
 
 static pare_status read_numbers(const json_t *object, const char *path, pare_marian_config *config)
@@ -242,11 +249,13 @@ static void write_sizes(json_t *object, const pare_marian_config *config)
         {"max_position_embeddings", config->positions},
         {"pad_token_id", config->padding},
         {"eos_token_id", config->end},
-        {"forced_eos_token_id", config->end},
         {"decoder_start_token_id", config->start},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
+    json_object_set_new(object, "forced_eos_token_id",
+                        config->forced_end == PARE_NO_TOKEN ? json_null()
+                                                            : json_integer(config->forced_end));
 }
 
 json_t *pri_marian_write_config(const pare_marian_config *config)

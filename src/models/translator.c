@@ -133,6 +133,7 @@ typedef struct translation_run {
     const pare_ragged *sources;
     const uint32_t *tokens;
     const pare_translate_options *options;
+    pri_search_ending ending;
     pare_translations *translations;
     source_job *jobs; /* (sentences), longest first */
     size_t sentences, batch, longest_source, most_tokens;
@@ -161,7 +162,7 @@ pare_translate_options pare_translate_options_default(void)
                                     .length_factor = 1.0,
                                     .length_extra = 50.0,
                                     .stop = PARE_STOP_FULL,
-                                    .limit = PARE_LIMIT_END,
+                                    .limit = PARE_LIMIT_MODEL,
                                     .n_best = 1};
 }
 
@@ -488,8 +489,7 @@ static pare_status step(translation_run *run)
     const pri_decoder_result *results = run->results;
     for (size_t i = 0; i < run->at_work; i++) {
         size_t extended = run->searches[i]->open_count;
-        PRI_TRY(pri_search_advance(run->searches[i], &translator->tree,
-                                   translator->model->config.end, results));
+        PRI_TRY(pri_search_advance(run->searches[i], &translator->tree, &run->ending, results));
         results += extended;
     }
     return retire_searches(run);
@@ -586,6 +586,15 @@ static pare_status run_all(translation_run *run)
     return PARE_OK;
 }
 
+static pri_search_ending ending_of(const pare_marian_config *config, pare_limit_rule rule)
+{
+    bool forced = rule == PARE_LIMIT_MODEL && config->forced_end != PARE_NO_TOKEN;
+    return (pri_search_ending){.token = config->end,
+                               .last = forced ? config->forced_end : config->end,
+                               .is_free = forced,
+                               .is_cut = !forced && rule != PARE_LIMIT_END};
+}
+
 static size_t default_batch(size_t beam)
 {
     return pri_larger(pri_smaller(DEFAULT_BATCH, DEFAULT_ROWS / pri_larger(beam, 1)), 1);
@@ -601,6 +610,7 @@ pare_status pare_translate(pare_translator *translator, const pare_ragged *sourc
                            .sources = sources,
                            .tokens = tokens,
                            .options = options,
+                           .ending = ending_of(&translator->model->config, options->limit),
                            .translations = translations,
                            .sentences = sources->count,
                            .batch = pri_smaller(batch, sources->count)};

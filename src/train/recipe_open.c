@@ -144,7 +144,7 @@ static pare_status create_fresh_translator(const pare_recipe *recipe, const pare
     pare_marian_config config = recipe->model.marian;
     config.source_vocabulary = pare_bpe_size(tokenizers->source);
     config.target_vocabulary = pare_bpe_size(tokenizers->target);
-    config.end = config.start = special.end;
+    config.end = config.start = config.forced_end = special.end;
     config.padding = special.padding == PARE_NO_TOKEN ? special.end : special.padding;
     return pare_marian_create(context, &config, recipe->training.seed, model);
 }

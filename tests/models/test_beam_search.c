@@ -176,13 +176,14 @@ static void check_beam(size_t beam)
     check_ok(pri_search_allocate(arena, &options, &search));
     search.limit = LIMIT;
     check_ok(pri_search_begin(&search, &tree, 0));
+    const pri_search_ending ending = {.token = END, .last = END};
     plain_search expected = plain_begin(beam);
     word_lists lists = make_lists(beam);
     for (size_t length = 0; length < LIMIT; length++) {
         for (size_t i = 0; i < search.open_count; i++)
             make_up(&lists.results[i], beam, i, 1000 * (length + 1) + i + beam);
         plain_advance(&expected, lists.results);
-        check_ok(pri_search_advance(&search, &tree, END, lists.results));
+        check_ok(pri_search_advance(&search, &tree, &ending, lists.results));
         check_search(&search, &tree, &expected);
     }
     assert_true(search.final_count > 0); /* or nothing was seen */
@@ -305,6 +306,7 @@ static void a_beam_of_hundreds_keeps_what_sorting_keeps(void **state)
     pare_translator *translator;
     check_ok(pare_translator_create(model, PARE_PRECISION_FP32, &translator));
     pare_translate_options options = pare_translate_options_default();
+    options.limit = PARE_LIMIT_END;
     options.beam = options.n_best = WIDE;
     options.length_factor = 0.0;
     options.length_extra = (double)LIMIT;

@@ -87,6 +87,7 @@ static pare_translate_options options_of(size_t beam)
     pare_translate_options options = pare_translate_options_default();
     options.beam = options.n_best = beam;
     options.length_extra = 4.0;
+    options.limit = PARE_LIMIT_END;
     return options;
 }
 
@@ -517,31 +518,47 @@ static void a_wide_beam_finds_the_best(void **state)
     assert_true(found_lengths & (found_lengths - 1)); /* more than one length was best */
 }
 
-static void the_end_at_the_limit_may_be_free(void **state)
+/* The last token and its log-probability of every hypothesis that reaches the limit. */
+static void expect_at_the_limit(uint32_t forced_end, pare_limit_rule rule, uint32_t last,
+                                bool is_free)
 {
-    (void)state;
     pare_model *model = toy_model(-30.0);
+    pri_marian_of(model)->config.forced_end = forced_end;
     pare_translator *translator = translator_of(model, PARE_PRECISION_FP32);
     sources *from = make_sources(lengths, SENTENCES);
     pare_translate_options options = options_of(3);
     options.length_factor = 0.5;
     options.length_extra = 2.9;
-    for (int free_end = 0; free_end < 2; free_end++) {
-        options.limit = free_end ? PARE_LIMIT_FREE_END : PARE_LIMIT_END;
-        pare_translations found;
-        check_ok(pare_translate(translator, &from->ragged, from->tokens, &options, &found));
-        for (size_t i = 0; i < SENTENCES * 3; i++) {
-            const pare_hypothesis *hypothesis = &found.hypotheses[i];
-            size_t limit = (size_t)(0.5 * (double)lengths[i / 3] + 2.9);
-            assert_int_equal(hypothesis->length, limit);
-            float end = hypothesis->log_probabilities[limit - 1];
-            assert_true(free_end ? end == 0.0f : end < -20.0f);
-        }
-        pare_translations_free(&found);
+    options.limit = rule;
+    pare_translations found;
+    check_ok(pare_translate(translator, &from->ragged, from->tokens, &options, &found));
+    for (size_t i = 0; i < SENTENCES * 3; i++) {
+        const pare_hypothesis *hypothesis = &found.hypotheses[i];
+        size_t limit = (size_t)(0.5 * (double)lengths[i / 3] + 2.9);
+        assert_int_equal(hypothesis->length, limit);
+        float cost = hypothesis->log_probabilities[limit - 1];
+        uint32_t end = pare_marian_config_of(model)->end;
+        if (last == PARE_NO_TOKEN)
+            assert_true(hypothesis->tokens[limit - 1] != end && cost > -20.0f && cost < 0.0f);
+        else
+            assert_true(hypothesis->tokens[limit - 1] == last &&
+                        (is_free ? cost == 0.0f : cost < -20.0f));
     }
+    pare_translations_free(&found);
     free_sources(from);
     pare_translator_destroy(translator);
     pare_model_destroy(model);
+}
+
+static void what_ends_a_translation_at_its_limit(void **state)
+{
+    (void)state;
+    const uint32_t end = translation_config().end, other = end + 1;
+    expect_at_the_limit(end, PARE_LIMIT_MODEL, end, true);
+    expect_at_the_limit(other, PARE_LIMIT_MODEL, other, true);
+    expect_at_the_limit(PARE_NO_TOKEN, PARE_LIMIT_MODEL, PARE_NO_TOKEN, false);
+    expect_at_the_limit(end, PARE_LIMIT_END, end, false);
+    expect_at_the_limit(end, PARE_LIMIT_CUT, PARE_NO_TOKEN, false);
 }
 
 /* A search that stops later looks at more, and of the same hypotheses keeps no worse ones. */
@@ -748,7 +765,8 @@ int main(void)
                                         stop_test),
         cmocka_unit_test_setup_teardown(a_beam_of_one_is_greedy, start_test, stop_test),
         cmocka_unit_test_setup_teardown(a_wide_beam_finds_the_best, start_test, stop_test),
-        cmocka_unit_test_setup_teardown(the_end_at_the_limit_may_be_free, start_test, stop_test),
+        cmocka_unit_test_setup_teardown(what_ends_a_translation_at_its_limit, start_test,
+                                        stop_test),
         cmocka_unit_test_setup_teardown(stopping_later_finds_no_worse, start_test, stop_test),
         cmocka_unit_test_setup_teardown(neither_threads_nor_batches_change_a_bit, start_test,
                                         stop_test),

@@ -1,4 +1,5 @@
-"""Makes tests/golden/marian_{tied,target_tied,untied,beam}.safetensors and marian_beam.json.
+"""Makes tests/golden/marian_{tied,target_tied,untied,beam,random}.safetensors and
+marian_{beam,random}.json.
 
     python tools/golden/marian.py tests/golden
 
@@ -10,10 +11,11 @@ as in bert.py. The decoder reads the target moved right by one, behind decoder_s
 is no dropout. Every pair runs alone, so that the library has no padding either, and results lie end
 to end. Tensors are stored in single precision, the precision of the weights.
 
-The last two hold a model and what the library's `generate` translates with it, one sentence at a
-time. The model has learned a made-up language for a minute, since what a random one says repeats
-itself. `generate` adds log-probabilities up in single precision, so sentences that translate
-differently once the weights move a little are passed over: their scores nearly tie.
+The last four hold two models and what the library's `generate` translates with them, one sentence
+at a time. One has learned a made-up language for a minute; the other one is random, so that it
+repeats itself and hardly ever ends before the limit. `generate` adds log-probabilities up in single
+precision, so sentences that translate differently once the weights move a little are passed over:
+their scores nearly tie.
 """
 
 import copy
@@ -84,6 +86,10 @@ SETTINGS = [{"num_beams": beams, "length_penalty": penalty, "early_stopping": ea
 # What the published Marian models ask for: no padding in a translation, and an end in any case.
 SETTINGS += [{"num_beams": 4, "length_penalty": 1.0, "early_stopping": False,
               "bad_words_ids": [[PAD]], "forced_eos_token_id": END}]
+RANDOM_SETTINGS = [{"num_beams": beams, "length_penalty": 1.0, "early_stopping": early,
+                    "forced_eos_token_id": forced}
+                   for beams, early in ((1, False), (5, False), (5, True))
+                   for forced in (None, END)]
 
 
 def random_model(settings):
@@ -219,20 +225,21 @@ def disturbed(model):
     return other
 
 
-def make_beam(directory, seed):
+def make_searches(path, seed, all_settings, learned):
     torch.manual_seed(seed)
     config, model = random_model(BEAM)
-    learn(model.float())
+    if learned:
+        learn(model.float())
     model.double().eval()
     others = [disturbed(model) for _ in range(2)]
-    sources, outputs, passed_over = [], [[] for _ in SETTINGS], 0
+    sources, outputs, passed_over = [], [[] for _ in all_settings], 0
     while len(sources) < SENTENCES:
         tokens = sentence(1 + int(torch.randint(0, 12, ())), config.vocab_size)
         if tokens.tolist() in sources:
             continue
-        results = [translate(model, tokens, settings) for settings in SETTINGS]
+        results = [translate(model, tokens, settings) for settings in all_settings]
         if any(translate(other, tokens, settings)[0] != result[0]
-               for settings, result in zip(SETTINGS, results) for other in others):
+               for settings, result in zip(all_settings, results) for other in others):
             passed_over += 1
             continue
         sources.append(tokens.tolist())
@@ -241,17 +248,17 @@ def make_beam(directory, seed):
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     made_by = {"script": "tools/golden/marian.py", "versions": versions, "seed": seed}
     save_file(arrays({"weight/" + name: tensor for name, tensor in stored_weights(model).items()}),
-              f"{directory}/marian_beam.safetensors",
+              path + ".safetensors",
               metadata={name: str(value) for name, value in made_by.items()}
               | {"config": config.to_json_string(use_diff=False)})
     searches = [GENERATION | settings | {"outputs": lines}
-                for settings, lines in zip(SETTINGS, outputs)]
-    with open(f"{directory}/marian_beam.json", "w") as file:
+                for settings, lines in zip(all_settings, outputs)]
+    with open(path + ".json", "w") as file:
         json.dump({"made_by": made_by, "sources": sources, "searches": searches}, file,
                   separators=(",", ":"))
         file.write("\n")
-    print(f"marian_beam: {passed_over} sentences passed over")
-    for settings, lines in zip(SETTINGS, outputs):
+    print(f"{path}: {passed_over} sentences passed over")
+    for settings, lines in zip(all_settings, outputs):
         lengths = sorted(len(line["tokens"]) for line in lines)
         cut = sum(line["tokens"][-1] != END for line in lines)
         print(settings, "lengths", lengths[0], lengths[len(lengths) // 2], lengths[-1], "cut", cut)
@@ -263,7 +270,8 @@ def main(directory):
         config, tensors = make(settings, SEED + number)
         save(tensors, f"{directory}/marian_{case}.safetensors", "tools/golden/marian.py",
              SEED + number, config)
-    make_beam(directory, SEED + len(CASES))
+    make_searches(f"{directory}/marian_beam", SEED + len(CASES), SETTINGS, True)
+    make_searches(f"{directory}/marian_random", SEED + len(CASES) + 1, RANDOM_SETTINGS, False)
 
 
 if __name__ == "__main__":
