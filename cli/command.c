@@ -149,6 +149,39 @@ static bool parse_choice(const cli_option *option, const char *text)
     return false;
 }
 
+/* An exit code. */
+static int add_item(const cli_command *command, const cli_option *option, const char *item)
+{
+    string_list *list = option->target;
+    if (list->count == STRING_LIST_MAX)
+        return fail_usage(command->name, "--%s is given more than %d times", option->name,
+                          STRING_LIST_MAX);
+    list->items[list->count++] = item;
+    return 0;
+}
+
+/* An exit code. */
+static int add_keys(const cli_command *command, const cli_option *option, const char *values)
+{
+    string_list *list = option->target;
+    int exit_code = 0;
+    for (size_t i = 0; values && !exit_code; i++) {
+        if (!option->choices[i])
+            return fail_usage(command->name, "--%s takes %zu at most (%s)", option->name, i,
+                              option->placeholder);
+        size_t length = strcspn(values, ","), room = sizeof list->made - list->made_bytes;
+        char *item = list->made + list->made_bytes;
+        int bytes = snprintf(item, room, "%s=%.*s", option->choices[i], (int)length, values);
+        if (!length || bytes < 0 || (size_t)bytes >= room)
+            return fail_usage(command->name, "--%s needs %s, not '%s'", option->name,
+                              option->placeholder, values);
+        list->made_bytes += (size_t)bytes + 1;
+        exit_code = add_item(command, option, item);
+        values = values[length] ? values + length + 1 : NULL;
+    }
+    return exit_code;
+}
+
 /* Returns an exit code, 0 when the value was taken. */
 static int take_value(const cli_command *command, const cli_option *option, const char *value)
 {
@@ -172,14 +205,10 @@ static int take_value(const cli_command *command, const cli_option *option, cons
         if (parse_choice(option, value))
             return 0;
         return fail_usage(command->name, "--%s cannot be '%s'", option->name, value);
-    case OPTION_LIST: {
-        string_list *list = option->target;
-        if (list->count == STRING_LIST_MAX)
-            return fail_usage(command->name, "--%s is given more than %d times", option->name,
-                              STRING_LIST_MAX);
-        list->items[list->count++] = value;
-        return 0;
-    }
+    case OPTION_LIST:
+        return add_item(command, option, value);
+    case OPTION_KEYS:
+        return add_keys(command, option, value);
     }
     return PARE_ERROR_ARGUMENT;
 }

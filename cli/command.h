@@ -13,13 +13,17 @@ typedef enum option_kind {
     OPTION_COUNT,  /* uint64_t */
     OPTION_NUMBER, /* double */
     OPTION_CHOICE, /* int, index into `choices` */
-    OPTION_LIST    /* string_list: may be given several times */
+    OPTION_LIST,   /* string_list: may be given several times */
+    OPTION_KEYS /* string_list: values between commas, one for each key of `choices`, become items
+                   "KEY=VALUE" */
 } option_kind;
 
 #define STRING_LIST_MAX 64
 typedef struct string_list {
     const char *items[STRING_LIST_MAX];
     size_t count;
+    char made[1024]; /* items that are no argument of the command line */
+    size_t made_bytes;
 } string_list;
 
 typedef struct cli_option {
@@ -28,7 +32,7 @@ typedef struct cli_option {
     option_kind kind;
     void *target;
     const char *help;
-    const char *const *choices; /* OPTION_CHOICE: names, then NULL */
+    const char *const *choices; /* OPTION_CHOICE: names, then NULL; OPTION_KEYS: keys, then NULL */
 } cli_option;
 
 typedef struct cli_command {

@@ -72,6 +72,7 @@ int command_eval(int argument_count, char **argument_values)
         {"recipe", "FILE", OPTION_STRING, &source.recipe, "data as this recipe describes them",
          NULL},
         {"set", "KEY=VALUE", OPTION_LIST, &source.set, "override a key of the recipe", NULL},
+        COLUMN_OPTIONS(&source.set),
         {"text", "FILE", OPTION_STRING, &source.text, "a text, plain or gzip", NULL},
         {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
         {"predictions", "FILE", OPTION_STRING, &predictions,

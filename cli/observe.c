@@ -170,6 +170,7 @@ int command_observe(int argument_count, char **argument_values)
         {"recipe", "FILE", OPTION_STRING, &source.recipe, "data as this recipe describes them",
          NULL},
         {"set", "KEY=VALUE", OPTION_LIST, &source.set, "override a key of the recipe", NULL},
+        COLUMN_OPTIONS(&source.set),
         {"text", "FILE", OPTION_STRING, &source.text, "a text, plain or gzip", NULL},
         {"split", "NAME", OPTION_CHOICE, &split, "which part of the recipe's data", splits},
         {"output", "FILE", OPTION_STRING, &output, "default average.safetensors", NULL},

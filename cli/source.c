@@ -8,6 +8,9 @@
 #define DEFAULT_LANES 10
 #define DEFAULT_LENGTH 128
 
+const char *const text_column_keys[] = {"data.text_column", "data.second_text_column", NULL};
+const char *const label_column_keys[] = {"data.label_column", NULL};
+
 pare_status load_recipe(const char *path, const string_list *overrides, pare_recipe *recipe)
 {
     return pare_recipe_load(path, getenv("PARE_DATA"), overrides->items, overrides->count, recipe);

@@ -4,6 +4,20 @@
 
 #include "command.h"
 
+/* For verbs that read a recipe, beside their option --set: columns of a table of one's own. */
+extern const char *const text_column_keys[], *const label_column_keys[];
+#define COLUMN_OPTIONS(overrides)                                                                  \
+    {"text-columns",                                                                               \
+     "NAMES",                                                                                      \
+     OPTION_KEYS,                                                                                  \
+     overrides,                                                                                    \
+     "of a table of your own: one column with text, or two (a,b)",                                 \
+     text_column_keys},                                                                            \
+    {                                                                                              \
+        "label-column", "NAME", OPTION_KEYS, overrides, "of such a table: the column with labels", \
+            label_column_keys                                                                      \
+    }
+
 /* Loads a recipe; ${PARE_DATA} in it is the environment variable. */
 pare_status load_recipe(const char *path, const string_list *overrides, pare_recipe *recipe);
 

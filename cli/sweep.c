@@ -127,6 +127,7 @@ int command_sweep(int argument_count, char **argument_values)
         {"output", "DIRECTORY", OPTION_STRING, &request.output, "default runs/NAME-OF-RECIPE",
          NULL},
         {"set", "KEY=VALUE", OPTION_LIST, &request.set, "override a key of the recipe", NULL},
+        COLUMN_OPTIONS(&request.set),
         {"dry-run", NULL, OPTION_FLAG, &request.dry_run, "only estimate time and memory", NULL},
         {"vocabulary", "N", OPTION_COUNT, &request.vocabulary, "--dry-run without the data: words",
          NULL},

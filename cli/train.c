@@ -58,6 +58,7 @@ int command_train(int argument_count, char **argument_values)
         {"mask", "FILE", OPTION_LIST, &masks,
          "train under this mask; of translation one for each kind of attention", NULL},
         {"set", "KEY=VALUE", OPTION_LIST, &set, "override a key of the recipe", NULL},
+        COLUMN_OPTIONS(&set),
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
         {0}};

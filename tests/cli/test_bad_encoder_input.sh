@@ -179,6 +179,10 @@ table 3 'bad.tsv:5' '5s/\t.*/\t/'
 refused 4 'absent.tsv' train classify --set data.train=absent.tsv
 refused 3 'column' train classify --set data.text_column=9
 refused 3 'nothing' train classify --set data.text_column=nothing
+refused 3 'nothing' train classify --text-columns text,nothing
+refused 3 'nothing' train classify --label-column nothing
+refused 2 '.--text-columns takes 2 at most' train classify --text-columns a,b,c
+refused 2 '.--label-column needs NAME' train classify --label-column ''
 sed '3s/bad/ugly/' dev.tsv >bad.tsv
 refused 3 'bad.tsv:3.*ugly' train classify --set data.valid=bad.tsv
 refused 3 'train.tsv:2.*good' train classify --set data.regression=true
