@@ -39,8 +39,8 @@ const cli_command prune_command = {
 
 typedef struct prune_request {
     const char *output, *show;
-    size_t layer, head; /* as `show` says */
-    double percent;
+    size_t layer, head;        /* as `show` says */
+    double percent, effective; /* one of the two; -1: not given */
     int method, geometry, average, scope, empty_row;
     uint64_t seed, block;
     bool not_causal, json;
@@ -158,11 +158,15 @@ static int show_mask(const pare_average *average, const pare_mask *mask,
     return (int)print_heat_map(average, mask, request->layer, request->head);
 }
 
-static int make_mask(const pare_average *average, const pare_prune_options *prune,
+static int make_mask(const pare_average *average, pare_prune_options prune,
                      const prune_request *request)
 {
     pare_mask *mask = NULL;
-    pare_status status = pare_mask_create(average, prune, &mask);
+    pare_status status = PARE_OK;
+    if (request->effective >= 0)
+        status = pare_mask_find_percent(average, &prune, request->effective, &prune.percent);
+    if (status == PARE_OK)
+        status = pare_mask_create(average, &prune, &mask);
     if (status == PARE_OK)
         status = pare_mask_save(mask, request->output);
     int exit_code = status == PARE_OK ? show_mask(average, mask, request) : fail("prune", status);
@@ -172,10 +176,13 @@ static int make_mask(const pare_average *average, const pare_prune_options *prun
 
 int command_prune(int argument_count, char **argument_values)
 {
-    prune_request request = {.output = "mask.safetensors", .percent = -1, .seed = 1};
+    prune_request request = {
+        .output = "mask.safetensors", .percent = -1, .effective = -1, .seed = 1};
     const cli_option options[] = {
-        {"percent", "P", OPTION_NUMBER, &request.percent, "share to prune, 0 to 100; required",
-         NULL},
+        {"percent", "P", OPTION_NUMBER, &request.percent,
+         "share of the admissible cells to prune, 0 to 100; this or --effective is required", NULL},
+        {"effective", "P", OPTION_NUMBER, &request.effective,
+         "share of the corpus's cells instead: p_eff, the work saved", NULL},
         {"output", "FILE", OPTION_STRING, &request.output, "default mask.safetensors", NULL},
         {"method", "NAME", OPTION_CHOICE, &request.method, "what to prune", pare_method_names},
         {"geometry", "NAME", OPTION_CHOICE, &request.geometry, "what one bit stands for",
@@ -199,8 +206,10 @@ int command_prune(int argument_count, char **argument_values)
     if (!parse_arguments(&prune_command, options, argument_count, argument_values, &parsed,
                          &exit_code))
         return exit_code;
-    if (request.percent < 0 || request.percent > 100)
-        return fail_usage("prune", "--percent must be given and lie between 0 and 100");
+    if ((request.percent < 0) == (request.effective < 0) || request.percent > 100 ||
+        request.effective > 100)
+        return fail_usage("prune",
+                          "give either --percent or --effective, a number between 0 and 100");
 
     pare_prune_options prune = {.method = (pare_method)request.method,
                                 .geometry = (pare_geometry_kind)request.geometry,
@@ -218,7 +227,7 @@ int command_prune(int argument_count, char **argument_values)
         return fail("prune", status);
     exit_code = choose_head(request.show, average, &request.layer, &request.head);
     if (!exit_code)
-        exit_code = make_mask(average, &prune, &request);
+        exit_code = make_mask(average, prune, &request);
     pare_average_destroy(average);
     return exit_code;
 }

@@ -187,6 +187,12 @@ typedef struct pare_prune_options {
 PARE_API PARE_MUST_CHECK pare_status pare_mask_create(const pare_average *average,
                                                       const pare_prune_options *options,
                                                       pare_mask **mask);
+/* The percent, to 0.01, for which pare_mask_create prunes nearest to `effective` percent of the
+ * corpus's cells (p_effective): what compares at equal work. `options` are read without their
+ * percent. Makes some fifteen masks. */
+PARE_API PARE_MUST_CHECK pare_status pare_mask_find_percent(const pare_average *average,
+                                                            const pare_prune_options *options,
+                                                            double effective, double *percent);
 PARE_API void pare_mask_destroy(pare_mask *mask);
 PARE_API const pare_geometry *pare_mask_geometry(const pare_mask *mask);
 /* Of shape, cells, and the treatment of rows without any. */

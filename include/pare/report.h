@@ -21,7 +21,8 @@ typedef struct pare_result_row {
     char attention[16]; /* pruned runs of translation: "encoder", "decoder", "cross", "selves" (both
                            self attentions), "all"; percents are of these together. Otherwise "" */
     uint64_t seed;      /* of the random mask; in a sweep over training seeds, of training */
-    double p_requested; /* percent, of admissible cells */
+    double p_requested; /* percent, of admissible cells, or of the corpus's where the sweep said so
+                         */
     double p_nominal, p_admissible, p_effective; /* percent */
     double kept_mass;                            /* percent */
     double valid, test;                          /* the metric */

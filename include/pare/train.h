@@ -147,7 +147,8 @@ typedef struct pare_recipe {
                             pare_attention_kind; every percent is run for each of these */
     size_t attention_count;
     pare_start start;
-    bool ends_first;          /* coordinates of averages (pare/pruning.h) */
+    bool effective;  /* percents are of the corpus's cells (p_eff), not of admissible ones */
+    bool ends_first; /* coordinates of averages (pare/pruning.h) */
     pare_prune_options prune; /* geometry, block, average, scope, empty_row; the rest is unused.
                                  Geometry relative of a decoder's self attention is distance */
     char *dense;              /* directory of a dense run to share, or NULL: <output>/dense */

@@ -31,15 +31,18 @@ static pare_geometry_kind geometry_of(pare_geometry_kind wanted, const pare_aver
 }
 
 pare_status pri_mask_set_create(pare_average *const averages[PARE_ATTENTION_KINDS],
-                                unsigned attention, const pare_prune_options *prune,
+                                unsigned attention, const pare_prune_options *prune, bool effective,
                                 pri_mask_set *set)
 {
-    *set = (pri_mask_set){.masks = {NULL}};
+    *set = (pri_mask_set){.masks = {NULL}, .percent = prune->percent};
     for (size_t kind = 0; kind < PARE_ATTENTION_KINDS; kind++) {
         if (!(attention & 1U << kind))
             continue;
         pare_prune_options options = *prune;
         options.geometry = geometry_of(prune->geometry, averages[kind]);
+        if (effective)
+            PRI_TRY(
+                pare_mask_find_percent(averages[kind], &options, prune->percent, &options.percent));
         PRI_TRY(pare_mask_create(averages[kind], &options, &set->masks[kind]));
         set->corpus_cells[kind] = count_corpus_cells(averages[kind]);
     }
@@ -190,7 +193,7 @@ void pri_mask_set_describe(const pri_mask_set *set, size_t kinds, pare_result_ro
         report = pare_mask_describe(set->masks[kind]);
         pool_mask(set->masks[kind], set->corpus_cells[kind], &pooled);
     }
-    row->p_requested = report.p_requested;
+    row->p_requested = set->percent > 0 ? set->percent : report.p_requested;
     if (report.method == PARE_METHOD_RANDOM)
         row->seed = report.options.seed;
     if (kinds > 1)

@@ -8,12 +8,14 @@
 typedef struct pri_mask_set {
     pare_mask *masks[PARE_ATTENTION_KINDS];    /* NULL: that kind is dense */
     double corpus_cells[PARE_ATTENTION_KINDS]; /* admissible cells of the data, of the whole kind */
+    double percent;                            /* that was asked for; 0: the masks say it */
 } pri_mask_set;
 
 /* Masks of the recipe's geometry for the kinds whose bits are set in `attention`, out of the
- * averages of each kind. `prune` has method, percent and seed. Free also after a failure. */
+ * averages of each kind. `prune` has method, percent, of admissible cells or the corpus's if
+ * `effective`, and seed. Free also after a failure. */
 pare_status pri_mask_set_create(pare_average *const averages[PARE_ATTENTION_KINDS],
-                                unsigned attention, const pare_prune_options *prune,
+                                unsigned attention, const pare_prune_options *prune, bool effective,
                                 pri_mask_set *set);
 void pri_mask_set_free(pri_mask_set *set);
 bool pri_mask_set_is_empty(const pri_mask_set *set);

@@ -237,11 +237,12 @@ static void name_run(const sweep *state, pri_run *run, unsigned attention, doubl
                             [PARE_START_CONTINUE] = "-continue",
                             [PARE_START_ZERO_SHOT] = "-zero-shot"};
     bool one = state->kinds == 1;
+    const char *share = state->setting.recipe->effective ? "-effective" : "";
     char number[32] = "";
     if (!strcmp(run->method, "random"))
         snprintf(number, sizeof number, "-seed-%llu", (unsigned long long)seed);
-    snprintf(run->label, sizeof run->label, "%s%s%s-%g%s%s", run->method, one ? "" : "-",
-             one ? "" : pri_attention_name(attention), percent, number, suffix[run->start]);
+    snprintf(run->label, sizeof run->label, "%s%s%s-%g%s%s%s", run->method, one ? "" : "-",
+             one ? "" : pri_attention_name(attention), percent, share, number, suffix[run->start]);
 }
 
 static pare_status run_pruned(sweep *state, pare_method method, unsigned attention, double percent,
@@ -258,9 +259,9 @@ static pare_status run_pruned(sweep *state, pare_method method, unsigned attenti
     name_run(state, &run, attention, percent, seed);
 
     char *directory = pri_path_join(state->output, run.label);
-    pare_status status = directory
-                             ? pri_mask_set_create(state->averages, attention, &prune, &run.masks)
-                             : PARE_ERROR_MEMORY;
+    pare_status status = directory ? pri_mask_set_create(state->averages, attention, &prune,
+                                                         recipe->effective, &run.masks)
+                                   : PARE_ERROR_MEMORY;
     pare_result_row row;
     bool fresh = false;
     if (status == PARE_OK) {

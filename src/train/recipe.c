@@ -166,6 +166,7 @@ static void build_sweep(pri_recipe_builder *build, const pri_sweep_section *swee
     recipe->random_percent_count = sweep->random_percents_count;
     build_seeds(build, sweep);
     build_attention(build, sweep);
+    recipe->effective = sweep->percents_of && *sweep->percents_of;
     if (sweep->start)
         recipe->start = (pare_start)*sweep->start;
     if (sweep->geometry)

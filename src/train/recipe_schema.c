@@ -40,6 +40,7 @@ static const cyaml_strval_t attention_words[] = {{"encoder", ENCODER_BIT},
                                                  {"cross", CROSS_BIT},
                                                  {"selves", ENCODER_BIT | DECODER_BIT},
                                                  {"all", ENCODER_BIT | DECODER_BIT | CROSS_BIT}};
+static const cyaml_strval_t percents_of_words[] = {{"admissible", false}, {"effective", true}};
 static const cyaml_strval_t start_words[] = {{"restart", PARE_START_RESTART},
                                              {"continue", PARE_START_CONTINUE},
                                              {"zero-shot", PARE_START_ZERO_SHOT}};

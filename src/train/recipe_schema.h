@@ -106,6 +106,7 @@
     KEY(INTEGERS, random_seeds)                                                                    \
     KEY(INTEGERS, seeds)                                                                           \
     KEY(CHOICES, attention)                                                                        \
+    KEY(CHOICE, percents_of)                                                                       \
     KEY(CHOICE, start)                                                                             \
     KEY(CHOICE, geometry)                                                                          \
     KEY(BOOLEAN, ends_first)                                                                       \

@@ -58,6 +58,15 @@ done
 expect 2 "$pare" prune "$cross" --percent 50 --geometry distance --output refused.safetensors
 stderr_has 'needs causal attention'
 
+# The share of the work instead of that of the cells.
+expect 0 "$pare" prune "$cross" --effective 50 --output cross.safetensors --json
+stdout_has '"p_eff": (4[6-9]|5[0-4])\.'
+for options in '' '--percent 50 --effective 50' '--effective 101'; do
+    # shellcheck disable=SC2086 # several words
+    expect 2 "$pare" prune "$cross" $options --output refused.safetensors
+    stderr_has 'give either --percent or --effective'
+done
+
 expect 2 "$pare" prune "$causal" --percent 50 --geometry relative --output refused.safetensors
 stderr_is_one_line
 stderr_has 'its distance; use distance geometry'

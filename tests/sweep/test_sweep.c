@@ -1,5 +1,6 @@
 /* The main job on a text of a few kilobytes: every directory and row is there, starting again does
  * nothing twice, other settings are refused, and a stopped sweep ends as an unstopped one. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -411,6 +412,27 @@ static void a_sweep_of_translation_prunes_kinds_of_attention(void **state)
     pare_recipe_free(&recipe);
 }
 
+/* Attention pruning and random masks, of every kind of attention, then save nearly the same. */
+static void percents_may_be_shares_of_the_work(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results;
+    row_counts counts;
+    load(f, "sweep.percents_of=effective", &recipe);
+    assert_true(recipe.effective);
+    assert_int_equal(sweep(f, &recipe, "work", &counts, &results), PARE_OK);
+    assert_int_equal(results.count, 5);
+    for (size_t i = 1; i < results.count; i++) {
+        assert_true(results.rows[i].p_requested == 50);
+        assert_true(fabs(results.rows[i].p_effective - 50) < 3);
+    }
+    assert_true(exists(f, "work/attention-pruning-cross-50-effective/result.json"));
+    assert_true(exists(f, "work/random-selves-50-effective-seed-1/result.json"));
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+}
+
 /* A run under the masks of two files is that of the sweep that pruned both. */
 static void masks_of_files_go_to_their_kinds(void **state)
 {
@@ -464,6 +486,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(zero_shot_and_continue_share_a_dense_run, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_estimate_counts_steps_and_runs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(percents_may_be_shares_of_the_work, set_up_pairs,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_sweep_of_translation_prunes_kinds_of_attention,
                                         set_up_pairs, tear_down),
         cmocka_unit_test_setup_teardown(masks_of_files_go_to_their_kinds, set_up_pairs, tear_down),
