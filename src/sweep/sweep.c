@@ -2,16 +2,14 @@
  * step leaves a finished directory, so starting again only does what is missing. */
 #include "pare/sweep.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "sweep/directory_lock.h"
 #include "sweep/run.h"
 #include "train/recipe.h"
 
@@ -26,32 +24,6 @@ typedef struct sweep {
     char *dense_directory, *results_path, *average_paths[PARE_ATTENTION_KINDS];
     pare_average *averages[PARE_ATTENTION_KINDS];
 } sweep;
-
-/* ---- One process per directory ---- */
-
-static pare_status lock_directory(const char *directory, int *descriptor)
-{
-    *descriptor = -1;
-    PRI_TRY(pri_make_directories(directory));
-    char *path = pri_path_join(directory, ".lock");
-    if (!path)
-        return PARE_ERROR_MEMORY;
-    pare_status status = PARE_OK;
-    int opened = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
-    pri_free(path);
-    if (opened < 0)
-        return pri_fail(PARE_ERROR_FILE, "%s: cannot write here: %s", directory, strerror(errno));
-    if (flock(opened, LOCK_EX | LOCK_NB)) {
-        status = pri_fail(PARE_ERROR_FILE,
-                          "%s: another process is working in this directory; wait for it or choose "
-                          "another one",
-                          directory);
-        close(opened);
-        return status;
-    }
-    *descriptor = opened;
-    return PARE_OK;
-}
 
 /* ---- Results ---- */
 
@@ -214,17 +186,16 @@ static pare_status make_dense(sweep *state)
     char *result_path = pri_path_join(state->dense_directory, "result.json");
     if (!result_path)
         return PARE_ERROR_MEMORY;
-    int lock = -1;
+    pri_directory_lock lock = {.directory = NULL};
     pare_status status = PARE_OK;
     if (!pri_path_exists(result_path) || !have_averages(state))
-        status = lock_directory(state->dense_directory, &lock);
+        status = pri_directory_lock_take(state->dense_directory, &lock);
     pri_free(result_path);
     if (status == PARE_OK)
         status = run_dense(state);
     if (status == PARE_OK)
         status = observe_dense(state);
-    if (lock >= 0)
-        close(lock);
+    pri_directory_lock_release(&lock);
     return status;
 }
 
@@ -359,6 +330,8 @@ static pare_status sweep_seeds(pare_context *context, const pare_recipe *recipe,
         char *output = pri_path_join(options->output, name);
         pare_status status =
             output ? sweep_seed(context, &seeded, options, output, results) : PARE_ERROR_MEMORY;
+        if (status != PARE_OK && output)
+            rmdir(output); /* when nothing came about in it */
         pri_free(output);
         PRI_TRY(status);
     }
@@ -369,10 +342,10 @@ pare_status pare_sweep(pare_context *context, const pare_recipe *recipe,
                        const pare_sweep_options *options, pare_results *results)
 {
     *results = (pare_results){.count = 0};
-    int lock;
-    PRI_TRY(lock_directory(options->output, &lock));
+    pri_directory_lock lock;
+    PRI_TRY(pri_directory_lock_take(options->output, &lock));
     pare_status status = sweep_seeds(context, recipe, options, results);
-    close(lock);
+    pri_directory_lock_release(&lock);
     if (status != PARE_OK)
         pare_results_free(results);
     return status;
@@ -422,8 +395,8 @@ pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
                              const pare_sweep_options *options, pare_results *result)
 {
     *result = (pare_results){.rows = NULL};
-    int lock;
-    PRI_TRY(lock_directory(options->output, &lock));
+    pri_directory_lock lock;
+    PRI_TRY(pri_directory_lock_take(options->output, &lock));
     pri_mask_set masks = {.masks = {NULL}};
     pri_run_setting setting = {0};
     pare_status status =
@@ -436,6 +409,6 @@ pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
         pare_results_free(result);
     pri_run_setting_close(&setting);
     pri_mask_set_free(&masks);
-    close(lock);
+    pri_directory_lock_release(&lock);
     return status;
 }
