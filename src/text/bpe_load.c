@@ -1,5 +1,6 @@
 /* Byte-pair encoding from tokenizer.json, which is read strictly: each of its parts must be the one
- * of a form, since another one would silently give other ids or another text. */
+ * of a form, since another one would silently give other ids or another text. A decoder may be left
+ * out: each form has one way back to the text. */
 #include <stdio.h>
 #include <string.h>
 
@@ -45,7 +46,7 @@ static pare_status read_form(const json_t *object, const char *name, pare_bpe_fo
         return fail_part(name, "pre_tokenizer", pre_tokenizer,
                          "\"WhitespaceSplit\", and a \"Sequence\" of \"WhitespaceSplit\", "
                          "\"Metaspace\" and \"Punctuation\" with their usual settings");
-    if (equals(decoder, pri_bpe_decoder_json(*form)))
+    if (!decoder || json_is_null(decoder) || equals(decoder, pri_bpe_decoder_json(*form)))
         return PARE_OK;
     return fail_part(name, "decoder", decoder,
                      *form == PARE_BPE_WORDS ? "\"BPEDecoder\" with the suffix \"" PRI_END_OF_WORD

@@ -95,6 +95,8 @@ sed 's/"vocab_size": [0-9]*/"vocab_size": 30/' model/config.json | damaged bad c
 refused 3 'bad/' "$pare" translate bad lines
 rm -rf bad && cp -r model bad && rm bad/tokenizer.json
 refused 4 'bad/tokenizer.json' "$pare" translate bad lines
+touch bad/source.spm
+refused 7 "bad: its tokenizer is SentencePiece's" "$pare" translate bad lines
 echo '{"version": "1.0"' | damaged bad tokenizer.json
 refused 3 'bad/tokenizer.json' "$pare" translate bad lines
 write_text text.txt 300

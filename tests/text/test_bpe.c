@@ -475,6 +475,22 @@ static void test_bad_merges_are_named(void **state)
     }
 }
 
+static void test_a_decoder_may_be_left_out(void **state)
+{
+    (void)state;
+    static const char *const decoders[] = {"", "\"decoder\":null,"};
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {
+        char json[512];
+        snprintf(json, sizeof json,
+                 "{\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},%s" WORDS_MODEL(
+                     SPECIAL ",\"a\":4,\"b</w>\":5,\"ab</w>\":6", "[\"a\",\"b</w>\"]") "}",
+                 decoders[i]);
+        pare_bpe *bpe = bpe_of(json);
+        assert_int_equal(pare_bpe_size(bpe), 7);
+        pare_bpe_destroy(bpe);
+    }
+}
+
 /* ---- Bad tokenizer.json ---- */
 
 static void test_other_tokenizers_are_refused_by_name(void **state)
@@ -488,8 +504,9 @@ static void test_other_tokenizers_are_refused_by_name(void **state)
         {"{\"model\":{\"type\":\"BPE\"}}", "pre_tokenizer, \"null\"", PARE_ERROR_UNSUPPORTED},
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\"}}",
          "pre_tokenizer, \"ByteLevel\"", PARE_ERROR_UNSUPPORTED},
-        {"{\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},\"model\":{\"type\":\"BPE\"}}",
-         "decoder, \"null\", is not supported in byte-pair encoding, only \"BPEDecoder\"",
+        {"{\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},\"decoder\":{\"type\":\"ByteLevel\"},"
+         "\"model\":{\"type\":\"BPE\"}}",
+         "decoder, \"ByteLevel\", is not supported in byte-pair encoding, only \"BPEDecoder\"",
          PARE_ERROR_UNSUPPORTED},
         {"{" WORDS_PARTS "\"normalizer\":{\"type\":\"NFKC\"},\"model\":{\"type\":\"BPE\"}}",
          "normalizer, \"NFKC\"", PARE_ERROR_UNSUPPORTED},
@@ -579,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_learning_fails_with_a_reason),
         cmocka_unit_test(test_merges_of_subword_nmt),
         cmocka_unit_test(test_bad_merges_are_named),
+        cmocka_unit_test(test_a_decoder_may_be_left_out),
         cmocka_unit_test(test_other_tokenizers_are_refused_by_name),
         cmocka_unit_test(test_a_directory_tells_its_kind),
     };

@@ -21,7 +21,7 @@
 /* ---- Tokenizers ---- */
 
 static const char joint_file[] = "tokenizer.json", source_file[] = "source_tokenizer.json",
-                  target_file[] = "target_tokenizer.json";
+                  target_file[] = "target_tokenizer.json", sentencepiece_file[] = "source.spm";
 
 static pare_status load_tokenizer(const char *directory, const char *file, pare_bpe **tokenizer)
 {
@@ -39,12 +39,27 @@ static pare_status has_file(const char *directory, const char *file, bool *found
     return path ? PARE_OK : PARE_ERROR_MEMORY;
 }
 
+/* Published Marian models come with SentencePiece's. */
+static pare_status check_directory(const char *directory, bool separate)
+{
+    bool joint, sentencepiece;
+    PRI_TRY(has_file(directory, joint_file, &joint));
+    PRI_TRY(has_file(directory, sentencepiece_file, &sentencepiece));
+    if (joint || separate || !sentencepiece)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_UNSUPPORTED,
+                    "%s: its tokenizer is SentencePiece's (%s), which is not read; only a %s of "
+                    "byte-pair encoding is",
+                    directory, sentencepiece_file, joint_file);
+}
+
 pare_status pare_translation_tokenizers_load(const char *directory,
                                              pare_translation_tokenizers *tokenizers)
 {
     *tokenizers = (pare_translation_tokenizers){.source = NULL};
     bool separate;
     PRI_TRY(has_file(directory, source_file, &separate));
+    PRI_TRY(check_directory(directory, separate));
     pare_status status =
         load_tokenizer(directory, separate ? source_file : joint_file, &tokenizers->source);
     if (status == PARE_OK && separate)
