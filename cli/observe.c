@@ -15,9 +15,9 @@ const cli_command observe_command = {
         "Runs the model densely over the whole text, without dropout, and adds up what every\n"
         "head attends to, per cell (query row x key column). The sums are kept in fp64 with a\n"
         "count for every cell, so files of several parts of a corpus merge exactly (--merge).\n\n"
-        "Sentences of an encoder are averaged by position from their start; with --ends-first, "
-        "which\n"
-        "relative masks need, their first and last token come first.\n\n"
+        "Sentences are averaged by position from their start; with --ends-first, which relative\n"
+        "masks of encoders and of cross attention need, the first and last token of an encoder's\n"
+        "sentence come first.\n\n"
         "A translation model has three kinds of attention: average.safetensors becomes\n"
         "average-encoder.safetensors, average-decoder.safetensors and average-cross.safetensors.",
     .example =

@@ -184,10 +184,11 @@ pare_status pri_prune_options_check(const pare_prune_options *options,
     if (options->geometry == PARE_GEOMETRY_RELATIVE && !geometry->ends_first)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "relative geometry needs an average in which the ends of a sequence come "
-                        "first; observe with the ends first, or use cell geometry");
+                        "first; observe so (pare observe --ends-first), or use cell geometry");
     if (options->geometry != PARE_GEOMETRY_CELL && options->scope == PARE_SCOPE_ROW)
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "scope row is for cell geometry: all rows share one set of distances");
+        return pri_fail(
+            PARE_ERROR_ARGUMENT,
+            "scope row is for cell geometry: all rows of a head share one set of classes");
     PRI_TRY(check_block(options));
     if (options->method == PARE_METHOD_COMPAT &&
         (options->geometry != PARE_GEOMETRY_CELL || options->scope != PARE_SCOPE_LAYER))

@@ -444,6 +444,7 @@ static void the_recipes_of_the_distribution_load(void **state)
                                  "lm-wikitext103-paper",
                                  "multi30k-en-de-small",
                                  "multi30k-de-en-small",
+                                 "multi30k-en-de-kinds-small",
                                  "iwslt14-de-en-sample-small",
                                  "iwslt14-de-en-paper",
                                  "wmt17-en-de-paper",
