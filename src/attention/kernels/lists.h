@@ -6,8 +6,10 @@
  * tile by tile; in a backward pass, which knows the softmax, everything for one tile before the
  * next. Nothing is scattered but the gradient of the distance table.
  *
- * A call shorter than its plan, or with a window, has cells in the lists that are not admissible:
- * they are computed like the others, from rows of zeros, and their weights set to zero. */
+ * A call shorter than its plan, or with a window, has cells in the lists that are not admissible.
+ * Entries ascend, so those of rows and columns behind the call's last are left out (a quad's last
+ * scores may be of anything); others are computed, from rows of zeros. The weights of all are set
+ * to zero. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_LISTS_H
 #define PARE_SRC_ATTENTION_KERNELS_LISTS_H
 
@@ -19,14 +21,46 @@ typedef struct run_list {
     const pri_run *runs;
     size_t count;
     const uint16_t *entries;
+    size_t end; /* entries from here on are of no row or column of the call; SIZE_MAX: there are
+                   none */
 } run_list;
+
+/* How many of the first `count` entries lie below `end`. */
+V_INLINE size_t entries_below(const uint16_t *entries, size_t count, size_t end)
+{
+    if (end == SIZE_MAX)
+        return count;
+    size_t below = 0;
+    while (below < count) {
+        size_t middle = below + (count - below) / 2;
+        if (entries[middle] < end)
+            below = middle + 1;
+        else
+            count = middle;
+    }
+    return below;
+}
+
+/* Where the call's columns end in a tile; SIZE_MAX: not before the plan's. */
+static size_t columns_of_tile(const kernel_state *s, size_t tile)
+{
+    size_t first = tile * s->list_size, keys = s->sequence.keys;
+    bool cut = !s->call->causal && keys < s->call->plan->geometry.keys;
+    return cut ? pri_larger(keys, first) - first : SIZE_MAX;
+}
 
 static run_list row_list(const kernel_state *s, const row_block *block, size_t tile)
 {
     size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
     const pri_list_place *place = s->plan->row_places + index;
     return (run_list){s->plan->row_runs + place[0].run, place[1].run - place[0].run,
-                      s->plan->columns + place[0].entry};
+                      s->plan->columns + place[0].entry, columns_of_tile(s, tile)};
+}
+
+/* How many of the next run's cells the call has. */
+V_INLINE size_t cells_met(run_list list, pri_run run)
+{
+    return entries_below(list.entries, run.cells, list.end);
 }
 
 V_INLINE size_t quads_in(pri_run run)
@@ -60,8 +94,8 @@ V_INLINE void dot_runs(const score_target *to, run_list list, const float *rows,
         float *scores = to->by_row ? to->scores + run.place : next;
         if (run.index < to->rows)
             dot_run(rows - run.index * step, list.entries, with + run.index * shape.stride,
-                    quads_in(run), to->offsets ? to->offsets[run.index] : 0, to->accumulate, scores,
-                    shape);
+                    pri_divide_up(cells_met(list, run), PRI_QUAD),
+                    to->offsets ? to->offsets[run.index] : 0, to->accumulate, scores, shape);
         list.entries += entries_in(run);
         next += entries_in(run);
     }
@@ -111,11 +145,13 @@ static void fill_inadmissible(const kernel_state *s, size_t row, size_t tile, pr
                               const uint16_t *entries, float *values, float value)
 {
     pri_range columns = admissible_columns(s, row);
-    for (size_t k = 0; k < run.cells; k++) {
-        size_t column = tile * s->list_size + entries[k];
-        if (column < columns.begin || column >= columns.end)
-            values[k] = value;
-    }
+    size_t first = tile * s->list_size;
+    size_t begin = entries_below(entries, run.cells, pri_larger(columns.begin, first) - first);
+    size_t end = entries_below(entries, run.cells, pri_larger(columns.end, first) - first);
+    for (size_t k = 0; k < begin; k++)
+        values[k] = value;
+    for (size_t k = pri_larger(begin, end); k < run.cells; k++)
+        values[k] = value;
 }
 
 /* values *= dropout factors of a run's cells */
@@ -124,7 +160,8 @@ static void list_dropout(const kernel_state *s, size_t row, size_t tile, pri_run
 {
     pri_dropout_row draws = dropout_of_row(s, row);
     uint32_t first = (uint32_t)(tile * s->list_size - s->shift);
-    for (size_t k = 0; k < run.cells; k++)
+    size_t cells = entries_below(entries, run.cells, columns_of_tile(s, tile));
+    for (size_t k = 0; k < cells; k++)
         values[k] *= pri_dropout_factor(draws, first + entries[k]);
 }
 
@@ -147,7 +184,7 @@ V_INLINE void sum_runs(const score_target *from, run_list list, const float *row
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
         const float *weights = from->by_row ? from->scores + run.place : next;
-        weighted_entries with = {list.entries, NULL, weights, run.cells};
+        weighted_entries with = {list.entries, NULL, weights, cells_met(list, run)};
         if (run.index < from->rows)
             sum_run(rows - run.index * step, with, sums + run.index * shape.sum_stride, shape);
         list.entries += entries_in(run);
@@ -371,7 +408,7 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
     const uint16_t *picks = of->picks;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        weighted_entries with = {list.entries, picks, of->weights, run.cells};
+        weighted_entries with = {list.entries, picks, of->weights, cells_met(list, run)};
         prefetch_row(of->sums, (list.runs[i + AHEAD].index - of->columns.begin) * shape.sum_stride,
                      shape.sum_stride);
         if (run.index >= of->columns.begin && run.index < of->columns.end)
@@ -388,8 +425,10 @@ static void list_column_sums(const kernel_state *s, const row_block *block, size
 {
     size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
     const pri_list_place *place = s->plan->column_places + index;
+    size_t rows_of_plan = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
     run_list list = {s->plan->column_runs + place[0].run, place[1].run - place[0].run,
-                     s->plan->rows + place[0].entry};
+                     s->plan->rows + place[0].entry,
+                     block->count < rows_of_plan ? block->count : SIZE_MAX};
     column_sums of = {key_columns(s, tile * s->list_size, s->list_size),
                       s->plan->weights + place[0].entry, rows, weights, NULL};
     of.sums = sums + (tile * s->list_size + of.columns.begin - s->shift) * s->stride;

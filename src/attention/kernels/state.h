@@ -246,7 +246,7 @@ static void pack_columns(const kernel_state *s, pare_view view, row_packer *pack
         clear_floats(to, columns.begin * stride);
         pack(s, key_row(s, view, first + columns.begin), view.token_stride, NULL, 1,
              columns.end - columns.begin, to + columns.begin * stride);
-        clear_floats(to + columns.end * stride, (s->list_size + 1 - columns.end) * stride);
+        clear_floats(to + s->list_size * stride, stride);
     }
 }
 
@@ -324,26 +324,16 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
 
 /* ---- Row blocks ---- */
 
-/* Makes the rows that the block lacks zero: lists by column may name them. */
-static void clear_rest(const kernel_state *s, const row_block *block, float *rows, size_t stride)
-{
-    clear_floats(rows + block->count * stride, (s->list_size - block->count) * stride);
-}
-
 static void load_queries(const kernel_state *s, const row_block *block)
 {
     const pare_attention *call = s->call;
     size_t bias = s->task->head * s->head_size, stride = call->query.token_stride;
     const float *query = pri_at(call->query, s->sequence.first_query + block->first, s->task->head);
     const float *content = call->relative ? call->relative->content_bias + bias : NULL;
-    if (has_windows(s) || !LISTS_APART) {
+    if (has_windows(s) || !LISTS_APART)
         pack_plain_rows(s, query, stride, content, call->scale, block->count, s->query);
-        clear_rest(s, block, s->query, s->stride);
-    }
-    if (has_lists(s) && LISTS_APART) {
+    if (has_lists(s) && LISTS_APART)
         pack_listed_rows(s, query, stride, content, call->scale, block->count, s->listed.query);
-        clear_rest(s, block, s->listed.query, s->listed.stride);
-    }
     if (!call->relative)
         return;
     pack_plain_rows(s, query, stride, call->relative->position_bias + bias, call->scale,
