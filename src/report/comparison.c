@@ -99,9 +99,9 @@ static pare_status append_titles(pri_text_table *table, const comparison *compar
                                  const pare_results *results)
 {
     table->columns = compared->count + 3 + compared->translation;
-    PRI_TRY(pri_text_table_add(table, pri_column_titles[PRI_COLUMN_METHOD]));
+    PRI_TRY(pri_text_table_add(table, "method"));
     if (compared->translation)
-        PRI_TRY(pri_text_table_add(table, pri_column_titles[PRI_COLUMN_PRUNED]));
+        PRI_TRY(pri_text_table_add(table, "attention"));
     PRI_TRY(pri_text_table_add(table, "p"));
     for (size_t i = 0; i < compared->count; i++)
         PRI_TRY(append_title(table, &results[i]));

@@ -115,8 +115,11 @@ static void append_table(pri_text *text, const pri_collection *collection)
     pri_text_append(text, "</span></caption>\n<thead><tr>");
     for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
         shown[column] = pri_table_column_known(summary, (pri_column)column);
-        if (shown[column])
-            pri_text_append(text, "<th scope=\"col\">%s</th>", pri_column_titles[column]);
+        if (!shown[column])
+            continue;
+        pri_text_append(text, "<th scope=\"col\">");
+        pri_html_append_escaped(text, pri_column_title(summary, (pri_column)column));
+        pri_text_append(text, "</th>");
     }
     pri_text_append(text, "</tr></thead>\n<tbody>\n");
     for (size_t g = 0; g < summary->count; g++)

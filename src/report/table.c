@@ -11,10 +11,33 @@
 #include "report/kind_table.h"
 #include "report/text_table.h"
 
-const char *const pri_column_titles[PRI_COLUMN_COUNT] = {
-    "method", "attention", "p_nom",    "p_adm",          "p_eff",  "valid",     "test",
-    "also",   "change",    "tokens/s", "attention time", "memory", "kept mass",
-};
+static bool is_measure(pri_column column)
+{
+    return column >= PRI_COLUMN_MORE && column < PRI_COLUMN_MORE + PARE_RESULT_MEASURES;
+}
+
+/* Rows of one sweep have the same measures, as far as they have any. */
+static const char *measure_title(const pri_summary *summary, size_t index)
+{
+    for (size_t g = 0; g < summary->count; g++)
+        if (index < summary->groups[g].rows[0]->more_count)
+            return summary->groups[g].rows[0]->more[index].name;
+    return "";
+}
+
+const char *pri_column_title(const pri_summary *summary, pri_column column)
+{
+    static const char *const titles[PRI_COLUMN_COUNT] = {
+        [PRI_COLUMN_METHOD] = "method",     [PRI_COLUMN_PRUNED] = "attention",
+        [PRI_COLUMN_P_NOMINAL] = "p_nom",   [PRI_COLUMN_P_ADMISSIBLE] = "p_adm",
+        [PRI_COLUMN_P_EFFECTIVE] = "p_eff", [PRI_COLUMN_VALID] = "valid",
+        [PRI_COLUMN_TEST] = "test",         [PRI_COLUMN_CHANGE] = "change",
+        [PRI_COLUMN_SPEED] = "tokens/s",    [PRI_COLUMN_ATTENTION_TIME] = "attention time",
+        [PRI_COLUMN_MEMORY] = "memory",     [PRI_COLUMN_KEPT_MASS] = "kept mass",
+    };
+    return is_measure(column) ? measure_title(summary, (size_t)(column - PRI_COLUMN_MORE))
+                              : titles[column];
+}
 
 /* Decimals that leave about four significant digits. */
 static int metric_decimals(double value)
@@ -78,24 +101,7 @@ static void format_method(const pri_group *group, char *cell)
         snprintf(cell, PRI_CELL_SIZE, "%s", method);
 }
 
-/* The further measures, as means over the group: "accuracy 86.27". */
-static void format_more(const pri_group *group, char *cell)
-{
-    const pare_result_row *first = group->rows[0];
-    size_t used = (size_t)snprintf(cell, PRI_CELL_SIZE, "%s", first->more_count ? "" : "-");
-    for (size_t m = 0; m < first->more_count && used < PRI_CELL_SIZE; m++) {
-        char value[24];
-        double sum = 0;
-        for (size_t i = 0; i < group->count; i++)
-            sum += m < group->rows[i]->more_count ? group->rows[i]->more[m].value : (double)NAN;
-        pri_format_metric(sum / (double)group->count, value, sizeof value);
-        used += (size_t)snprintf(cell + used, PRI_CELL_SIZE - used, "%s%s %s", m ? ", " : "",
-                                 first->more[m].name, value);
-    }
-}
-
-void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
-                    char cell[PRI_CELL_SIZE])
+static pri_quantity column_quantity(pri_column column)
 {
     static const pri_quantity quantities[PRI_COLUMN_COUNT] = {
         [PRI_COLUMN_P_NOMINAL] = PRI_QUANTITY_P_NOMINAL,
@@ -108,20 +114,14 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         [PRI_COLUMN_ATTENTION_TIME] = PRI_QUANTITY_ATTENTION_SECONDS,
         [PRI_COLUMN_MEMORY] = PRI_QUANTITY_PEAK_BYTES,
     };
-    if (column == PRI_COLUMN_METHOD) {
-        format_method(group, cell);
-        return;
-    }
-    if (column == PRI_COLUMN_PRUNED) {
-        const char *attention = group->rows[0]->attention;
-        snprintf(cell, PRI_CELL_SIZE, "%s", attention[0] ? attention : "-");
-        return;
-    }
-    if (column == PRI_COLUMN_MORE) {
-        format_more(group, cell);
-        return;
-    }
-    const pri_statistic *statistic = &group->statistics[quantities[column]];
+    return is_measure(column) ? (pri_quantity)(PRI_QUANTITY_MORE + (column - PRI_COLUMN_MORE))
+                              : quantities[column];
+}
+
+static void format_number(const pri_summary *summary, const pri_group *group, pri_column column,
+                          char cell[PRI_CELL_SIZE])
+{
+    const pri_statistic *statistic = &group->statistics[column_quantity(column)];
     double value =
         column == PRI_COLUMN_CHANGE ? pri_summary_change(summary, group) : statistic->mean;
     snprintf(cell, PRI_CELL_SIZE, "-");
@@ -148,15 +148,30 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         pri_format_bytes(value, cell, PRI_CELL_SIZE);
         break;
     default:
-        snprintf(cell, PRI_CELL_SIZE, "%.1f", value);
+        if (is_measure(column))
+            pri_format_metric(value, cell, PRI_CELL_SIZE);
+        else
+            snprintf(cell, PRI_CELL_SIZE, "%.1f", value);
     }
+}
+
+void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
+                    char cell[PRI_CELL_SIZE])
+{
+    const char *attention = group->rows[0]->attention;
+    if (column == PRI_COLUMN_METHOD)
+        format_method(group, cell);
+    else if (column == PRI_COLUMN_PRUNED)
+        snprintf(cell, PRI_CELL_SIZE, "%s", attention[0] ? attention : "-");
+    else
+        format_number(summary, group, column, cell);
 }
 
 bool pri_table_column_known(const pri_summary *summary, pri_column column)
 {
     char cell[PRI_CELL_SIZE];
     if (!summary->count)
-        return column != PRI_COLUMN_MORE && column != PRI_COLUMN_PRUNED;
+        return !is_measure(column) && column != PRI_COLUMN_PRUNED;
     for (size_t g = 0; g < summary->count; g++) {
         pri_table_cell(summary, &summary->groups[g], column, cell);
         if (cell[0] != '-' || cell[1])
@@ -187,7 +202,7 @@ static pare_status fill_table(pri_text_table *table, const pri_summary *summary)
     }
     for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++)
         if (shown[column])
-            PRI_TRY(pri_text_table_add(table, pri_column_titles[column]));
+            PRI_TRY(pri_text_table_add(table, pri_column_title(summary, (pri_column)column)));
     for (size_t g = 0; g < summary->count; g++)
         PRI_TRY(append_group(table, summary, &summary->groups[g], shown));
     return PARE_OK;

@@ -14,8 +14,8 @@ typedef enum pri_column {
     PRI_COLUMN_P_EFFECTIVE,
     PRI_COLUMN_VALID,
     PRI_COLUMN_TEST,
-    PRI_COLUMN_MORE, /* the measures beside the metric */
-    PRI_COLUMN_CHANGE,
+    PRI_COLUMN_MORE, /* the first of the measures beside the metric */
+    PRI_COLUMN_CHANGE = PRI_COLUMN_MORE + PARE_RESULT_MEASURES,
     PRI_COLUMN_SPEED,
     PRI_COLUMN_ATTENTION_TIME,
     PRI_COLUMN_MEMORY,
@@ -24,7 +24,7 @@ typedef enum pri_column {
     PRI_TEXT_COLUMNS = PRI_COLUMN_KEPT_MASS
 } pri_column;
 
-extern const char *const pri_column_titles[PRI_COLUMN_COUNT];
+const char *pri_column_title(const pri_summary *summary, pri_column column);
 /* The text of one cell; "-" when not known. */
 void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
                     char cell[PRI_CELL_SIZE]);
