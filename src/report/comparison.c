@@ -1,5 +1,6 @@
 /* Several sweeps side by side: one line per attention, method and p, one column per sweep and their
  * mean. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,11 +69,11 @@ static void free_comparison(comparison *compared)
     pri_free(compared->lines);
 }
 
-static const pri_statistic *quality_of(const pri_summary *summary, const pare_result_row *line)
+static const pri_group *group_of(const pri_summary *summary, const pare_result_row *line)
 {
     for (size_t g = 0; g < summary->count; g++)
         if (same_line(summary->groups[g].rows[0], line))
-            return &summary->groups[g].statistics[summary->quality];
+            return &summary->groups[g];
     return NULL;
 }
 
@@ -108,6 +109,27 @@ static pare_status append_titles(pri_text_table *table, const comparison *compar
     return pri_text_table_add(table, "mean");
 }
 
+/* A mean is known no better than the column with the fewest decimals. */
+static int mean_decimals(const comparison *compared)
+{
+    int fewest = INT_MAX;
+    for (size_t i = 0; i < compared->count; i++) {
+        const pri_summary *summary = &compared->summaries[i];
+        int decimals = pri_column_decimals(summary, summary->quality);
+        fewest = decimals < fewest ? decimals : fewest;
+    }
+    return fewest;
+}
+
+static pare_status append_mean(pri_text_table *table, const comparison *compared, double sum)
+{
+    char cell[PRI_CELL_SIZE] = "-";
+    double mean = compared->mean ? sum / (double)compared->count : (double)NAN;
+    if (!isnan(mean))
+        pri_format_number(mean, mean_decimals(compared), cell, sizeof cell);
+    return pri_text_table_add(table, cell);
+}
+
 static pare_status append_line(pri_text_table *table, const comparison *compared,
                                const pare_result_row *line)
 {
@@ -120,19 +142,13 @@ static pare_status append_line(pri_text_table *table, const comparison *compared
     snprintf(cell, sizeof cell, "%g", requested_percent(line));
     PRI_TRY(pri_text_table_add(table, cell));
     for (size_t i = 0; i < compared->count; i++) {
-        const pri_statistic *quality = quality_of(&compared->summaries[i], line);
-        bool known = quality && !isnan(quality->mean);
-        snprintf(cell, sizeof cell, "-");
-        if (known)
-            pri_format_quality(quality, cell);
-        sum += known ? quality->mean : (double)NAN;
+        const pri_summary *summary = &compared->summaries[i];
+        const pri_group *group = group_of(summary, line);
+        sum += group ? group->statistics[summary->quality].mean : (double)NAN;
+        pri_format_quality(summary, group, cell);
         PRI_TRY(pri_text_table_add(table, cell));
     }
-    double mean = compared->mean ? sum / (double)compared->count : (double)NAN;
-    snprintf(cell, sizeof cell, "-");
-    if (!isnan(mean))
-        pri_format_metric(mean, cell, sizeof cell);
-    return pri_text_table_add(table, cell);
+    return append_mean(table, compared, sum);
 }
 
 static pare_status fill_table(pri_text_table *table, const comparison *compared,

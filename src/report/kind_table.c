@@ -87,9 +87,8 @@ const pare_result_row *pri_kind_table_setting(const pri_summary *summary,
 static pare_status add_quality(pri_text_table *table, const pri_summary *summary,
                                const pri_group *group)
 {
-    char cell[PRI_CELL_SIZE] = "-";
-    if (group && !isnan(group->statistics[summary->quality].mean))
-        pri_format_quality(&group->statistics[summary->quality], cell);
+    char cell[PRI_CELL_SIZE];
+    pri_format_quality(summary, group, cell);
     return pri_text_table_add(table, cell);
 }
 

@@ -39,40 +39,72 @@ const char *pri_column_title(const pri_summary *summary, pri_column column)
                               : titles[column];
 }
 
-/* Decimals that leave about four significant digits. */
-static int metric_decimals(double value)
+/* Larger ones are of runs that went astray; they are written with an exponent. */
+static const double written_out = 1e7;
+
+int pri_metric_decimals(double value)
 {
     double size = fabs(value);
     return size < 10 ? 3 : size < 1000 ? 2 : 1;
 }
 
-void pri_format_metric(double value, char *text, size_t size)
+/* Of the means of all groups, as far as they are below `limit`. */
+static double largest_mean(const pri_summary *summary, pri_quantity quantity, double limit)
 {
-    if (fabs(value) < 1e7)
-        snprintf(text, size, "%.*f", metric_decimals(value), value);
+    double largest = 0;
+    for (size_t g = 0; g < summary->count; g++) {
+        double size = fabs(summary->groups[g].statistics[quantity].mean);
+        if (size < limit)
+            largest = fmax(largest, size);
+    }
+    return largest;
+}
+
+int pri_column_decimals(const pri_summary *summary, pri_quantity quantity)
+{
+    return pri_metric_decimals(largest_mean(summary, quantity, written_out));
+}
+
+void pri_format_number(double value, int decimals, char *text, size_t size)
+{
+    if (fabs(value) < written_out)
+        snprintf(text, size, "%.*f", decimals, value);
     else
         snprintf(text, size, "%.3g", value);
 }
 
-void pri_format_bytes(double bytes, char *text, size_t size)
+void pri_format_metric(const pri_summary *summary, double value, char *text, size_t size)
 {
-    if (bytes >= 999.5e6)
-        snprintf(text, size, "%.2f GB", bytes / 1e9);
-    else
-        snprintf(text, size, "%.0f MB", bytes / 1e6);
+    pri_format_number(value, pri_column_decimals(summary, summary->quality), text, size);
 }
 
-void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE])
+static void format_bytes(const pri_summary *summary, double bytes, char cell[PRI_CELL_SIZE])
 {
-    char mean[24], deviation[24];
-    pri_format_metric(statistic->mean, mean, sizeof mean);
-    if (isnan(statistic->deviation)) {
+    if (largest_mean(summary, PRI_QUANTITY_PEAK_BYTES, (double)INFINITY) >= 999.5e6)
+        snprintf(cell, PRI_CELL_SIZE, "%.2f GB", bytes / 1e9);
+    else
+        snprintf(cell, PRI_CELL_SIZE, "%.0f MB", bytes / 1e6);
+}
+
+/* "86.3 ± 0.4", or the mean alone where there is one run. */
+static void format_statistic(const pri_statistic *statistic, int decimals, char cell[PRI_CELL_SIZE])
+{
+    char mean[24];
+    pri_format_number(statistic->mean, decimals, mean, sizeof mean);
+    if (isnan(statistic->deviation))
         snprintf(cell, PRI_CELL_SIZE, "%s", mean);
-        return;
-    }
-    snprintf(deviation, sizeof deviation, "%.*f", metric_decimals(statistic->mean),
-             fmin(statistic->deviation, 1e15));
-    snprintf(cell, PRI_CELL_SIZE, "%s ± %s", mean, deviation);
+    else
+        snprintf(cell, PRI_CELL_SIZE, "%s ± %.*f", mean, decimals,
+                 fmin(statistic->deviation, 1e15));
+}
+
+void pri_format_quality(const pri_summary *summary, const pri_group *group,
+                        char cell[PRI_CELL_SIZE])
+{
+    snprintf(cell, PRI_CELL_SIZE, "-");
+    if (group && !isnan(group->statistics[summary->quality].mean))
+        format_statistic(&group->statistics[summary->quality],
+                         pri_column_decimals(summary, summary->quality), cell);
 }
 
 const char *pri_method_words(const char *method)
@@ -121,7 +153,8 @@ static pri_quantity column_quantity(pri_column column)
 static void format_number(const pri_summary *summary, const pri_group *group, pri_column column,
                           char cell[PRI_CELL_SIZE])
 {
-    const pri_statistic *statistic = &group->statistics[column_quantity(column)];
+    const pri_quantity quantity = column_quantity(column);
+    const pri_statistic *statistic = &group->statistics[quantity];
     double value =
         column == PRI_COLUMN_CHANGE ? pri_summary_change(summary, group) : statistic->mean;
     snprintf(cell, PRI_CELL_SIZE, "-");
@@ -130,7 +163,7 @@ static void format_number(const pri_summary *summary, const pri_group *group, pr
     switch (column) {
     case PRI_COLUMN_VALID:
     case PRI_COLUMN_TEST:
-        pri_format_quality(statistic, cell);
+        format_statistic(statistic, pri_column_decimals(summary, quantity), cell);
         break;
     case PRI_COLUMN_CHANGE:
         pri_format_change(summary, value, cell, PRI_CELL_SIZE);
@@ -145,11 +178,11 @@ static void format_number(const pri_summary *summary, const pri_group *group, pr
         snprintf(cell, PRI_CELL_SIZE, "%.1f s", value);
         break;
     case PRI_COLUMN_MEMORY:
-        pri_format_bytes(value, cell, PRI_CELL_SIZE);
+        format_bytes(summary, value, cell);
         break;
     default:
         if (is_measure(column))
-            pri_format_metric(value, cell, PRI_CELL_SIZE);
+            pri_format_number(value, pri_column_decimals(summary, quantity), cell, PRI_CELL_SIZE);
         else
             snprintf(cell, PRI_CELL_SIZE, "%.1f", value);
     }

@@ -38,9 +38,16 @@ const char *pri_method_words(const char *method);
 void pri_format_setting(const pare_result_row *row, char cell[PRI_CELL_SIZE]);
 /* "+1.3%", or in points "-0.6". */
 void pri_format_change(const pri_summary *summary, double change, char *text, size_t size);
-void pri_format_metric(double value, char *text, size_t size);
-/* "86.3 ± 0.4", or the mean alone where there is one run. */
-void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE]);
-void pri_format_bytes(double bytes, char *text, size_t size);
+/* Decimals that leave about four significant digits: of one number, and of all that stand in a
+ * column, as their largest decides. */
+int pri_metric_decimals(double value);
+int pri_column_decimals(const pri_summary *summary, pri_quantity quantity);
+void pri_format_number(double value, int decimals, char *text, size_t size);
+/* A value of the summary's quality, with the decimals of its column. */
+void pri_format_metric(const pri_summary *summary, double value, char *text, size_t size);
+/* The group's quality, "86.3 ± 0.4", or the mean alone where there is one run; "-" when it is not
+ * known. The group may be NULL. */
+void pri_format_quality(const pri_summary *summary, const pri_group *group,
+                        char cell[PRI_CELL_SIZE]);
 
 #endif

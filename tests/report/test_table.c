@@ -35,11 +35,11 @@ static void table_is_as_documented(void **state)
               "-----------------  -----  -----  -----  --------------  ------  --------  ---------"
               "-----  -------\n"
               "dense                0.0    0.0    0.0          100.00       -      3000          1"
-              "2.3 s   512 MB\n"
+              "2.3 s  0.51 GB\n"
               "attention pruning   50.0   50.0   50.0               -       -      3000          1"
-              "2.3 s   512 MB\n"
+              "2.3 s  0.51 GB\n"
               "attention pruning   90.0   90.0   90.0          102.50   +2.5%      3000          1"
-              "2.3 s   512 MB\n"
+              "2.3 s  0.51 GB\n"
               "random, 3 seeds     90.0   90.0   90.0  110.00 ± 10.00  +10.0%      3000          1"
               "2.3 s  1.23 GB\n");
     free(text);
@@ -110,6 +110,32 @@ static void further_measures_have_columns(void **state)
     free(text);
 }
 
+/* The largest number of a column decides for all of it: perplexities, another measure, bytes. */
+static void columns_have_one_number_of_decimals(void **state)
+{
+    (void)state;
+    pare_result_row rows[] = {
+        row_of("dense", 0, 0, 6.0714), row_of("attention-pruning", 50, 0, 9.9),
+        row_of("attention-pruning", 90, 1, 1234.56), row_of("random", 90, 0, 3e9)};
+    for (size_t i = 0; i < 4; i++) {
+        rows[i].valid = rows[i].test / 2;
+        rows[i].attention_seconds = rows[i].tokens_per_second = (double)NAN;
+        rows[i].more_count = 1;
+        rows[i].more[0] = (pare_result_measure){"chrF", i == 1 ? 10.25 : 1.5};
+    }
+    pare_results results = {.metric = "perplexity", .rows = rows, .count = 4};
+    char *text;
+    assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "  valid    test   chrF  "));
+    assert_non_null(strstr(text, "   3.04     6.1   1.50  "));
+    assert_non_null(strstr(text, "  0.51 GB\n"));
+    assert_null(strstr(text, " MB"));
+    assert_non_null(strstr(text, "   4.95     9.9  10.25  "));
+    assert_non_null(strstr(text, " 617.28  1234.6   1.50  "));
+    assert_non_null(strstr(text, "1.5e+09   3e+09   1.50  "));
+    free(text);
+}
+
 static void sweeps_stand_side_by_side(void **state)
 {
     (void)state;
@@ -136,6 +162,12 @@ static void sweeps_stand_side_by_side(void **state)
                               "attention pruning  60         48.00              -      -\n"
                               "random             60             -          70.00      -\n");
     free(text);
+    /* The mean has the decimals of the column with the fewest. */
+    second[0].valid = second[1].valid = 5;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "51.00 ± 1.41          5.000  28.00\n"));
+    free(text);
+    second[0].valid = 90;
     snprintf(results[1].metric, sizeof results[1].metric, "perplexity");
     results[1].higher_is_better = false;
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
@@ -239,6 +271,7 @@ int main(void)
         cmocka_unit_test(groups_have_mean_and_spread),
         cmocka_unit_test(validation_stands_in_for_test),
         cmocka_unit_test(further_measures_have_columns),
+        cmocka_unit_test(columns_have_one_number_of_decimals),
         cmocka_unit_test(sweeps_stand_side_by_side),
         cmocka_unit_test(kinds_of_attention_have_a_column_and_a_table),
         cmocka_unit_test(comparisons_tell_kinds_apart),
