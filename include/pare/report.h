@@ -58,9 +58,9 @@ PARE_API void pare_results_free(pare_results *results);
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
 /* Several sweeps side by side, as papers show tasks: a line per pruned attention, method, start and
- * requested percent, a column per sweep (quality on test, or on validation without one) and their
- * plain mean.
- */
+ * requested percent, a column per sweep (quality on test, or on validation without one), and the
+ * plain mean of different tasks. Sweeps of one name and metric are no different tasks: their
+ * columns say what differs (geometry, scope, average), or are numbered. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_comparison(const pare_results *results,
                                                              size_t count, bool markdown,
                                                              char **text);

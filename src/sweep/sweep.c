@@ -89,6 +89,14 @@ static void describe_geometry(const pare_recipe *recipe, char *text, size_t size
         snprintf(text + used, size - (size_t)used, ", blocks of %zu", prune->block);
 }
 
+/* Of a recipe without a name. */
+static void name_after_directory(const char *directory, char *name, size_t capacity)
+{
+    char *path = realpath(directory, NULL);
+    snprintf(name, capacity, "%s", path ? strrchr(path, '/') + 1 : "");
+    free(path);
+}
+
 static void describe_sweep(sweep *state)
 {
     const pare_recipe *recipe = state->setting.recipe;
@@ -96,7 +104,10 @@ static void describe_sweep(sweep *state)
     pare_results *results = state->results;
     *results = (pare_results){.threads = pare_context_threads(context)};
     results->higher_is_better = pare_task_higher_is_better(state->setting.data.task);
-    snprintf(results->name, sizeof results->name, "%s", recipe->name ? recipe->name : "sweep");
+    if (recipe->name)
+        snprintf(results->name, sizeof results->name, "%s", recipe->name);
+    else
+        name_after_directory(state->options->output, results->name, sizeof results->name);
     snprintf(results->description, sizeof results->description, "%s",
              recipe->description ? recipe->description : "");
     snprintf(results->metric, sizeof results->metric, "%s",

@@ -171,7 +171,50 @@ static void sweeps_stand_side_by_side(void **state)
     snprintf(results[1].metric, sizeof results[1].metric, "perplexity");
     results[1].higher_is_better = false;
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
-    assert_non_null(strstr(text, "51.00 ± 1.41            90.00     -\n"));
+    assert_non_null(strstr(text, "two, perplexity\n"));
+    assert_non_null(strstr(text, "51.00 ± 1.41            90.00\n"));
+    free(text);
+}
+
+/* Sweeps of one recipe are no tasks to average over; their columns say what differs. */
+static void sweeps_of_one_recipe_are_told_apart(void **state)
+{
+    (void)state;
+    pare_result_row rows[] = {row_of("dense", 0, 0, 41)};
+    pare_results results[4];
+    for (size_t i = 0; i < 4; i++)
+        results[i] = (pare_results){.name = "multi",
+                                    .metric = "BLEU",
+                                    .higher_is_better = true,
+                                    .geometry = "cell",
+                                    .scope = "layer",
+                                    .average = "valid",
+                                    .rows = rows,
+                                    .count = 1};
+    char *text;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_string_equal(text, "multi, BLEU:\n"
+                              "\n"
+                              "method  p  sweep 1  sweep 2\n"
+                              "------  -  -------  -------\n"
+                              "dense   0    41.00    41.00\n");
+    free(text);
+    snprintf(results[1].geometry, sizeof results[1].geometry, "relative");
+    assert_int_equal(pare_results_comparison(results, 3, true, &text), PARE_OK);
+    assert_non_null(strstr(text, "| method | p | geometry cell, sweep 1 | geometry relative | "
+                                 "geometry cell, sweep 2 |\n"));
+    free(text);
+    /* What another task has does not differ from these. */
+    results[2].scope[0] = results[1].geometry[0] = 0;
+    snprintf(results[3].name, sizeof results[3].name, "other");
+    assert_int_equal(pare_results_comparison(results, 4, true, &text), PARE_OK);
+    assert_non_null(
+        strstr(text, "| multi, BLEU, geometry cell, scope layer | multi, BLEU, geometry unknown, "
+                     "scope layer | multi, BLEU, geometry cell, scope unknown | other, BLEU |\n"));
+    free(text);
+    results[0].name[0] = 0;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "method  p   BLEU  multi, BLEU   mean\n"));
     free(text);
 }
 
@@ -260,7 +303,7 @@ static void comparisons_tell_kinds_apart(void **state)
     free(text);
     snprintf(results[1].metric, sizeof results[1].metric, "tokenised BLEU");
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
-    assert_null(strstr(text, "36.00"));
+    assert_null(strstr(text, "mean"));
     free(text);
 }
 
@@ -273,6 +316,7 @@ int main(void)
         cmocka_unit_test(further_measures_have_columns),
         cmocka_unit_test(columns_have_one_number_of_decimals),
         cmocka_unit_test(sweeps_stand_side_by_side),
+        cmocka_unit_test(sweeps_of_one_recipe_are_told_apart),
         cmocka_unit_test(kinds_of_attention_have_a_column_and_a_table),
         cmocka_unit_test(comparisons_tell_kinds_apart),
     };

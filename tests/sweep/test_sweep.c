@@ -133,6 +133,7 @@ static void a_sweep_leaves_rows_and_complete_directories(void **state)
     assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
     assert_int_equal(results.count, 4);
     assert_int_equal(counts.fresh, 4);
+    assert_string_equal(results.name, "test");
     assert_string_equal(results.rows[0].method, "dense");
     assert_string_equal(results.rows[1].method, "attention-pruning");
     assert_string_equal(results.rows[1].directory, "attention-pruning-50");
@@ -151,10 +152,12 @@ static void a_sweep_leaves_rows_and_complete_directories(void **state)
     assert_true(exists(f, "out/attention-pruning-50/vocab.json"));
     pare_results_free(&results);
 
-    /* Again: nothing is computed. */
+    /* Again: nothing is computed. Without a name the results have the directory's. */
+    recipe.name = NULL;
     assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
     assert_int_equal(counts.known, 4);
     assert_int_equal(counts.fresh, 0);
+    assert_string_equal(results.name, "out");
     pare_results_free(&results);
     pare_recipe_free(&recipe);
 }
