@@ -54,7 +54,7 @@ PARE_API void pare_results_free(pare_results *results);
 
 /* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for
  * documents. Changes are in percent of dense, in points where higher is better. Of several kinds of
- * attention a second one follows: quality by kind and requested percent. */
+ * attention a second one follows: quality by kind and requested percent, with the p_eff of each. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
 /* Several sweeps side by side, as papers show tasks: a line per pruned attention, method, start and

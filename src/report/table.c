@@ -259,8 +259,10 @@ static pare_status append_kinds(pri_text *text, const pare_results *results,
     pri_text_table table = {.columns = 0};
     pare_status status = pri_kind_table_fill(summary, &table);
     if (status == PARE_OK) {
-        pri_text_append(text, "\n%s on %s by the attention that is pruned:\n\n", results->metric,
-                        summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+        pri_text_append(
+            text,
+            "\n%s on %s by the attention that is pruned, in parentheses p_eff in percent:\n\n",
+            results->metric, summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
         pri_text_table_append(&table, markdown, text);
     }
     pri_text_table_free(&table);

@@ -247,6 +247,7 @@ static void kinds_of_attention_have_a_column_and_a_table(void **state)
     rows[0].seed = 1;
     rows[4].seed = 2;
     rows[4].p_admissible = 89;
+    rows[0].p_effective = rows[4].p_effective = 88;
     pare_results results = {.metric = "BLEU", .higher_is_better = true, .rows = rows, .count = 7};
     char *text;
     assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
@@ -257,21 +258,23 @@ static void kinds_of_attention_have_a_column_and_a_table(void **state)
                         "attention pruning    encoder   50.0   50.0   45.0         41.00    +0.0\n"
                         "attention pruning    encoder   90.0   90.0   81.0         39.00    -2.0\n"
                         "attention pruning      cross   90.0   90.0   81.0         40.40    -0.6\n"
-                        "random, 2 seeds        cross   90.0   89.5   81.0  31.00 ± 1.41   -10.0\n"
+                        "random, 2 seeds        cross   90.0   89.5   88.0  31.00 ± 1.41   -10.0\n"
                         "attention pruning        all   90.0   90.0   81.0         35.25    -5.8\n"
                         "\n"
-                        "BLEU on test by the attention that is pruned:\n"
+                        "BLEU on test by the attention that is pruned, in parentheses p_eff in "
+                        "percent:\n"
                         "\n"
-                        "method              p  encoder         cross    all\n"
-                        "-----------------  --  -------  ------------  -----\n"
-                        "dense               0    41.00         41.00  41.00\n"
-                        "attention pruning  50    41.00             -      -\n"
-                        "attention pruning  90    39.00         40.40  35.25\n"
-                        "random             90        -  31.00 ± 1.41      -\n");
+                        "method              p     encoder              cross         all\n"
+                        "-----------------  --  ----------  -----------------  ----------\n"
+                        "dense               0  41.00  (0)         41.00  (0)  41.00  (0)\n"
+                        "attention pruning  50  41.00 (45)                  -           -\n"
+                        "attention pruning  90  39.00 (81)         40.40 (81)  35.25 (81)\n"
+                        "random             90           -  31.00 ± 1.41 (88)           -\n");
     free(text);
     assert_int_equal(pare_results_table(&results, true, &text), PARE_OK);
-    assert_non_null(
-        strstr(text, "|\n\nBLEU on test by the attention that is pruned:\n\n| method "));
+    assert_non_null(strstr(text,
+                           "|\n\nBLEU on test by the attention that is pruned, in parentheses "
+                           "p_eff in percent:\n\n| method "));
     free(text);
     /* A sweep over one kind has the column alone. */
     results.rows = rows + 3;
