@@ -70,7 +70,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_report_html(const char *directory);
 /* Writes every picture of the report as PNG into `output`. */
 PARE_API PARE_MUST_CHECK pare_status pare_report_png(const char *directory, const char *output);
 /* Average attention (log scale) of one head with pruned cells dark, as Unicode blocks with
- * 256-colour escapes (or none), at most `width` characters wide. mask may be NULL. malloc'ed. */
+ * 256-colour escapes (or none), at most `width` characters wide; a line of text is two rows of the
+ * map. mask may be NULL. malloc'ed. */
 PARE_API PARE_MUST_CHECK pare_status pare_heat_map_text(const pare_average *average,
                                                         const pare_mask *mask, size_t layer,
                                                         size_t head, size_t width, bool colour,
@@ -90,7 +91,8 @@ typedef struct pare_attention_view {
  * enlarges one. It needs no network and no script. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_html(const pare_attention_view *view,
                                                          const char *path);
-/* One head of it for a terminal, as pare_heat_map_text. */
+/* One head of it for a terminal, as pare_heat_map_text; a line of text is one row, or as many as a
+ * cell has columns where the map had to be reduced to `width`. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_text(const pare_attention_view *view,
                                                          size_t layer, size_t head, size_t width,
                                                          bool colour, char **text);
