@@ -94,6 +94,13 @@ int check_output(const char *verb, const char *path)
     return link ? PARE_OK : check_directory_of(verb, path);
 }
 
+void join_command(int argument_count, char **argument_values, char *text, size_t capacity)
+{
+    size_t used = (size_t)snprintf(text, capacity, "pare");
+    for (int i = 0; i < argument_count && used < capacity; i++)
+        used += (size_t)snprintf(text + used, capacity - used, " %s", argument_values[i]);
+}
+
 double seconds_now(void)
 {
     struct timespec time;

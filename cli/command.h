@@ -66,6 +66,9 @@ int fail_memory(const char *verb);
  * returns an exit code; 0: nothing known. */
 int check_output(const char *verb, const char *path);
 
+/* The command as typed, for what it writes. */
+void join_command(int argument_count, char **argument_values, char *text, size_t capacity);
+
 /* Of a clock that only goes forward. */
 double seconds_now(void);
 

@@ -27,6 +27,38 @@ static pare_attention_view view_of(const cli_session *session, const pare_explan
                                  .pieces = explanation->pieces};
 }
 
+/* The pieces that rows are of. */
+static const char *const *row_pieces(const pare_attention_view *view)
+{
+    return view->row_pieces ? view->row_pieces : view->pieces;
+}
+
+/* A UTF-8 character has one byte that does not continue another. */
+static size_t count_characters(const char *text)
+{
+    size_t characters = 0;
+    for (; *text; text++)
+        characters += (*text & 0xc0) != 0x80;
+    return characters;
+}
+
+static size_t longest_row_piece(const pare_attention_view *view)
+{
+    size_t longest = 0;
+    for (size_t row = 0; row < pare_average_geometry(view->average)->queries; row++) {
+        size_t characters = count_characters(row_pieces(view)[row]);
+        longest = characters > longest ? characters : longest;
+    }
+    return longest;
+}
+
+/* With blanks after it. */
+static void print_row_piece(const pare_attention_view *view, size_t row, size_t width)
+{
+    const char *piece = row_pieces(view)[row];
+    printf("%s%s%*s", GAP, piece, (int)(width - count_characters(piece)), "");
+}
+
 /* ---- Bars ---- */
 
 /* Pruned cells give nothing. */
@@ -61,15 +93,6 @@ static void print_bars(const pare_attention_view *view)
 enum { NAMED = 3 };
 #define NAMED_SHARE 0.05
 
-/* A UTF-8 character has one byte that does not continue another. */
-static size_t count_characters(const char *text)
-{
-    size_t characters = 0;
-    for (; *text; text++)
-        characters += (*text & 0xc0) != 0x80;
-    return characters;
-}
-
 typedef struct looked_at {
     size_t column;
     double share;
@@ -91,9 +114,8 @@ static looked_at next_column(const pare_attention_view *view, size_t row, looked
 
 static void print_row(const pare_attention_view *view, size_t row, size_t width)
 {
-    const char *piece = view->row_pieces[row];
     looked_at next = {.share = INFINITY};
-    printf("  %s%*s", piece, (int)(width - count_characters(piece)), "");
+    print_row_piece(view, row, width);
     for (int named = 0; named < NAMED; named++) {
         next = next_column(view, row, next);
         if (next.share < (named ? NAMED_SHARE : 0))
@@ -106,11 +128,7 @@ static void print_row(const pare_attention_view *view, size_t row, size_t width)
 static void print_alignment(const pare_attention_view *view)
 {
     const pare_geometry *geometry = pare_average_geometry(view->average);
-    size_t width = 0;
-    for (size_t row = 0; row < geometry->queries; row++) {
-        size_t characters = count_characters(view->row_pieces[row]);
-        width = characters > width ? characters : width;
-    }
+    size_t width = longest_row_piece(view);
     printf("cross attention in layer %zu, mean of %zu heads:\n", geometry->layers, geometry->heads);
     for (size_t row = 0; row < geometry->queries; row++)
         print_row(view, row, width);
@@ -118,53 +136,91 @@ static void print_alignment(const pare_attention_view *view)
 
 /* ---- Maps ---- */
 
-/* Prints the next line of every map beside each other; false when there are no more. */
-static bool print_map_line(char **maps, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t length = strcspn(maps[i], "\n");
-        if (!maps[i][length])
-            return false;
-        printf("%s%.*s", GAP, (int)length, maps[i]);
-        maps[i] += length + 1;
-    }
-    putchar('\n');
-    return true;
-}
+enum { MAPS_MAX = 64 };
 
-static pare_status print_maps(const pare_attention_view *view, size_t layer, size_t first,
-                              size_t count, size_t width)
-{
-    char *maps[64] = {0}, *places[64];
-    pare_status status = PARE_OK;
-    for (size_t i = 0; i < count && status == PARE_OK; i++)
-        status =
-            pare_attention_text(view, layer, first + i, width, isatty(STDOUT_FILENO), &maps[i]);
-    memcpy(places, maps, sizeof places);
-    if (status == PARE_OK)
-        printf("layer %zu, heads %zu to %zu\n", layer + 1, first + 1, first + count);
-    while (status == PARE_OK && print_map_line(places, count))
-        continue;
-    for (size_t i = 0; i < count; i++)
-        free(maps[i]);
-    return status;
-}
+typedef struct map_layout {
+    size_t names;  /* room for the piece of each row, 0: none */
+    size_t width;  /* of a map */
+    size_t beside; /* maps in a line */
+} map_layout;
 
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
+/* Rows are named where that leaves room for a whole map. */
+static map_layout lay_out(const pare_attention_view *view)
+{
+    size_t keys = pare_average_geometry(view->average)->keys;
+    size_t gap = strlen(GAP), room = terminal_width(), longest = longest_row_piece(view);
+    map_layout layout = {.width = smaller(keys, room - gap)};
+    if (gap + longest + gap + keys <= room) {
+        layout.names = longest;
+        room -= gap + longest;
+    }
+    layout.beside = smaller(MAPS_MAX, room / (gap + layout.width));
+    return layout;
+}
+
+/* Prints the next line of every map beside each other. */
+static void print_map_line(char **maps, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strcspn(maps[i], "\n");
+        printf("%s%.*s", GAP, (int)length, maps[i]);
+        maps[i] += length + 1;
+    }
+    putchar('\n');
+}
+
+static void print_map_lines(const pare_attention_view *view, const map_layout *layout, char **maps,
+                            size_t count)
+{
+    for (size_t row = 0; *maps[0]; row++) {
+        if (layout->names)
+            print_row_piece(view, row, layout->names);
+        print_map_line(maps, count);
+    }
+}
+
+static void print_map_heading(const pare_attention_view *view, const map_layout *layout,
+                              size_t layer, size_t first, size_t count)
+{
+    size_t keys = pare_average_geometry(view->average)->keys;
+    size_t reduction = (keys + layout->width - 1) / layout->width;
+    printf("layer %zu, heads %zu to %zu", layer + 1, first + 1, first + count);
+    if (reduction > 1)
+        printf(", a character for %zu x %zu pieces", reduction, reduction);
+    putchar('\n');
+}
+
+static pare_status print_maps(const pare_attention_view *view, const map_layout *layout,
+                              size_t layer, size_t first, size_t count)
+{
+    char *maps[MAPS_MAX] = {0}, *places[MAPS_MAX];
+    pare_status status = PARE_OK;
+    for (size_t i = 0; i < count && status == PARE_OK; i++)
+        status = pare_attention_text(view, layer, first + i, layout->width, isatty(STDOUT_FILENO),
+                                     &maps[i]);
+    memcpy(places, maps, sizeof places);
+    if (status == PARE_OK) {
+        print_map_heading(view, layout, layer, first, count);
+        print_map_lines(view, layout, places, count);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(maps[i]);
+    return status;
+}
+
 static pare_status print_layers(const pare_attention_view *view)
 {
     const pare_geometry *geometry = pare_average_geometry(view->average);
-    size_t gap = strlen(GAP), room = terminal_width() - gap;
-    size_t width = smaller(geometry->keys, room);
-    size_t beside = smaller(64, (room + gap) / (width + gap));
+    const map_layout layout = lay_out(view);
     for (size_t layer = 0; layer < geometry->layers; layer++)
-        for (size_t head = 0; head < geometry->heads; head += beside) {
-            pare_status status =
-                print_maps(view, layer, head, smaller(beside, geometry->heads - head), width);
+        for (size_t head = 0; head < geometry->heads; head += layout.beside) {
+            pare_status status = print_maps(view, &layout, layer, head,
+                                            smaller(layout.beside, geometry->heads - head));
             if (status != PARE_OK)
                 return status;
         }

@@ -13,7 +13,7 @@ const cli_command report_command = {
         "Reads DIRECTORY/results.json with the average and the masks it names, prints the table\n"
         "and writes DIRECTORY/report.html, one file that opens without a network.\n\n"
         "Of several directories it prints one table: a line per method and p, a column per sweep,\n"
-        "and their mean, as papers show the tasks of GLUE.",
+        "and the mean of different tasks, as papers show those of GLUE.",
     .example = "  pare report runs/demo --png pictures\n"
                "  pare report runs/glue-*-small --markdown",
     .positionals_min = 1,

@@ -48,14 +48,6 @@ static void announce_row(void *user, const pare_result_row *row, bool fresh)
     fprintf(stderr, "%s\n", fresh ? "" : " (done before)");
 }
 
-/* The command as typed, for the report. */
-static void join_command(int argument_count, char **argument_values, char *text, size_t capacity)
-{
-    size_t used = (size_t)snprintf(text, capacity, "pare");
-    for (int i = 0; i < argument_count && used < capacity; i++)
-        used += (size_t)snprintf(text + used, capacity - used, " %s", argument_values[i]);
-}
-
 static int print_results(const pare_results *results, const sweep_request *request)
 {
     if (request->json) {

@@ -73,7 +73,10 @@ int command_train(int argument_count, char **argument_values)
     pare_recipe recipe = {0};
     pare_context *context = NULL;
     pare_results result = {.rows = NULL};
-    pare_sweep_options request = {.output = output, .progress = progress_begin(json)};
+    char command[512];
+    join_command(argument_count, argument_values, command, sizeof command);
+    pare_sweep_options request = {
+        .output = output, .command = command, .progress = progress_begin(json)};
     pare_status status = load_recipe(parsed.positionals[0], &set, &recipe);
     if (status == PARE_OK)
         status = open_context(threads, &context);

@@ -55,13 +55,13 @@ PARE_API void pare_results_free(pare_results *results);
 
 /* A table for a terminal or a file, in a malloc'ed string the caller frees. `markdown` for
  * documents. Changes are in percent of dense, in points where higher is better. Of several kinds of
- * attention a second one follows: quality by kind and requested percent. */
+ * attention a second one follows: quality by kind and requested percent, with the p_eff of each. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_table(const pare_results *results, bool markdown,
                                                         char **text);
 /* Several sweeps side by side, as papers show tasks: a line per pruned attention, method, start and
- * requested percent, a column per sweep (quality on test, or on validation without one) and their
- * plain mean.
- */
+ * requested percent, a column per sweep (quality on test, or on validation without one), and the
+ * plain mean of different tasks. Sweeps of one name and metric are no different tasks: their
+ * columns say what differs (geometry, scope, average), or are numbered. */
 PARE_API PARE_MUST_CHECK pare_status pare_results_comparison(const pare_results *results,
                                                              size_t count, bool markdown,
                                                              char **text);
@@ -71,7 +71,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_report_html(const char *directory);
 /* Writes every picture of the report as PNG into `output`. */
 PARE_API PARE_MUST_CHECK pare_status pare_report_png(const char *directory, const char *output);
 /* Average attention (log scale) of one head with pruned cells dark, as Unicode blocks with
- * 256-colour escapes (or none), at most `width` characters wide. mask may be NULL. malloc'ed. */
+ * 256-colour escapes (or none), at most `width` characters wide; a line of text is two rows of the
+ * map. mask may be NULL. malloc'ed. */
 PARE_API PARE_MUST_CHECK pare_status pare_heat_map_text(const pare_average *average,
                                                         const pare_mask *mask, size_t layer,
                                                         size_t head, size_t width, bool colour,
@@ -91,7 +92,8 @@ typedef struct pare_attention_view {
  * enlarges one. It needs no network and no script. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_html(const pare_attention_view *view,
                                                          const char *path);
-/* One head of it for a terminal, as pare_heat_map_text. */
+/* One head of it for a terminal, as pare_heat_map_text; a line of text is one row, or as many as a
+ * cell has columns where the map had to be reduced to `width`. */
 PARE_API PARE_MUST_CHECK pare_status pare_attention_text(const pare_attention_view *view,
                                                          size_t layer, size_t head, size_t width,
                                                          bool colour, char **text);

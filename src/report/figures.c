@@ -41,9 +41,10 @@ static double unit_of(pri_figure_kind kind)
     return kind == PRI_FIGURE_MEMORY ? 1e6 : 1;
 }
 
-static pri_chart_point group_point(const pri_group *group, pri_quantity share,
+static pri_chart_point group_point(const pri_summary *summary, const pri_group *group,
                                    pri_quantity quantity, double unit, const char *unit_name)
 {
+    const pri_quantity share = summary->share;
     const pri_statistic *value = &group->statistics[quantity];
     pri_chart_point point = {.x = group->statistics[share].mean,
                              .y = value->mean / unit,
@@ -51,7 +52,10 @@ static pri_chart_point group_point(const pri_group *group, pri_quantity share,
                              .high = value->maximum / unit,
                              .dot = true};
     char number[24];
-    pri_format_metric(point.y, number, sizeof number);
+    pri_format_number(point.y,
+                      quantity == summary->quality ? pri_column_decimals(summary, quantity)
+                                                   : pri_metric_decimals(point.y),
+                      number, sizeof number);
     const pare_result_row *row = group->rows[0];
     int length = snprintf(point.title, sizeof point.title, "%s%s%s, %s = %.1f%%: %s%s%s",
                           pri_method_words(row->method), row->attention[0] ? " of " : "",
@@ -79,8 +83,7 @@ static size_t collect(const pri_summary *summary, const char *method, const char
     for (size_t g = 0; g < summary->count; g++) {
         if (!pri_group_prunes(&summary->groups[g], method, attention))
             continue;
-        points[count] =
-            group_point(&summary->groups[g], summary->share, quantity, unit, kinds[kind].unit);
+        points[count] = group_point(summary, &summary->groups[g], quantity, unit, kinds[kind].unit);
         known += !isnan(points[count].x) && !isnan(points[count].y);
         count++;
     }
@@ -199,7 +202,7 @@ pare_status pri_figure_create(const pare_results *results, const pri_summary *su
     if (dense) {
         char number[24];
         chart->reference = dense->statistics[quantity_of(kind, summary)].mean / unit_of(kind);
-        pri_format_metric(chart->reference, number, sizeof number);
+        pri_format_metric(summary, chart->reference, number, sizeof number);
         snprintf(figure->reference_label, sizeof figure->reference_label, "dense%s%s",
                  kind == PRI_FIGURE_QUALITY ? " " : "", kind == PRI_FIGURE_QUALITY ? number : "");
         chart->reference_label = figure->reference_label;

@@ -1,5 +1,6 @@
-/* One head in a terminal: two picture rows per line of text, as upper half blocks with foreground
- * and background colours, or as shades when colours are off. */
+/* One head in a terminal, as upper half blocks with foreground and background colours, or as shades
+ * when colours are off: two picture rows per line of text, or of one sequence one, so that a line
+ * is a piece's. */
 #include <math.h>
 
 #include "base/text_buffer.h"
@@ -13,6 +14,7 @@ static const pri_colour pruned_colour = {18, 18, 18, 255};
 typedef struct text_picture {
     pri_head_map average, kept;
     pri_heat_scale scale;
+    size_t line_rows; /* picture rows per line of text, 1 or 2 */
 } text_picture;
 
 static bool cell_shown(const text_picture *picture, size_t row, size_t column)
@@ -58,7 +60,7 @@ static void append_colour_line(pri_text *text, const text_picture *picture, size
     int above = -2, below = -2; /* what the terminal is set to */
     for (size_t column = 0; column < picture->average.columns; column++) {
         int top = cell_colour(picture, row, column);
-        int bottom = cell_colour(picture, row + 1, column);
+        int bottom = cell_colour(picture, row + picture->line_rows - 1, column);
         /* The block takes the foreground colour; a half without colour must be background. */
         bool lower = top < 0 && bottom >= 0;
         int foreground = lower ? bottom : top, background = lower ? top : bottom;
@@ -79,7 +81,7 @@ static const char *cell_shade(const text_picture *picture, size_t row, size_t co
     static const char *const shades[] = {" ", "░", "▒", "▓", "█"};
     double heat = 0, kept = 0;
     int shown = 0;
-    for (size_t i = row; i < row + 2; i++) {
+    for (size_t i = row; i < row + picture->line_rows; i++) {
         if (!cell_shown(picture, i, column))
             continue;
         heat += cell_heat(picture, i, column);
@@ -138,7 +140,8 @@ static pare_status fill_picture(text_picture *picture, const pare_average *avera
 static pare_status draw_picture(text_picture *picture, pare_status status, bool colour, char **text)
 {
     pri_text buffer = {0};
-    for (size_t row = 0; status == PARE_OK && row < picture->average.rows; row += 2) {
+    for (size_t row = 0; status == PARE_OK && row < picture->average.rows;
+         row += picture->line_rows) {
         if (colour) {
             append_colour_line(&buffer, picture, row);
             continue;
@@ -159,7 +162,7 @@ pare_status pare_heat_map_text(const pare_average *average, const pare_mask *mas
                                size_t head, size_t width, bool colour, char **text)
 {
     PRI_TRY(check_request(average, mask, layer, head, width));
-    text_picture picture = {0};
+    text_picture picture = {.line_rows = 2};
     pare_status status = fill_picture(&picture, average, mask, layer, head, width);
     return draw_picture(&picture, status, colour, text);
 }
@@ -186,7 +189,7 @@ pare_status pare_attention_text(const pare_attention_view *view, size_t layer, s
                                 size_t width, bool colour, char **text)
 {
     PRI_TRY(check_request(view->average, NULL, layer, head, width));
-    text_picture picture = {0};
+    text_picture picture = {.line_rows = 1};
     pare_status status = fill_attention(&picture, view, layer, head, width);
     return draw_picture(&picture, status, colour, text);
 }

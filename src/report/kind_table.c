@@ -84,12 +84,18 @@ const pare_result_row *pri_kind_table_setting(const pri_summary *summary,
 
 /* ---- As text ---- */
 
+/* "38.47 (58)": what counts is p_eff, which one requested p makes differ by kind and method. */
 static pare_status add_quality(pri_text_table *table, const pri_summary *summary,
                                const pri_group *group)
 {
-    char cell[PRI_CELL_SIZE] = "-";
-    if (group && !isnan(group->statistics[summary->quality].mean))
-        pri_format_quality(&group->statistics[summary->quality], cell);
+    char cell[2 * PRI_CELL_SIZE], share[24];
+    pri_format_quality(summary, group, cell);
+    if (group && !isnan(group->statistics[PRI_QUANTITY_P_EFFECTIVE].mean)) {
+        size_t length = strlen(cell);
+        snprintf(share, sizeof share, "(%.0f)", group->statistics[PRI_QUANTITY_P_EFFECTIVE].mean);
+        /* Of one width below 100%, so that the qualities stand under each other. */
+        snprintf(cell + length, sizeof cell - length, " %4s", share);
+    }
     return pri_text_table_add(table, cell);
 }
 

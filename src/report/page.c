@@ -78,8 +78,8 @@ static void append_lead(pri_text *text, const pri_collection *collection)
         return;
     char before[24], after[24];
     const pri_group *dense = pri_summary_dense(summary);
-    pri_format_metric(dense->statistics[summary->quality].mean, before, sizeof before);
-    pri_format_metric(pruned->statistics[summary->quality].mean, after, sizeof after);
+    pri_format_metric(summary, dense->statistics[summary->quality].mean, before, sizeof before);
+    pri_format_metric(summary, pruned->statistics[summary->quality].mean, after, sizeof after);
     pri_text_append(
         text, "<p class=\"lead\">With <b>%.0f%%</b> of the %sattention cells pruned, %s ",
         pruned->statistics[summary->share].mean, attention_words(pruned->rows[0]->attention),
@@ -120,7 +120,7 @@ static void append_kind_leads(pri_text *text, const pri_collection *collection)
     if (!dense || isnan(dense->statistics[summary->quality].mean) || summary->attention_count < 2)
         return;
     char before[24];
-    pri_format_metric(dense->statistics[summary->quality].mean, before, sizeof before);
+    pri_format_metric(summary, dense->statistics[summary->quality].mean, before, sizeof before);
     pri_text_append(text, "<p class=\"lead\">Dense %s ",
                     summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
     pri_html_append_escaped(text, collection->results.metric);

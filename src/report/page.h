@@ -4,6 +4,7 @@
 
 #include "base/text_buffer.h"
 #include "report/collection.h"
+#include "report/head_map.h"
 
 /* The style sheet (style.c), without <style>. */
 extern const char *const pri_page_style;
@@ -21,5 +22,9 @@ pare_status pri_page_append_tables(pri_text *text, const pri_collection *collect
 /* A section per kind of attention, with every head's average, mask and distance profile
  * (page_heads.c). */
 pare_status pri_page_append_heads(pri_text *text, const pri_collection *collection);
+/* What such a section begins with: one grid of all heads for the average and one for the mask of
+ * each run (page_overview.c). `scale` is of the average, where there is one. */
+pare_status pri_page_append_overview(pri_text *text, const pri_head_set *set,
+                                     const pri_heat_scale *scale);
 
 #endif

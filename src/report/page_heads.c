@@ -1,6 +1,7 @@
-/* Every head of every kind of attention: average attention, the mask of the chosen run under it on
- * the same columns, and the distance profile. The runs are radio buttons and a few style rules, so
- * the page needs no script, and averages, which all runs share, are in the file once. */
+/* Every head of every kind of attention: all at a glance, then one by one average attention, the
+ * mask of the chosen run under it on the same columns, and the distance profile. The runs are radio
+ * buttons and a few style rules, so the page needs no script, and averages, which all runs share,
+ * are in the file once. */
 #include <math.h>
 
 #include "base/memory.h"
@@ -130,7 +131,6 @@ static pare_status append_layers(pri_text *text, head_drawing *drawing)
     const pare_geometry *geometry = drawing->set->geometry;
     /* A deep model opens its first layers only: the page stays quick to scroll. */
     size_t open_layers = geometry->layers <= 6 ? geometry->layers : 2;
-    pri_text_append(text, "<div class=\"layers\">\n");
     for (size_t layer = 0; layer < geometry->layers; layer++) {
         pri_text_append(text, "<details%s>", layer < open_layers ? " open=\"\"" : "");
         append_layer_summary(text, drawing->set, layer);
@@ -139,7 +139,6 @@ static pare_status append_layers(pri_text *text, head_drawing *drawing)
             PRI_TRY(append_head(text, drawing, layer, head));
         pri_text_append(text, "</div></details>\n");
     }
-    pri_text_append(text, "</div>\n");
     return PARE_OK;
 }
 
@@ -301,8 +300,8 @@ static void append_introduction(pri_text *text, const pri_head_set *set)
     append_positions(text, set);
     if (set->average)
         pri_text_append(text,
-                        " The upper picture is the average attention over the training set, "
-                        "on a logarithmic scale shared by all heads%s.",
+                        " The upper picture of a head is its average attention over the training "
+                        "set, on a logarithmic scale shared by all heads%s.",
                         set->run_count ? "; the lower one is the mask made from it" : "");
     append_unit(text, set);
     if (set->average && geometry->causal)
@@ -319,8 +318,10 @@ static pare_status append_section(pri_text *text, head_drawing *drawing)
     if (drawing->set->run_count)
         append_tabs(text, drawing->set);
     PRI_TRY(append_legend(text, drawing));
+    pri_text_append(text, "<div class=\"layers\">\n");
+    PRI_TRY(pri_page_append_overview(text, drawing->set, &drawing->scale));
     PRI_TRY(append_layers(text, drawing));
-    pri_text_append(text, "</div>\n</section>\n");
+    pri_text_append(text, "</div>\n</div>\n</section>\n");
     return PARE_OK;
 }
 

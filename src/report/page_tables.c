@@ -12,9 +12,8 @@
 /* The second table of a sweep over several kinds: quality, and the share of the corpus under it. */
 static void append_kind_cell(pri_text *text, const pri_summary *summary, const pri_group *group)
 {
-    char cell[PRI_CELL_SIZE] = "-";
-    if (group && !isnan(group->statistics[summary->quality].mean))
-        pri_format_quality(&group->statistics[summary->quality], cell);
+    char cell[PRI_CELL_SIZE];
+    pri_format_quality(summary, group, cell);
     pri_text_append(text, "<td>%s", cell);
     if (group && !isnan(group->statistics[PRI_QUANTITY_P_EFFECTIVE].mean))
         pri_text_append(text, "<small>%.1f</small>",
@@ -44,7 +43,7 @@ static void append_kind_titles(pri_text *text, const pri_collection *collection)
     pri_text_append(text, " on %s", summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
     if (dense && !isnan(dense->statistics[summary->quality].mean)) {
         char cell[PRI_CELL_SIZE];
-        pri_format_quality(&dense->statistics[summary->quality], cell);
+        pri_format_quality(summary, dense, cell);
         pri_text_append(text, " (dense %s)", cell);
     }
     pri_text_append(text, ", and under it p_eff in percent.</span></caption>\n<thead><tr>"
@@ -115,8 +114,11 @@ static void append_table(pri_text *text, const pri_collection *collection)
     pri_text_append(text, "</span></caption>\n<thead><tr>");
     for (int column = 0; column < PRI_COLUMN_COUNT; column++) {
         shown[column] = pri_table_column_known(summary, (pri_column)column);
-        if (shown[column])
-            pri_text_append(text, "<th scope=\"col\">%s</th>", pri_column_titles[column]);
+        if (!shown[column])
+            continue;
+        pri_text_append(text, "<th scope=\"col\">");
+        pri_html_append_escaped(text, pri_column_title(summary, (pri_column)column));
+        pri_text_append(text, "</th>");
     }
     pri_text_append(text, "</tr></thead>\n<tbody>\n");
     for (size_t g = 0; g < summary->count; g++)

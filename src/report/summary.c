@@ -15,8 +15,15 @@ static const double same_share = 0.25;
 const char *const pri_attentions[PRI_ATTENTIONS + 1] = {"",       "encoder", "decoder",
                                                         "selves", "cross",   "all"};
 
+static double measure_beside(const pare_result_row *row, size_t index)
+{
+    return index < row->more_count ? row->more[index].value : (double)NAN;
+}
+
 double pri_row_quantity(const pare_result_row *row, pri_quantity quantity)
 {
+    if (quantity >= PRI_QUANTITY_MORE)
+        return measure_beside(row, (size_t)(quantity - PRI_QUANTITY_MORE));
     switch (quantity) {
     case PRI_QUANTITY_P_NOMINAL:
         return row->p_nominal;
@@ -36,6 +43,7 @@ double pri_row_quantity(const pare_result_row *row, pri_quantity quantity)
         return row->attention_seconds;
     case PRI_QUANTITY_PEAK_BYTES:
         return row->peak_bytes ? (double)row->peak_bytes : (double)NAN;
+    case PRI_QUANTITY_MORE:
     case PRI_QUANTITY_COUNT:
         break;
     }

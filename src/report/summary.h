@@ -16,7 +16,8 @@ typedef enum pri_quantity {
     PRI_QUANTITY_SPEED,
     PRI_QUANTITY_ATTENTION_SECONDS,
     PRI_QUANTITY_PEAK_BYTES, /* NaN when 0: not measured */
-    PRI_QUANTITY_COUNT
+    PRI_QUANTITY_MORE,       /* the first of the measures beside the metric */
+    PRI_QUANTITY_COUNT = PRI_QUANTITY_MORE + PARE_RESULT_MEASURES
 } pri_quantity;
 double pri_row_quantity(const pare_result_row *row, pri_quantity quantity);
 

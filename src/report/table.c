@@ -11,45 +11,100 @@
 #include "report/kind_table.h"
 #include "report/text_table.h"
 
-const char *const pri_column_titles[PRI_COLUMN_COUNT] = {
-    "method", "attention", "p_nom",    "p_adm",          "p_eff",  "valid",     "test",
-    "also",   "change",    "tokens/s", "attention time", "memory", "kept mass",
-};
+static bool is_measure(pri_column column)
+{
+    return column >= PRI_COLUMN_MORE && column < PRI_COLUMN_MORE + PARE_RESULT_MEASURES;
+}
 
-/* Decimals that leave about four significant digits. */
-static int metric_decimals(double value)
+/* Rows of one sweep have the same measures, as far as they have any. */
+static const char *measure_title(const pri_summary *summary, size_t index)
+{
+    for (size_t g = 0; g < summary->count; g++)
+        if (index < summary->groups[g].rows[0]->more_count)
+            return summary->groups[g].rows[0]->more[index].name;
+    return "";
+}
+
+const char *pri_column_title(const pri_summary *summary, pri_column column)
+{
+    static const char *const titles[PRI_COLUMN_COUNT] = {
+        [PRI_COLUMN_METHOD] = "method",     [PRI_COLUMN_PRUNED] = "attention",
+        [PRI_COLUMN_P_NOMINAL] = "p_nom",   [PRI_COLUMN_P_ADMISSIBLE] = "p_adm",
+        [PRI_COLUMN_P_EFFECTIVE] = "p_eff", [PRI_COLUMN_VALID] = "valid",
+        [PRI_COLUMN_TEST] = "test",         [PRI_COLUMN_CHANGE] = "change",
+        [PRI_COLUMN_SPEED] = "tokens/s",    [PRI_COLUMN_ATTENTION_TIME] = "attention time",
+        [PRI_COLUMN_MEMORY] = "memory",     [PRI_COLUMN_KEPT_MASS] = "kept mass",
+    };
+    return is_measure(column) ? measure_title(summary, (size_t)(column - PRI_COLUMN_MORE))
+                              : titles[column];
+}
+
+/* Larger ones are of runs that went astray; they are written with an exponent. */
+static const double written_out = 1e7;
+
+int pri_metric_decimals(double value)
 {
     double size = fabs(value);
     return size < 10 ? 3 : size < 1000 ? 2 : 1;
 }
 
-void pri_format_metric(double value, char *text, size_t size)
+/* Of the means of all groups, as far as they are below `limit`. */
+static double largest_mean(const pri_summary *summary, pri_quantity quantity, double limit)
 {
-    if (fabs(value) < 1e7)
-        snprintf(text, size, "%.*f", metric_decimals(value), value);
+    double largest = 0;
+    for (size_t g = 0; g < summary->count; g++) {
+        double size = fabs(summary->groups[g].statistics[quantity].mean);
+        if (size < limit)
+            largest = fmax(largest, size);
+    }
+    return largest;
+}
+
+int pri_column_decimals(const pri_summary *summary, pri_quantity quantity)
+{
+    return pri_metric_decimals(largest_mean(summary, quantity, written_out));
+}
+
+void pri_format_number(double value, int decimals, char *text, size_t size)
+{
+    if (fabs(value) < written_out)
+        snprintf(text, size, "%.*f", decimals, value);
     else
         snprintf(text, size, "%.3g", value);
 }
 
-void pri_format_bytes(double bytes, char *text, size_t size)
+void pri_format_metric(const pri_summary *summary, double value, char *text, size_t size)
 {
-    if (bytes >= 999.5e6)
-        snprintf(text, size, "%.2f GB", bytes / 1e9);
-    else
-        snprintf(text, size, "%.0f MB", bytes / 1e6);
+    pri_format_number(value, pri_column_decimals(summary, summary->quality), text, size);
 }
 
-void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE])
+static void format_bytes(const pri_summary *summary, double bytes, char cell[PRI_CELL_SIZE])
 {
-    char mean[24], deviation[24];
-    pri_format_metric(statistic->mean, mean, sizeof mean);
-    if (isnan(statistic->deviation)) {
+    if (largest_mean(summary, PRI_QUANTITY_PEAK_BYTES, (double)INFINITY) >= 999.5e6)
+        snprintf(cell, PRI_CELL_SIZE, "%.2f GB", bytes / 1e9);
+    else
+        snprintf(cell, PRI_CELL_SIZE, "%.0f MB", bytes / 1e6);
+}
+
+/* "86.3 ± 0.4", or the mean alone where there is one run. */
+static void format_statistic(const pri_statistic *statistic, int decimals, char cell[PRI_CELL_SIZE])
+{
+    char mean[24];
+    pri_format_number(statistic->mean, decimals, mean, sizeof mean);
+    if (isnan(statistic->deviation))
         snprintf(cell, PRI_CELL_SIZE, "%s", mean);
-        return;
-    }
-    snprintf(deviation, sizeof deviation, "%.*f", metric_decimals(statistic->mean),
-             fmin(statistic->deviation, 1e15));
-    snprintf(cell, PRI_CELL_SIZE, "%s ± %s", mean, deviation);
+    else
+        snprintf(cell, PRI_CELL_SIZE, "%s ± %.*f", mean, decimals,
+                 fmin(statistic->deviation, 1e15));
+}
+
+void pri_format_quality(const pri_summary *summary, const pri_group *group,
+                        char cell[PRI_CELL_SIZE])
+{
+    snprintf(cell, PRI_CELL_SIZE, "-");
+    if (group && !isnan(group->statistics[summary->quality].mean))
+        format_statistic(&group->statistics[summary->quality],
+                         pri_column_decimals(summary, summary->quality), cell);
 }
 
 const char *pri_method_words(const char *method)
@@ -78,24 +133,7 @@ static void format_method(const pri_group *group, char *cell)
         snprintf(cell, PRI_CELL_SIZE, "%s", method);
 }
 
-/* The further measures, as means over the group: "accuracy 86.27". */
-static void format_more(const pri_group *group, char *cell)
-{
-    const pare_result_row *first = group->rows[0];
-    size_t used = (size_t)snprintf(cell, PRI_CELL_SIZE, "%s", first->more_count ? "" : "-");
-    for (size_t m = 0; m < first->more_count && used < PRI_CELL_SIZE; m++) {
-        char value[24];
-        double sum = 0;
-        for (size_t i = 0; i < group->count; i++)
-            sum += m < group->rows[i]->more_count ? group->rows[i]->more[m].value : (double)NAN;
-        pri_format_metric(sum / (double)group->count, value, sizeof value);
-        used += (size_t)snprintf(cell + used, PRI_CELL_SIZE - used, "%s%s %s", m ? ", " : "",
-                                 first->more[m].name, value);
-    }
-}
-
-void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
-                    char cell[PRI_CELL_SIZE])
+static pri_quantity column_quantity(pri_column column)
 {
     static const pri_quantity quantities[PRI_COLUMN_COUNT] = {
         [PRI_COLUMN_P_NOMINAL] = PRI_QUANTITY_P_NOMINAL,
@@ -108,20 +146,15 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         [PRI_COLUMN_ATTENTION_TIME] = PRI_QUANTITY_ATTENTION_SECONDS,
         [PRI_COLUMN_MEMORY] = PRI_QUANTITY_PEAK_BYTES,
     };
-    if (column == PRI_COLUMN_METHOD) {
-        format_method(group, cell);
-        return;
-    }
-    if (column == PRI_COLUMN_PRUNED) {
-        const char *attention = group->rows[0]->attention;
-        snprintf(cell, PRI_CELL_SIZE, "%s", attention[0] ? attention : "-");
-        return;
-    }
-    if (column == PRI_COLUMN_MORE) {
-        format_more(group, cell);
-        return;
-    }
-    const pri_statistic *statistic = &group->statistics[quantities[column]];
+    return is_measure(column) ? (pri_quantity)(PRI_QUANTITY_MORE + (column - PRI_COLUMN_MORE))
+                              : quantities[column];
+}
+
+static void format_number(const pri_summary *summary, const pri_group *group, pri_column column,
+                          char cell[PRI_CELL_SIZE])
+{
+    const pri_quantity quantity = column_quantity(column);
+    const pri_statistic *statistic = &group->statistics[quantity];
     double value =
         column == PRI_COLUMN_CHANGE ? pri_summary_change(summary, group) : statistic->mean;
     snprintf(cell, PRI_CELL_SIZE, "-");
@@ -130,7 +163,7 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
     switch (column) {
     case PRI_COLUMN_VALID:
     case PRI_COLUMN_TEST:
-        pri_format_quality(statistic, cell);
+        format_statistic(statistic, pri_column_decimals(summary, quantity), cell);
         break;
     case PRI_COLUMN_CHANGE:
         pri_format_change(summary, value, cell, PRI_CELL_SIZE);
@@ -145,18 +178,33 @@ void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_colu
         snprintf(cell, PRI_CELL_SIZE, "%.1f s", value);
         break;
     case PRI_COLUMN_MEMORY:
-        pri_format_bytes(value, cell, PRI_CELL_SIZE);
+        format_bytes(summary, value, cell);
         break;
     default:
-        snprintf(cell, PRI_CELL_SIZE, "%.1f", value);
+        if (is_measure(column))
+            pri_format_number(value, pri_column_decimals(summary, quantity), cell, PRI_CELL_SIZE);
+        else
+            snprintf(cell, PRI_CELL_SIZE, "%.1f", value);
     }
+}
+
+void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
+                    char cell[PRI_CELL_SIZE])
+{
+    const char *attention = group->rows[0]->attention;
+    if (column == PRI_COLUMN_METHOD)
+        format_method(group, cell);
+    else if (column == PRI_COLUMN_PRUNED)
+        snprintf(cell, PRI_CELL_SIZE, "%s", attention[0] ? attention : "-");
+    else
+        format_number(summary, group, column, cell);
 }
 
 bool pri_table_column_known(const pri_summary *summary, pri_column column)
 {
     char cell[PRI_CELL_SIZE];
     if (!summary->count)
-        return column != PRI_COLUMN_MORE && column != PRI_COLUMN_PRUNED;
+        return !is_measure(column) && column != PRI_COLUMN_PRUNED;
     for (size_t g = 0; g < summary->count; g++) {
         pri_table_cell(summary, &summary->groups[g], column, cell);
         if (cell[0] != '-' || cell[1])
@@ -187,7 +235,7 @@ static pare_status fill_table(pri_text_table *table, const pri_summary *summary)
     }
     for (size_t column = 0; column < PRI_TEXT_COLUMNS; column++)
         if (shown[column])
-            PRI_TRY(pri_text_table_add(table, pri_column_titles[column]));
+            PRI_TRY(pri_text_table_add(table, pri_column_title(summary, (pri_column)column)));
     for (size_t g = 0; g < summary->count; g++)
         PRI_TRY(append_group(table, summary, &summary->groups[g], shown));
     return PARE_OK;
@@ -211,8 +259,10 @@ static pare_status append_kinds(pri_text *text, const pare_results *results,
     pri_text_table table = {.columns = 0};
     pare_status status = pri_kind_table_fill(summary, &table);
     if (status == PARE_OK) {
-        pri_text_append(text, "\n%s on %s by the attention that is pruned:\n\n", results->metric,
-                        summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
+        pri_text_append(
+            text,
+            "\n%s on %s by the attention that is pruned, in parentheses p_eff in percent:\n\n",
+            results->metric, summary->quality == PRI_QUANTITY_TEST ? "test" : "validation");
         pri_text_table_append(&table, markdown, text);
     }
     pri_text_table_free(&table);

@@ -14,8 +14,8 @@ typedef enum pri_column {
     PRI_COLUMN_P_EFFECTIVE,
     PRI_COLUMN_VALID,
     PRI_COLUMN_TEST,
-    PRI_COLUMN_MORE, /* the measures beside the metric */
-    PRI_COLUMN_CHANGE,
+    PRI_COLUMN_MORE, /* the first of the measures beside the metric */
+    PRI_COLUMN_CHANGE = PRI_COLUMN_MORE + PARE_RESULT_MEASURES,
     PRI_COLUMN_SPEED,
     PRI_COLUMN_ATTENTION_TIME,
     PRI_COLUMN_MEMORY,
@@ -24,7 +24,7 @@ typedef enum pri_column {
     PRI_TEXT_COLUMNS = PRI_COLUMN_KEPT_MASS
 } pri_column;
 
-extern const char *const pri_column_titles[PRI_COLUMN_COUNT];
+const char *pri_column_title(const pri_summary *summary, pri_column column);
 /* The text of one cell; "-" when not known. */
 void pri_table_cell(const pri_summary *summary, const pri_group *group, pri_column column,
                     char cell[PRI_CELL_SIZE]);
@@ -38,9 +38,16 @@ const char *pri_method_words(const char *method);
 void pri_format_setting(const pare_result_row *row, char cell[PRI_CELL_SIZE]);
 /* "+1.3%", or in points "-0.6". */
 void pri_format_change(const pri_summary *summary, double change, char *text, size_t size);
-void pri_format_metric(double value, char *text, size_t size);
-/* "86.3 ± 0.4", or the mean alone where there is one run. */
-void pri_format_quality(const pri_statistic *statistic, char cell[PRI_CELL_SIZE]);
-void pri_format_bytes(double bytes, char *text, size_t size);
+/* Decimals that leave about four significant digits: of one number, and of all that stand in a
+ * column, as their largest decides. */
+int pri_metric_decimals(double value);
+int pri_column_decimals(const pri_summary *summary, pri_quantity quantity);
+void pri_format_number(double value, int decimals, char *text, size_t size);
+/* A value of the summary's quality, with the decimals of its column. */
+void pri_format_metric(const pri_summary *summary, double value, char *text, size_t size);
+/* The group's quality, "86.3 ± 0.4", or the mean alone where there is one run; "-" when it is not
+ * known. The group may be NULL. */
+void pri_format_quality(const pri_summary *summary, const pri_group *group,
+                        char cell[PRI_CELL_SIZE]);
 
 #endif

@@ -37,9 +37,12 @@ static void report_remark(const pri_run_setting *setting)
 }
 
 pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
-                                 const pare_progress *progress, pri_run_setting *setting)
+                                 const pare_sweep_options *options, pri_run_setting *setting)
 {
-    *setting = (pri_run_setting){.context = context, .recipe = recipe, .progress = *progress};
+    *setting = (pri_run_setting){.context = context,
+                                 .recipe = recipe,
+                                 .progress = options->progress,
+                                 .command = options->command};
     PRI_TRY(pare_context_check_precision(context, recipe->training.precision));
     PRI_TRY(pare_recipe_open(recipe, NULL, &setting->data));
     report_remark(setting);
@@ -448,13 +451,26 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, open
 
 /* ---- result.json ---- */
 
+/* As much of it as there is room for; NULL is nothing. */
+static void copy_text(const char *text, char *copy, size_t capacity)
+{
+    snprintf(copy, capacity, "%s", text ? text : "");
+}
+
 pare_results pri_run_results(const pri_run_setting *setting)
 {
     const pare_recipe *recipe = setting->recipe;
     const pare_task *task = setting->data.task;
-    pare_results results = {.higher_is_better = pare_task_higher_is_better(task)};
-    snprintf(results.name, sizeof results.name, "%s", recipe->name ? recipe->name : "");
-    snprintf(results.metric, sizeof results.metric, "%s", pare_task_metric(task));
+    pare_results results = {.higher_is_better = pare_task_higher_is_better(task),
+                            .threads = pare_context_threads(setting->context)};
+    copy_text(recipe->name, results.name, sizeof results.name);
+    copy_text(recipe->description, results.description, sizeof results.description);
+    copy_text(pare_task_metric(task), results.metric, sizeof results.metric);
+    copy_text(pare_cpu_name(), results.machine, sizeof results.machine);
+    copy_text(pare_level_name(pare_context_level(setting->context)), results.level,
+              sizeof results.level);
+    copy_text(PARE_VERSION, results.version, sizeof results.version);
+    copy_text(setting->command, results.command, sizeof results.command);
     return results;
 }
 

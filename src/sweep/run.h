@@ -11,13 +11,14 @@ typedef struct pri_run_setting {
     const pare_recipe *recipe;
     pare_recipe_data data;
     pare_progress progress;
+    const char *command; /* what the user typed; NULL: not known */
 } pri_run_setting;
 
 /* Reads the data; destroy with pri_run_setting_close, also after a failure. */
 pare_status pri_run_setting_open(pare_context *context, const pare_recipe *recipe,
-                                 const pare_progress *progress, pri_run_setting *setting);
+                                 const pare_sweep_options *options, pri_run_setting *setting);
 void pri_run_setting_close(pri_run_setting *setting);
-/* Without rows: what the recipe and its task say of all of them. */
+/* Without rows: what the recipe, its task and the machine say of all of them. */
 pare_results pri_run_results(const pri_run_setting *setting);
 
 typedef struct pri_run {

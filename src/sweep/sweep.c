@@ -61,24 +61,21 @@ static void describe_geometry(const pare_recipe *recipe, char *text, size_t size
         snprintf(text + used, size - (size_t)used, ", blocks of %zu", prune->block);
 }
 
+/* Of a recipe without a name. */
+static void name_after_directory(const char *directory, char *name, size_t capacity)
+{
+    char *path = realpath(directory, NULL);
+    snprintf(name, capacity, "%s", path ? strrchr(path, '/') + 1 : "");
+    free(path);
+}
+
 static void describe_sweep(sweep *state)
 {
     const pare_recipe *recipe = state->setting.recipe;
-    pare_context *context = state->setting.context;
     pare_results *results = state->results;
-    *results = (pare_results){.threads = pare_context_threads(context)};
-    results->higher_is_better = pare_task_higher_is_better(state->setting.data.task);
-    snprintf(results->name, sizeof results->name, "%s", recipe->name ? recipe->name : "sweep");
-    snprintf(results->description, sizeof results->description, "%s",
-             recipe->description ? recipe->description : "");
-    snprintf(results->metric, sizeof results->metric, "%s",
-             pare_task_metric(state->setting.data.task));
-    snprintf(results->machine, sizeof results->machine, "%s", pare_cpu_name());
-    snprintf(results->level, sizeof results->level, "%s",
-             pare_level_name(pare_context_level(context)));
-    snprintf(results->version, sizeof results->version, "%s", PARE_VERSION);
-    snprintf(results->command, sizeof results->command, "%s",
-             state->options->command ? state->options->command : "");
+    *results = pri_run_results(&state->setting);
+    if (!results->name[0])
+        name_after_directory(state->options->output, results->name, sizeof results->name);
     describe_geometry(recipe, results->geometry, sizeof results->geometry);
     snprintf(results->scope, sizeof results->scope, "%s", pare_scope_names[recipe->prune.scope]);
     snprintf(results->average, sizeof results->average, "%s",
@@ -285,7 +282,7 @@ static pare_status run_all(sweep *state)
 
 static pare_status run_in(sweep *state, pare_context *context, const pare_recipe *recipe)
 {
-    PRI_TRY(pri_run_setting_open(context, recipe, &state->options->progress, &state->setting));
+    PRI_TRY(pri_run_setting_open(context, recipe, state->options, &state->setting));
     if (!state->results->count)
         describe_sweep(state);
     state->dense_directory =
@@ -402,7 +399,7 @@ pare_status pare_sweep_train(pare_context *context, const pare_recipe *recipe,
     pare_status status =
         pare_masks_load(mask_paths, mask_count, pri_recipe_attention_kinds(recipe), masks.masks);
     if (status == PARE_OK)
-        status = pri_run_setting_open(context, recipe, &options->progress, &setting);
+        status = pri_run_setting_open(context, recipe, options, &setting);
     if (status == PARE_OK)
         status = run_single(&setting, options->output, &masks, result);
     if (status != PARE_OK)

@@ -6,6 +6,7 @@
 #
 #     write_classifier DIRECTORY LABELS WEIGHTS NAMES    of all words together
 #     write_answerer DIRECTORY                           every word for itself: "good" is the answer
+positions=16
 
 # Numbers as fp32: "+", "-" and "0" for 1, -1 and 0.
 write_numbers() {
@@ -39,7 +40,7 @@ add_encoder() {
     header=
     : >tensors
     add_tensor bert.embeddings.word_embeddings.weight 10,4 "$(zeros 20)+-00-+00$(zeros 12)"
-    add_tensor bert.embeddings.position_embeddings.weight 16,4 "$(zeros 64)"
+    add_tensor bert.embeddings.position_embeddings.weight $positions,4 "$(zeros $((4 * positions)))"
     add_tensor bert.embeddings.token_type_embeddings.weight 2,4 "$(zeros 8)"
     add_tensor bert.embeddings.LayerNorm.weight 4 ++++
     add_tensor bert.embeddings.LayerNorm.bias 4 0000
@@ -82,7 +83,7 @@ write_files() {
 {"model_type": "bert", "architectures": ["$2"], "vocab_size": 10,
  "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 4,
  "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
- "max_position_embeddings": 16, "type_vocab_size": 2, "initializer_range": 0.02,
+ "max_position_embeddings": $positions, "type_vocab_size": 2, "initializer_range": 0.02,
  "layer_norm_eps": 1e-12, "id2label": {$3}}
 END
 }

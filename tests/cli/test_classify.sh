@@ -85,12 +85,26 @@ stdout_is 'positive	0.8553
   0.200 ████████                                 film
   0.200 ████████                                 [SEP]
 layer 1, heads 1 to 2
-  █████  █████
-  █████  █████
-  █████  █████'
+  [CLS]  █████  █████
+  a      █████  █████
+  good   █████  █████
+  film   █████  █████
+  [SEP]  █████  █████'
 stderr_is_empty
 check "a page of two heads" [ "$(grep -c '<figure id="layer-1-head-' page.html)" -eq 2 ]
 check "its title" grep -q '<title>a good film: positive, 85.5%</title>' page.html
+# Of a line of 100 characters: 96 tokens leave no room for names, 120 are two to a character.
+positions=128
+write_classifier wide 2 -000+000 '"0": "negative", "1": "positive"'
+for tokens in 96 120; do
+    head -c $((2 * (tokens - 2))) /dev/zero | sed 's/\x0\x0/a /g' >long
+    expect 0 "$pare" classify wide long --explain
+    cp .stdout maps-$tokens
+done
+check "a line a token, without names" [ "$(grep -cE '^  (█){96}$' maps-96)" -eq 192 ]
+check "of 96 tokens" grep -q '^layer 1, heads 2 to 2$' maps-96
+check "a line two tokens" [ "$(grep -cE '^  (█){60}$' maps-120)" -eq 120 ]
+check "which it says" grep -q '^layer 1, heads 2 to 2, a character for 2 x 2 pieces$' maps-120
 expect 0 sh -c "printf 'good\nbad\n' | '$pare' classify judge --json --explain-page page.html"
 check "the page is that of the first line" grep -q '<title>good: positive' page.html
 expect 3 "$pare" classify judge /dev/null --explain-page none.html

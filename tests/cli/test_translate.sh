@@ -186,6 +186,9 @@ for piece in eins zwei; do
 done
 stdout_has '^  </s> +[01]\.[0-9]{3} '
 stdout_has '^layer 1, heads 1 to 2$'
+for piece in 'eins</w>' 'zwei</w>' '</s>    '; do # a line each, for two maps of three columns
+    stdout_has "^  $piece(  (░|▒|▓|█| ){3}){2}$"
+done
 stderr_is_empty
 check "the first line with words has a page" grep -q '<title>ba ke: eins zwei</title>' page.html
 check "of two heads" [ "$(grep -c '<figure id="layer-1-head-' page.html)" -eq 2 ]

@@ -13,6 +13,8 @@ stdout_has '^dense: perplexity valid [0-9.]+, test [0-9.]+ after 24 steps'
 for file in config.json model.safetensors vocab.json log.jsonl trainer.json; do
     check "train writes $file" [ -s "dense/$file" ]
 done
+check "the result says how it was made" \
+    grep -q '"command": "pare train recipe.yaml --output dense"' dense/result.json
 cp dense/model.safetensors first.safetensors
 expect 0 "$pare" train recipe.yaml --output dense
 check "a finished run is left alone" cmp -s dense/model.safetensors first.safetensors

@@ -1,6 +1,7 @@
 /* One sequence's attention: in the order of the sentence whatever the average's, pruned cells told
  * apart, as text and as a page. */
 #include "report/sample.h"
+#include "report/text_table.h"
 
 #define TOKENS 4
 
@@ -87,7 +88,15 @@ static void pruned_cells_are_told_apart(void **state)
     }
 }
 
-static void text_draws_two_rows_per_line(void **state)
+/* The line under number `index`, to free; NULL: there are fewer. */
+static char *line_of(const char *text, size_t index)
+{
+    for (; index && *text; index--)
+        text += strcspn(text, "\n") + 1;
+    return *text ? strndup(text, strcspn(text, "\n")) : NULL;
+}
+
+static void text_draws_a_row_per_line(void **state)
 {
     (void)state;
     pare_average *average = sentence_average(true);
@@ -96,13 +105,29 @@ static void text_draws_two_rows_per_line(void **state)
         .title = "", .average = average, .mask = mask, .pieces = pieces};
     char *text;
     assert_int_equal(pare_attention_text(&view, 0, 0, 80, false, &text), PARE_OK);
-    /* Scale .05 to .8: shares of rows 2 and 3 are 0 and .58, 0 and .58, 1 and .58, .25 and .58;
-     * half of each column's second row is pruned, none wholly. */
-    const char *second = strchr(text, '\n') + 1;
-    assert_string_equal(second, "░░▓▒\n");
+    /* Scale .05 to .8: .1 has a share of .25, .2 of .5, .3 of .65, .4 of .75, .25 of .58. Under a
+     * mask nothing kept is blank. */
+    static const char *const expected[] = {"░▒▓▓", "█░░░", "··█░", "▒▒▒▒"};
+    for (size_t row = 0; row < 4; row++) {
+        char *line = line_of(text, row);
+        assert_string_equal(line, expected[row]);
+        free(line);
+    }
+    assert_null(line_of(text, 4));
+    free(text);
+    /* A row takes a colour for both halves of its line. */
+    assert_int_equal(pare_attention_text(&view, 0, 0, 80, true, &text), PARE_OK);
+    char *line = line_of(text, 3);
+    int foreground, background, used = 0;
+    assert_int_equal(
+        sscanf(line, "\033[38;5;%dm\033[48;5;%dm▀▀▀▀\033[0m%n", &foreground, &background, &used),
+        2);
+    assert_int_equal(foreground, background);
+    assert_int_equal(used, (int)strlen(line));
+    free(line);
     free(text);
     assert_int_equal(pare_attention_text(&view, 0, 0, 2, false, &text), PARE_OK);
-    assert_int_equal(strchr(text, '\n')[1], 0); /* 2 x 2 cells are one line */
+    assert_int_equal(pri_display_width(text), 2 * 3); /* 2 x 2 cells of 2 x 2 */
     free(text);
     assert_int_equal(pare_attention_text(&view, 2, 0, 80, false, &text), PARE_ERROR_ARGUMENT);
     assert_int_equal(pare_attention_text(&view, 0, 0, 0, false, &text), PARE_ERROR_ARGUMENT);
@@ -195,8 +220,8 @@ static void rows_and_columns_may_be_two_sentences(void **state)
     assert_true(pare_attention_value(&view, 0, 0, 1, 2) == .28);
     char *text;
     assert_int_equal(pare_attention_text(&view, 0, 0, 80, false, &text), PARE_OK);
-    /* Scale .02 to .9, of width 3.81: half of 1, (.29 + .93) / 2, half of .69. */
-    assert_string_equal(text, "▒▒░\n");
+    /* Scale .02 to .9, of width 3.81: shares of 1 and .29, then of .93 and .69. */
+    assert_string_equal(text, "█░·\n·█▓\n");
     free(text);
     char *page = page_of(&view);
     assert_int_equal(occurrences(page, "Cross attention of one pair of texts"), 1);
@@ -221,7 +246,7 @@ static void the_future_is_not_pruned(void **state)
         .title = "", .average = average, .mask = mask, .pieces = pieces};
     char *text;
     assert_int_equal(pare_attention_text(&view, 0, 0, 80, true, &text), PARE_OK);
-    assert_non_null(strstr(text, "\033[49m▄\033[0m\n")); /* nothing above the last cell */
+    assert_non_null(strstr(text, "\033[49m \033[0m\n")); /* nothing after the first cell */
     free(text);
     char *page = page_of(&view);
     assert_int_equal(occurrences(page, "Pieces do not look ahead. Other grey cells are pruned."),
@@ -236,7 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_in_the_order_of_the_sentence),
         cmocka_unit_test(pruned_cells_are_told_apart),
-        cmocka_unit_test(text_draws_two_rows_per_line),
+        cmocka_unit_test(text_draws_a_row_per_line),
         cmocka_unit_test(the_page_has_every_head_and_escapes_its_texts),
         cmocka_unit_test(rows_and_columns_may_be_two_sentences),
         cmocka_unit_test(the_future_is_not_pruned),

@@ -1,5 +1,6 @@
 /* report.html: well-formed, self-contained, escaped, and complete also when files are missing. */
 #include <ctype.h>
+#include <png.h>
 
 #include "report/sample.h"
 
@@ -113,6 +114,107 @@ static void whole_sweep_makes_a_whole_page(void **state)
     assert_non_null(strstr(page, "<b>1.31&#215;</b> dense training speed"));
     assert_non_null(strstr(page, "pare sweep recipes/lm-wikitext2-small.yaml"));
     assert_null(strstr(page, "is not shown"));
+    free(page);
+    pri_free(directory);
+}
+
+/* ---- The overview ---- */
+
+static unsigned base64_value(char digit)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *found = strchr(digits, digit);
+    SAMPLE_CHECK(digit && found);
+    return (unsigned)(found - digits);
+}
+
+typedef struct picture {
+    size_t width, height;
+    uint32_t *pixels; /* RGBA, to free */
+} picture;
+
+/* The first picture of the page after `mark`. */
+static picture picture_after(const char *page, const char *mark)
+{
+    static const char beginning[] = "\"data:image/png;base64,";
+    const char *at = strstr(page, mark);
+    SAMPLE_CHECK(at && (at = strstr(at, beginning)));
+    at += strlen(beginning);
+    uint8_t *data = malloc(strcspn(at, "\""));
+    SAMPLE_CHECK(data);
+    size_t size = 0;
+    unsigned bits = 0;
+    for (size_t i = 0; at[i] != '"' && at[i] != '='; i++) {
+        bits = bits << 6 | base64_value(at[i]);
+        if (i % 4)
+            data[size++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
+    }
+    png_image image = {.version = PNG_IMAGE_VERSION};
+    SAMPLE_CHECK(png_image_begin_read_from_memory(&image, data, size));
+    image.format = PNG_FORMAT_RGBA;
+    picture read = {image.width, image.height, malloc(PNG_IMAGE_SIZE(image))};
+    SAMPLE_CHECK(read.pixels && png_image_finish_read(&image, NULL, read.pixels, 0, NULL));
+    free(data);
+    return read;
+}
+
+/* The overview's heads are the pictures of the heads themselves, with transparent gaps of one pixel
+ * between: maps of 16 columns are not reduced in either. */
+static void assert_grid(const char *page, const char *grid_mark, const char *head_format)
+{
+    enum { LAYERS = 2, HEADS = 3, ROWS = 8, COLUMNS = 16 };
+    picture grid = picture_after(page, grid_mark);
+    assert_int_equal(grid.width, HEADS * (COLUMNS + 1) - 1);
+    assert_int_equal(grid.height, LAYERS * (ROWS + 1) - 1);
+    for (size_t layer = 0; layer < LAYERS; layer++)
+        for (size_t head = 0; head < HEADS; head++) {
+            char mark[128];
+            snprintf(mark, sizeof mark, head_format, layer + 1, head + 1);
+            picture single = picture_after(page, mark);
+            assert_int_equal(single.width, COLUMNS);
+            assert_int_equal(single.height, ROWS);
+            const uint32_t *corner =
+                grid.pixels + layer * (ROWS + 1) * grid.width + head * (COLUMNS + 1);
+            for (size_t row = 0; row < ROWS; row++)
+                assert_memory_equal(corner + row * grid.width, single.pixels + row * COLUMNS,
+                                    COLUMNS * sizeof *corner);
+            free(single.pixels);
+        }
+    for (size_t row = 0; row < grid.height; row++)
+        assert_int_equal(((uint8_t *)&grid.pixels[row * grid.width + COLUMNS])[3], 0);
+    for (size_t column = 0; column < grid.width; column++)
+        assert_int_equal(((uint8_t *)&grid.pixels[ROWS * grid.width + column])[3], 0);
+    free(grid.pixels);
+}
+
+static void all_heads_are_seen_at_a_glance(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "overview");
+    sample_sweep(directory, 2, 3, 8, 16);
+    char *page = make_page(directory);
+    assert_int_equal(count_of(page, "<div class=\"overview\">"), 1);
+    assert_int_equal(count_of(page, "<figcaption>Average attention</figcaption>"), 1);
+    assert_int_equal(count_of(page, "<figure class=\"run run-"), 7);
+    assert_int_equal(count_of(page, ">head 3</text>"), 8);
+    assert_int_equal(count_of(page, ">layer 2</text>"), 8);
+    assert_grid(page, "<figcaption>Average attention</figcaption>",
+                "alt=\"Average attention of layer %zu, head %zu\"");
+    assert_grid(page, "<figcaption>Attention pruning 90%</figcaption>",
+                "alt=\"Mask of layer %zu, head %zu, Attention pruning 90%%\"");
+    free(page);
+    pri_free(directory);
+}
+
+/* A sheet that no browser would draw is left out, not the page. */
+static void overviews_have_a_limit(void **state)
+{
+    (void)state;
+    char *directory = pri_path_join(root, "tall");
+    sample_sweep_of(directory, sample_average(1, 2000, 1, 4, true), (pare_prune_options){0});
+    char *page = make_page(directory);
+    assert_int_equal(count_of(page, "class=\"overview\""), 0);
+    assert_int_equal(count_of(page, "<figure class=\"head\">"), 2000);
     free(page);
     pri_free(directory);
 }
@@ -422,6 +524,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_sweep_makes_a_whole_page),
+        cmocka_unit_test(all_heads_are_seen_at_a_glance),
+        cmocka_unit_test(overviews_have_a_limit),
         cmocka_unit_test(text_from_files_is_escaped),
         cmocka_unit_test(missing_pictures_are_noted),
         cmocka_unit_test(masks_of_another_shape_are_left_out),

@@ -35,11 +35,11 @@ static void table_is_as_documented(void **state)
               "-----------------  -----  -----  -----  --------------  ------  --------  ---------"
               "-----  -------\n"
               "dense                0.0    0.0    0.0          100.00       -      3000          1"
-              "2.3 s   512 MB\n"
+              "2.3 s  0.51 GB\n"
               "attention pruning   50.0   50.0   50.0               -       -      3000          1"
-              "2.3 s   512 MB\n"
+              "2.3 s  0.51 GB\n"
               "attention pruning   90.0   90.0   90.0          102.50   +2.5%      3000          1"
-              "2.3 s   512 MB\n"
+              "2.3 s  0.51 GB\n"
               "random, 3 seeds     90.0   90.0   90.0  110.00 ± 10.00  +10.0%      3000          1"
               "2.3 s  1.23 GB\n");
     free(text);
@@ -93,7 +93,7 @@ static void validation_stands_in_for_test(void **state)
     pri_summary_free(&summary);
 }
 
-static void further_measures_have_a_column(void **state)
+static void further_measures_have_columns(void **state)
 {
     (void)state;
     pare_result_row rows[] = {row_of("dense", 0, 1, 90), row_of("dense", 0, 2, 92)};
@@ -105,7 +105,34 @@ static void further_measures_have_a_column(void **state)
     pare_results results = {.metric = "F1", .rows = rows, .count = 2};
     char *text;
     assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
-    assert_non_null(strstr(text, "91.00 ± 1.41  accuracy 82.00, loss 0.250"));
+    assert_non_null(strstr(text, "        test  accuracy   loss  tokens/s"));
+    assert_non_null(strstr(text, "91.00 ± 1.41     82.00  0.250      3000"));
+    free(text);
+}
+
+/* The largest number of a column decides for all of it: perplexities, another measure, bytes. */
+static void columns_have_one_number_of_decimals(void **state)
+{
+    (void)state;
+    pare_result_row rows[] = {
+        row_of("dense", 0, 0, 6.0714), row_of("attention-pruning", 50, 0, 9.9),
+        row_of("attention-pruning", 90, 1, 1234.56), row_of("random", 90, 0, 3e9)};
+    for (size_t i = 0; i < 4; i++) {
+        rows[i].valid = rows[i].test / 2;
+        rows[i].attention_seconds = rows[i].tokens_per_second = (double)NAN;
+        rows[i].more_count = 1;
+        rows[i].more[0] = (pare_result_measure){"chrF", i == 1 ? 10.25 : 1.5};
+    }
+    pare_results results = {.metric = "perplexity", .rows = rows, .count = 4};
+    char *text;
+    assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "  valid    test   chrF  "));
+    assert_non_null(strstr(text, "   3.04     6.1   1.50  "));
+    assert_non_null(strstr(text, "  0.51 GB\n"));
+    assert_null(strstr(text, " MB"));
+    assert_non_null(strstr(text, "   4.95     9.9  10.25  "));
+    assert_non_null(strstr(text, " 617.28  1234.6   1.50  "));
+    assert_non_null(strstr(text, "1.5e+09   3e+09   1.50  "));
     free(text);
 }
 
@@ -135,10 +162,59 @@ static void sweeps_stand_side_by_side(void **state)
                               "attention pruning  60         48.00              -      -\n"
                               "random             60             -          70.00      -\n");
     free(text);
+    /* The mean has the decimals of the column with the fewest. */
+    second[0].valid = second[1].valid = 5;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "51.00 ± 1.41          5.000  28.00\n"));
+    free(text);
+    second[0].valid = 90;
     snprintf(results[1].metric, sizeof results[1].metric, "perplexity");
     results[1].higher_is_better = false;
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
-    assert_non_null(strstr(text, "51.00 ± 1.41            90.00     -\n"));
+    assert_non_null(strstr(text, "two, perplexity\n"));
+    assert_non_null(strstr(text, "51.00 ± 1.41            90.00\n"));
+    free(text);
+}
+
+/* Sweeps of one recipe are no tasks to average over; their columns say what differs. */
+static void sweeps_of_one_recipe_are_told_apart(void **state)
+{
+    (void)state;
+    pare_result_row rows[] = {row_of("dense", 0, 0, 41)};
+    pare_results results[4];
+    for (size_t i = 0; i < 4; i++)
+        results[i] = (pare_results){.name = "multi",
+                                    .metric = "BLEU",
+                                    .higher_is_better = true,
+                                    .geometry = "cell",
+                                    .scope = "layer",
+                                    .average = "valid",
+                                    .rows = rows,
+                                    .count = 1};
+    char *text;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_string_equal(text, "multi, BLEU:\n"
+                              "\n"
+                              "method  p  sweep 1  sweep 2\n"
+                              "------  -  -------  -------\n"
+                              "dense   0    41.00    41.00\n");
+    free(text);
+    snprintf(results[1].geometry, sizeof results[1].geometry, "relative");
+    assert_int_equal(pare_results_comparison(results, 3, true, &text), PARE_OK);
+    assert_non_null(strstr(text, "| method | p | geometry cell, sweep 1 | geometry relative | "
+                                 "geometry cell, sweep 2 |\n"));
+    free(text);
+    /* What another task has does not differ from these. */
+    results[2].scope[0] = results[1].geometry[0] = 0;
+    snprintf(results[3].name, sizeof results[3].name, "other");
+    assert_int_equal(pare_results_comparison(results, 4, true, &text), PARE_OK);
+    assert_non_null(
+        strstr(text, "| multi, BLEU, geometry cell, scope layer | multi, BLEU, geometry unknown, "
+                     "scope layer | multi, BLEU, geometry cell, scope unknown | other, BLEU |\n"));
+    free(text);
+    results[0].name[0] = 0;
+    assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
+    assert_non_null(strstr(text, "method  p   BLEU  multi, BLEU   mean\n"));
     free(text);
 }
 
@@ -171,6 +247,7 @@ static void kinds_of_attention_have_a_column_and_a_table(void **state)
     rows[0].seed = 1;
     rows[4].seed = 2;
     rows[4].p_admissible = 89;
+    rows[0].p_effective = rows[4].p_effective = 88;
     pare_results results = {.metric = "BLEU", .higher_is_better = true, .rows = rows, .count = 7};
     char *text;
     assert_int_equal(pare_results_table(&results, false, &text), PARE_OK);
@@ -181,21 +258,23 @@ static void kinds_of_attention_have_a_column_and_a_table(void **state)
                         "attention pruning    encoder   50.0   50.0   45.0         41.00    +0.0\n"
                         "attention pruning    encoder   90.0   90.0   81.0         39.00    -2.0\n"
                         "attention pruning      cross   90.0   90.0   81.0         40.40    -0.6\n"
-                        "random, 2 seeds        cross   90.0   89.5   81.0  31.00 ± 1.41   -10.0\n"
+                        "random, 2 seeds        cross   90.0   89.5   88.0  31.00 ± 1.41   -10.0\n"
                         "attention pruning        all   90.0   90.0   81.0         35.25    -5.8\n"
                         "\n"
-                        "BLEU on test by the attention that is pruned:\n"
+                        "BLEU on test by the attention that is pruned, in parentheses p_eff in "
+                        "percent:\n"
                         "\n"
-                        "method              p  encoder         cross    all\n"
-                        "-----------------  --  -------  ------------  -----\n"
-                        "dense               0    41.00         41.00  41.00\n"
-                        "attention pruning  50    41.00             -      -\n"
-                        "attention pruning  90    39.00         40.40  35.25\n"
-                        "random             90        -  31.00 ± 1.41      -\n");
+                        "method              p     encoder              cross         all\n"
+                        "-----------------  --  ----------  -----------------  ----------\n"
+                        "dense               0  41.00  (0)         41.00  (0)  41.00  (0)\n"
+                        "attention pruning  50  41.00 (45)                  -           -\n"
+                        "attention pruning  90  39.00 (81)         40.40 (81)  35.25 (81)\n"
+                        "random             90           -  31.00 ± 1.41 (88)           -\n");
     free(text);
     assert_int_equal(pare_results_table(&results, true, &text), PARE_OK);
-    assert_non_null(
-        strstr(text, "|\n\nBLEU on test by the attention that is pruned:\n\n| method "));
+    assert_non_null(strstr(text,
+                           "|\n\nBLEU on test by the attention that is pruned, in parentheses "
+                           "p_eff in percent:\n\n| method "));
     free(text);
     /* A sweep over one kind has the column alone. */
     results.rows = rows + 3;
@@ -227,7 +306,7 @@ static void comparisons_tell_kinds_apart(void **state)
     free(text);
     snprintf(results[1].metric, sizeof results[1].metric, "tokenised BLEU");
     assert_int_equal(pare_results_comparison(results, 2, false, &text), PARE_OK);
-    assert_null(strstr(text, "36.00"));
+    assert_null(strstr(text, "mean"));
     free(text);
 }
 
@@ -237,8 +316,10 @@ int main(void)
         cmocka_unit_test(table_is_as_documented),
         cmocka_unit_test(groups_have_mean_and_spread),
         cmocka_unit_test(validation_stands_in_for_test),
-        cmocka_unit_test(further_measures_have_a_column),
+        cmocka_unit_test(further_measures_have_columns),
+        cmocka_unit_test(columns_have_one_number_of_decimals),
         cmocka_unit_test(sweeps_stand_side_by_side),
+        cmocka_unit_test(sweeps_of_one_recipe_are_told_apart),
         cmocka_unit_test(kinds_of_attention_have_a_column_and_a_table),
         cmocka_unit_test(comparisons_tell_kinds_apart),
     };

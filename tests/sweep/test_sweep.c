@@ -110,7 +110,8 @@ static pare_status sweep(const fixture *f, const pare_recipe *recipe, const char
     char output[128];
     snprintf(output, sizeof output, "%s/%s", f->directory, name);
     *counts = (row_counts){0};
-    pare_sweep_options options = {.output = output, .row_done = count_row, .user = counts};
+    pare_sweep_options options = {
+        .output = output, .command = "pare sweep test", .row_done = count_row, .user = counts};
     pare_status status = pare_sweep(f->context, recipe, &options, results);
     if (status != PARE_OK && status != PARE_ERROR_INTERRUPTED && status != PARE_ERROR_ARGUMENT)
         print_error("%s\n", pare_error_message());
@@ -134,6 +135,9 @@ static void a_sweep_leaves_rows_and_complete_directories(void **state)
     assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
     assert_int_equal(results.count, 4);
     assert_int_equal(counts.fresh, 4);
+    assert_string_equal(results.name, "test");
+    assert_string_equal(results.machine, pare_cpu_name());
+    assert_string_equal(results.scope, "layer");
     assert_string_equal(results.rows[0].method, "dense");
     assert_string_equal(results.rows[1].method, "attention-pruning");
     assert_string_equal(results.rows[1].directory, "attention-pruning-50");
@@ -152,10 +156,26 @@ static void a_sweep_leaves_rows_and_complete_directories(void **state)
     assert_true(exists(f, "out/attention-pruning-50/vocab.json"));
     pare_results_free(&results);
 
-    /* Again: nothing is computed. */
+    /* The runs themselves say on what they were measured. */
+    pare_results single;
+    char path[128];
+    snprintf(path, sizeof path, "%s/out/random-50-seed-2/result.json", f->directory);
+    assert_int_equal(pare_results_load(path, &single), PARE_OK);
+    assert_string_equal(single.name, "test");
+    assert_string_equal(single.description, "a sweep of seconds");
+    assert_string_equal(single.machine, pare_cpu_name());
+    assert_string_equal(single.level, pare_level_name(pare_context_level(f->context)));
+    assert_string_equal(single.version, PARE_VERSION);
+    assert_string_equal(single.command, "pare sweep test");
+    assert_int_equal(single.threads, 2);
+    pare_results_free(&single);
+
+    /* Again: nothing is computed. Without a name the results have the directory's. */
+    recipe.name = NULL;
     assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
     assert_int_equal(counts.known, 4);
     assert_int_equal(counts.fresh, 0);
+    assert_string_equal(results.name, "out");
     pare_results_free(&results);
     pare_recipe_free(&recipe);
 }
