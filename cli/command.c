@@ -61,6 +61,13 @@ int fail_memory(const char *verb)
     return PARE_ERROR_MEMORY;
 }
 
+void tell_cut_lines(const char *verb, uint64_t count, const char *what)
+{
+    if (count)
+        fprintf(stderr, "pare %s: %s %s %s\n", verb, format_count(count),
+                count == 1 ? "line has" : "lines have", what);
+}
+
 static int fail_output(const char *verb, const char *path, int error)
 {
     fflush(stdout);

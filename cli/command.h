@@ -58,6 +58,10 @@ int fail_usage(const char *verb, const char *format, ...) __attribute__((format(
 
 int fail_memory(const char *verb);
 
+/* Says at the end of how many lines only the beginning was used, if any; `what`: "more pieces than
+ * the model has room for; only the beginning was translated". */
+void tell_cut_lines(const char *verb, uint64_t count, const char *what);
+
 /* Prints what keeps `path` from being written, as far as it can be told before hours of work, and
  * returns an exit code; 0: nothing known. */
 int check_output(const char *verb, const char *path);

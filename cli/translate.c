@@ -167,11 +167,9 @@ static int answer_batch(void *user, const line_batch *batch)
 static int translate_file(translating *used, const char *path)
 {
     int exit_code = answer_line_batches("translate", path, "text> ", answer_batch, used);
-    if (used->cut)
-        fprintf(stderr,
-                "pare translate: %s %s more pieces than the model, or a mask of it, has room for; "
-                "only the beginning was translated\n",
-                format_count(used->cut), used->cut == 1 ? "line has" : "lines have");
+    tell_cut_lines("translate", used->cut,
+                   "more pieces than the model, or a mask of it, has room for; only the beginning "
+                   "was translated");
     if (exit_code || !used->page)
         return exit_code;
     fprintf(stderr, "pare translate: there was no line to explain, so %s was not written\n",

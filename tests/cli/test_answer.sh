@@ -47,6 +47,14 @@ stdout_is GoOd
 expect 0 "$pare" answer oracle questions --context long --json
 stdout_has '^\{"text": "good", "score": [0-9.]+, "begin": 210, "end": 214\}$'
 check "one line" [ "$(wc -l <.stdout)" -eq 1 ]
+stderr_is_empty
+
+# Of questions the first 8 pieces are read.
+printf 'a a a a a a a a\tgood\na a a a a a a a a\tgood\n' >asking
+expect 0 "$pare" answer oracle asking --json
+stdout_has '"end": 4\}$'
+stdout_has '"end": 4, "cut": true\}$'
+stderr_is 'pare answer: 1 line has a question of more than 64 pieces, or more than half of what the model has room for; only its beginning was read'
 
 # ---- Several answers ----
 expect 0 "$pare" answer oracle questions --context text --best 3

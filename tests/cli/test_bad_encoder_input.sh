@@ -164,6 +164,13 @@ refused 2 '(2|length)' train classify --set training.length=2
 refused 2 'length' train answer --set training.length=10
 refused 2 'positions' train adapt --set training.length=64
 
+# What is longer is cut, and told.
+printf 'text\tlabel\nthe cat\tgood\nthe cat sees the dog sees the king\tbad\n' >long.tsv
+accepted train classify --set training.length=8 --set data.valid=long.tsv
+stderr_has 'read data: 100%, texts longer than training.length 8 are cut: .*1 of 2 in long.tsv$'
+expect 0 "$pare" eval run --recipe classify.yaml --set training.length=8 --set data.valid=long.tsv
+stderr_has '^texts longer than training.length 8 are cut: .*1 of 2 in long.tsv$'
+
 # ---- Tables ----
 # table CODE CULPRIT EXPRESSION: training with an edited table.
 table() {
@@ -221,6 +228,7 @@ accepted train answer --set data.train=moved.json
 # A question of any length is cut; one for which no window is left is refused.
 questions 'the cat sees the dog .' "$(printf 'the cat %.0s' {1..60})?" 'the dog' 13 >long.json
 accepted train answer --set data.train=long.json
+stderr_has 'read data: 100%, questions longer than data.question_length 8 are cut: 1 of 1 in long.json$'
 refused 2 'question_length' train answer --set data.question_length=22
 
 # ---- One line in, one line out ----

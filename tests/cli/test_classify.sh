@@ -73,6 +73,21 @@ exec 4<&-
 expect 0 sh -c "{ printf 'good'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do printf ' bad'; done; } |
     '$pare' classify judge"
 stdout_is 'negative	0.8553'
+stderr_is 'pare classify: 1 line has more pieces than the model, or its mask, has room for; only the beginning was classified'
+{
+    echo good
+    for ((i = 0; i < 8; i++)); do printf 'good '; done
+    printf '\t'
+    for ((i = 0; i < 7; i++)); do printf 'good '; done
+    echo
+    for ((i = 0; i < 15; i++)); do printf 'bad '; done
+    echo
+} >long
+expect 0 "$pare" classify judge long --json
+stdout_is '{"label": "positive", "score": 0.855298, "scores": {"negative": 0.144702, "positive": 0.855298}}
+{"label": "positive", "score": 0.855298, "scores": {"negative": 0.144702, "positive": 0.855298}, "cut": true}
+{"label": "negative", "score": 0.855298, "scores": {"negative": 0.855298, "positive": 0.144702}, "cut": true}'
+stderr_is 'pare classify: 2 lines have more pieces than the model, or its mask, has room for; only the beginning was classified'
 
 # ---- What it looks at ----
 # [CLS] looks at all five tokens alike.

@@ -37,6 +37,7 @@ static pare_status encode_question(pri_features *features, const pare_wordpiece 
                                    const char *text, pri_piece_range *range)
 {
     PRI_TRY(encode(features, tokenizer, text, range));
+    features->cut_questions += range->count > features->shape.question_length;
     range->count = pri_smaller(range->count, features->shape.question_length);
     features->pieces.count = range->begin + range->count;
     return PARE_OK;

@@ -42,7 +42,7 @@ typedef struct pri_question_answering {
     pri_batch_builder builder;
     pri_span_targets targets;
     pri_predictions predictions;
-    char remark[192];
+    char *remark;
 } pri_question_answering;
 
 static inline pri_question_answering *pri_question_answering_of(pare_task *task)
