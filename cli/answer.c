@@ -228,12 +228,12 @@ static int answer_file(answerer *used, const char *path)
 /* ---- The verb ---- */
 
 static int open_answerer(answerer *opened, const char *directory, const string_list *masks,
-                         bool dense, uint64_t threads)
+                         bool dense, pare_precision precision, uint64_t threads)
 {
     size_t none;
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
     if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory);
+        status = open_encoder(&opened->session, directory, precision);
     /* A model that answers nothing is refused before the first question is waited for. */
     if (status == PARE_OK)
         status = pare_answer_question(opened->session.inference, opened->session.data.tokenizer, "",
@@ -253,6 +253,7 @@ int command_answer(int argument_count, char **argument_values)
     string_list masks = {.count = 0};
     uint64_t threads = 0;
     bool dense = false;
+    int precision = PARE_PRECISION_FP32;
     answerer opened = {.best = 1};
     const cli_option options[] = {
         {"context", "FILE", OPTION_STRING, &context, "the text to look in, plain or gzip", NULL},
@@ -260,6 +261,7 @@ int command_answer(int argument_count, char **argument_values)
         {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
         {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
     cli_arguments parsed;
@@ -277,7 +279,8 @@ int command_answer(int argument_count, char **argument_values)
     if (context)
         exit_code = read_context(context, &opened.context);
     if (!exit_code)
-        exit_code = open_answerer(&opened, parsed.positionals[0], &masks, dense, threads);
+        exit_code = open_answerer(&opened, parsed.positionals[0], &masks, dense,
+                                  (pare_precision)precision, threads);
     if (!exit_code)
         exit_code = answer_file(&opened, path);
     close_answerer(&opened);

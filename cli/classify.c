@@ -43,11 +43,11 @@ typedef struct classifier {
 
 /* Returns an exit code, as those below. */
 static int open_classifier(classifier *opened, const char *directory, const string_list *masks,
-                           bool dense, uint64_t threads)
+                           bool dense, pare_precision precision, uint64_t threads)
 {
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
     if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory);
+        status = open_encoder(&opened->session, directory, precision);
     if (status != PARE_OK)
         return fail("classify", status);
     const pare_bert_config *config = pare_bert_config_of(opened->session.model);
@@ -206,6 +206,7 @@ int command_classify(int argument_count, char **argument_values)
     string_list masks = {.count = 0};
     uint64_t threads = 0;
     bool dense = false;
+    int precision = PARE_PRECISION_FP32;
     classifier opened = {0};
     const cli_option options[] = {
         {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
@@ -214,6 +215,7 @@ int command_classify(int argument_count, char **argument_values)
          NULL},
         {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
     cli_arguments parsed;
@@ -225,7 +227,8 @@ int command_classify(int argument_count, char **argument_values)
         return exit_code;
     if (opened.json && opened.explain)
         return fail_usage("classify", "--explain draws for people; use --explain-page with --json");
-    exit_code = open_classifier(&opened, parsed.positionals[0], &masks, dense, threads);
+    exit_code = open_classifier(&opened, parsed.positionals[0], &masks, dense,
+                                (pare_precision)precision, threads);
     if (!exit_code)
         exit_code = classify_file(&opened, parsed.count == 2 ? parsed.positionals[1] : "-");
     close_classifier(&opened);

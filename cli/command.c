@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+const char *const precision_words[] = {
+    [PARE_PRECISION_FP32] = "fp32", [PARE_PRECISION_BF16] = "bf16", NULL};
+
 static void print_help(const cli_command *command, const cli_option *options)
 {
     printf("%s\n\nUsage: pare %s %s\n", command->summary, command->name, command->arguments);

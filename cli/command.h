@@ -51,6 +51,9 @@ typedef struct cli_arguments {
 bool parse_arguments(const cli_command *command, const cli_option *options, int argument_count,
                      char **argument_values, cli_arguments *parsed, int *exit_code);
 
+/* Choices of --precision, by pare_precision. */
+extern const char *const precision_words[];
+
 /* Prints the library's message for a failed call and returns the exit code. */
 int fail(const char *verb, pare_status status);
 /* The same for mistakes found by the command itself. */

@@ -67,7 +67,7 @@ int command_eval(int argument_count, char **argument_values)
     const char *predictions = NULL;
     string_list masks = {.count = 0};
     bool dense = false, json = false;
-    int split = PARE_SPLIT_TEST;
+    int split = PARE_SPLIT_TEST, precision = PARE_PRECISION_FP32;
     const cli_option options[] = {
         {"recipe", "FILE", OPTION_STRING, &source.recipe, "data as this recipe describes them",
          NULL},
@@ -82,6 +82,7 @@ int command_eval(int argument_count, char **argument_values)
         {"length", "N", OPTION_COUNT, &source.length, "tokens per segment", NULL},
         {"memory", "N", OPTION_COUNT, &source.memory,
          "states of earlier tokens to look at; 0: as trained", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &source.threads, "default: all cores", NULL},
         {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
         {0}};
@@ -100,6 +101,8 @@ int command_eval(int argument_count, char **argument_values)
     pare_progress progress = progress_begin(json);
     pare_status status =
         open_session(&session, parsed.positionals[0], &masks, dense, source.threads);
+    if (status == PARE_OK)
+        status = pare_context_set_precision(session.context, (pare_precision)precision);
     if (status == PARE_OK)
         status = open_task(&session, parsed.positionals[0], &source);
     if (status == PARE_OK)

@@ -123,11 +123,11 @@ int check_batches(const char *verb, const cli_session *session, const source_opt
                       pare_task_names[session->recipe.task]);
 }
 
-pare_status open_encoder(cli_session *session, const char *directory)
+pare_status open_encoder(cli_session *session, const char *directory, pare_precision precision)
 {
     pare_status status = pare_wordpiece_load(directory, &session->data.tokenizer);
     if (status == PARE_OK)
-        status = pare_inference_create(session->model, PARE_PRECISION_FP32, &session->inference);
+        status = pare_inference_create(session->model, precision, &session->inference);
     return status;
 }
 

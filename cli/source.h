@@ -48,7 +48,7 @@ int check_batches(const char *verb, const cli_session *session, const source_opt
 /* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
 /* Adds an encoder's tokenizer, in session->data, and its inference. */
-pare_status open_encoder(cli_session *session, const char *directory);
+pare_status open_encoder(cli_session *session, const char *directory, pare_precision precision);
 /* Adds a translation model's tokenizers and its translator. */
 pare_status open_translator(cli_session *session, const char *directory, pare_precision precision);
 void close_session(cli_session *session);

@@ -197,7 +197,6 @@ static int open_translating(translating *opened, const char *directory, const st
 
 int command_translate(int argument_count, char **argument_values)
 {
-    static const char *const precisions[] = {"fp32", "bf16", NULL};
     static const char *const stops[] = {
         [PARE_STOP_FULL] = "full", [PARE_STOP_HOPELESS] = "hopeless", NULL};
     translating opened = {.options = pare_translate_options_default()};
@@ -222,7 +221,7 @@ int command_translate(int argument_count, char **argument_values)
          NULL},
         {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask; one for each kind", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
-        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precisions},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
     cli_arguments parsed;

@@ -64,6 +64,16 @@ check "the best first" [ "$(cut -f 1 .stdout)" = GoOd ]
 expect 0 "$pare" answer oracle questions --context text --best 2 --json
 stdout_has '^\{"text": "GoOd", "score": [0-9.]+, "begin": 15, "end": 19, "answers": \[\{"text": "GoOd", .*\}, \{"text": "[^"]*", .*\}\]\}$'
 
+# ---- Products in bf16 ----
+if [ "$(uname -m)" = x86_64 ]; then
+    expect 7 env PARE_ISA=x86-64-v2 "$pare" answer oracle lines --precision bf16
+    stderr_has '^pare answer: precision bf16 needs a CPU with AVX512-BF16 .*; use precision fp32$'
+    stdout_is_empty
+fi
+if "$pare" answer oracle lines --precision bf16 --json >rounded 2>/dev/null; then
+    check "the same answers" [ "$(grep -ci '"text": "good", "score": 2.82812' rounded)" -eq 3 ]
+fi
+
 # A pipe is answered before it ends.
 mkfifo asked told
 "$pare" answer oracle --context text <asked >told &

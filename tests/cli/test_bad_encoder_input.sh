@@ -246,6 +246,17 @@ rm bad/vocab.txt bad/tokenizer.json
 expect_failure "$pare" classify bad lines.txt
 stderr_is_one_line
 
+# ---- Evaluation in bf16 ----
+if [ "$(uname -m)" = x86_64 ]; then
+    refused 7 'precision bf16 needs a CPU' \
+        env PARE_ISA=x86-64-v2 "$pare" eval good --recipe classify.yaml --precision bf16
+fi
+if "$pare" eval good --recipe classify.yaml --precision bf16 >rounded 2>/dev/null; then
+    expect 0 "$pare" eval good --recipe classify.yaml --precision fp32
+    check "other products, another loss" \
+        cmp_differs <(grep -o 'loss [0-9.]*' rounded) <(grep -o 'loss [0-9.]*' .stdout)
+fi
+
 # ---- Masks of other shapes, tasks of other heads ----
 expect 0 "$pare" observe good --recipe classify.yaml --output good.average
 expect 0 "$pare" observe good --recipe classify.yaml --ends-first --output ends.average

@@ -89,6 +89,19 @@ stdout_is '{"label": "positive", "score": 0.855298, "scores": {"negative": 0.144
 {"label": "negative", "score": 0.855298, "scores": {"negative": 0.855298, "positive": 0.144702}, "cut": true}'
 stderr_is 'pare classify: 2 lines have more pieces than the model, or its mask, has room for; only the beginning was classified'
 
+# ---- Products in bf16 ----
+if [ "$(uname -m)" = x86_64 ]; then
+    expect 7 env PARE_ISA=x86-64-v2 "$pare" classify judge lines --precision bf16
+    stderr_has '^pare classify: precision bf16 needs a CPU with AVX512-BF16 .*; use precision fp32$'
+    stdout_is_empty
+fi
+expect 2 "$pare" classify judge lines --precision half
+stderr_has "cannot be 'half'"
+if "$pare" classify judge lines --precision bf16 >rounded 2>/dev/null; then
+    check "the same labels" cmp -s <(cut -f 1 rounded) <(echo "$answers" | cut -f 1)
+    check "sqrt 2 with 8 bits" grep -q '^positive	0.8549$' rounded
+fi
+
 # ---- What it looks at ----
 # [CLS] looks at all five tokens alike.
 expect 0 sh -c "echo a good film | '$pare' classify judge --explain --explain-page page.html"
