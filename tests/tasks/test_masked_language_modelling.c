@@ -243,10 +243,33 @@ static void test_description(void **state)
     assert_true(pare_task_hash(task, PARE_SPLIT_TRAIN) != hash);
     assert_true(pare_task_training_tokens(task, 1) <= 50);
     pare_task_destroy(task);
+    char text[512] = "";
+    for (int i = 0; i < 200; i++)
+        strcat(text, "a ");
+    write_text("long", text);
+    options.train = in_directory("long");
     options.length = options.batch = options.tokens = 0;
     task = create_task(options);
     assert_int_equal(pare_task_length(task), 128);
     assert_int_equal(pare_task_batches_per_epoch(task), 1);
+    pare_task_destroy(task);
+}
+
+/* Averages are as large as the longest sequence of any split. */
+static void test_length_of_short_articles(void **state)
+{
+    (void)state;
+    write_text("short", "= a =\nb\n= c =\nd e f\n");
+    write_text("shorter", "= a =\nb\n");
+    pare_masked_language_modelling_options options = {.train = in_directory("shorter"),
+                                                      .length = LENGTH};
+    options.valid = options.test = options.train;
+    pare_task *task = create_task(options);
+    assert_int_equal(pare_task_length(task), 6);
+    pare_task_destroy(task);
+    options.test = in_directory("short");
+    task = create_task(options);
+    assert_int_equal(pare_task_length(task), 8);
     pare_task_destroy(task);
 }
 
@@ -722,6 +745,7 @@ int main(void)
         cmocka_unit_test(test_unknown_words),
         cmocka_unit_test(test_bad_texts),
         cmocka_unit_test(test_description),
+        cmocka_unit_test(test_length_of_short_articles),
         cmocka_unit_test(test_single_file_is_split_by_lines),
         cmocka_unit_test(test_own_tokenizer),
         cmocka_unit_test(test_bad_options),

@@ -369,6 +369,32 @@ static void test_observes_windows(void **state)
     pare_task_destroy(task);
 }
 
+/* Averages are as large as the longest window of any split, not as windows might be. */
+static void test_averages_of_short_texts(void **state)
+{
+    (void)state;
+    pare_question_answering_options options = toy_options();
+    pare_task *task = create_task(options);
+    /* [CLS] where is the cat ? [SEP] the cat is in the red box and the dog is in the old bag .
+     * [SEP] */
+    assert_int_equal(pare_task_length(task), 24);
+    pare_average *average;
+    check_ok(observe_one(task, trained, tape, PARE_SPLIT_TRAIN, false, &average));
+    assert_int_equal(pare_average_geometry(average)->queries, 24);
+    assert_int_equal(pare_average_count(average, 23, 23), 48);
+    pare_average_destroy(average);
+    pare_task_destroy(task);
+    options.valid = write_file(
+        "longer.json",
+        "{\"data\": [{\"paragraphs\": [{\"context\": \"The cat is in the red box and the dog is in "
+        "the old bag and the key.\", \"qas\": [{\"id\": \"1\", \"question\": \"Where is the "
+        "cat?\", "
+        "\"answers\": [{\"text\": \"red box\"}]}]}]}]}");
+    task = create_task(options);
+    assert_int_equal(pare_task_length(task), 27);
+    pare_task_destroy(task);
+}
+
 /* ---- Data ---- */
 
 static void test_splits(void **state)
@@ -515,8 +541,8 @@ static void test_wrong_models(void **state)
     config.head = PARE_HEAD_CLASSIFICATION;
     assert_model_refused(task, config, "no head for question answering");
     config.head = PARE_HEAD_QUESTION_ANSWERING;
-    config.positions = 31;
-    assert_model_refused(task, config, "32 tokens");
+    config.positions = pare_task_length(task) - 1;
+    assert_model_refused(task, config, "sequences of 24 tokens");
     config.positions = 40;
     config.vocabulary = WORDS - 1;
     assert_model_refused(task, config, "word pieces");
@@ -653,6 +679,7 @@ int main(void)
         cmocka_unit_test(test_batch_mates),
         cmocka_unit_test(test_questions_without_answers),
         cmocka_unit_test(test_observes_windows),
+        cmocka_unit_test(test_averages_of_short_texts),
         cmocka_unit_test(test_splits),
         cmocka_unit_test(test_the_remark_tells_which_questions_are_cut),
         cmocka_unit_test(test_without_training_file),

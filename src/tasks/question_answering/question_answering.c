@@ -113,7 +113,10 @@ static pare_status read_split(pri_question_answering *answering, pare_split spli
     answering->splits[split] = pri_allocate_zero(1, sizeof **answering->splits);
     if (!answering->splits[split])
         return PARE_ERROR_MEMORY;
-    return fill_split(answering->splits[split], answering, path, use);
+    PRI_TRY(fill_split(answering->splits[split], answering, path, use));
+    answering->length = pri_larger(
+        answering->length, pri_sequences_longest(&answering->splits[split]->features.sequences));
+    return PARE_OK;
 }
 
 static pare_status read_splits(pri_question_answering *answering,
@@ -163,7 +166,7 @@ static const pri_question_answering *constant_of(const pare_task *task)
 static pare_status check_model(const pare_task *task, const pare_model *model)
 {
     const pri_question_answering *answering = constant_of(task);
-    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
+    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->length));
     return pri_encoder_check_room(task, model);
 }
 
@@ -207,7 +210,7 @@ static uint64_t hash(const pare_task *task, pare_split split)
 
 static size_t length(const pare_task *task)
 {
-    return constant_of(task)->settings.shape.length;
+    return constant_of(task)->length;
 }
 
 static pare_status save_files(const pare_task *task, const char *directory)

@@ -37,6 +37,7 @@ typedef struct pri_question_answering {
     pare_task task;
     const pare_wordpiece *tokenizer;
     pri_answering_settings settings;
+    size_t length;                                /* tokens of the longest window */
     pri_question_split *splits[PARE_SPLIT_COUNT]; /* NULL: no file; two may be the same */
     pri_dealer *dealer;                           /* of training windows; NULL without a file */
     pri_batch_builder builder;
