@@ -156,6 +156,10 @@ echo '[more]' >>short/vocab.txt
 printf 'x%s\n' 1 2 3 >>short/vocab.txt
 expect 2 "$pare" classify short lines
 stderr_is 'pare classify: the model knows 10 word pieces and the tokenizer has 12; use the tokenizer the model was trained with'
+# No padding makes 10 of 8.
+head -n 8 judge/vocab.txt >short/vocab.txt
+expect 2 "$pare" classify short lines
+stderr_is 'pare classify: the model knows 10 word pieces and the tokenizer has 8; use the tokenizer the model was trained with'
 cp -r judge damaged
 head -c -4 judge/model.safetensors >damaged/model.safetensors
 expect 3 "$pare" classify damaged lines

@@ -371,8 +371,12 @@ static void test_wrong_models(void **state)
     config = tiny_config();
     config.vocabulary = VOCABULARY - 1;
     assert_refused(task, create_model(config), "the tokenizer has 26");
-    config.vocabulary = VOCABULARY + 128; /* more than padding */
+    config.vocabulary = VOCABULARY + 1; /* 27: not padded */
     assert_refused(task, create_model(config), "the tokenizer has 26");
+    config.vocabulary = 32;
+    pare_model *padded = create_model(config);
+    evaluate(task, padded, PARE_SPLIT_VALID);
+    pare_model_destroy(padded);
     pare_transformer_xl_config other = pare_transformer_xl_config_default();
     other.vocabulary = VOCABULARY;
     other.layers = other.heads = other.head_size = other.size = other.feed_forward = 4;

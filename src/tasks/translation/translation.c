@@ -136,20 +136,6 @@ uint64_t pare_translation_left_out(const pare_task *task)
 
 /* ---- Models that fit ---- */
 
-/* Vocabularies of models are padded to a multiple of up to this. */
-#define VOCABULARY_PADDING 128
-
-static pare_status check_side(const char *side, size_t of_model, const pare_bpe *tokenizer)
-{
-    size_t pieces = pare_bpe_size(tokenizer);
-    if (of_model >= pieces && of_model < pieces + VOCABULARY_PADDING)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_ARGUMENT,
-                    "the model knows %zu %s pieces and the tokenizer has %zu; use the tokenizer "
-                    "the model was trained with",
-                    of_model, side, pieces);
-}
-
 pare_status pri_translation_check_model(const pare_translation_tokenizers *tokenizers,
                                         const pare_model *model)
 {
@@ -158,8 +144,10 @@ pare_status pri_translation_check_model(const pare_translation_tokenizers *token
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "a model of type \"%s\" does not translate; name one of type \"marian\"",
                         pare_model_family(model));
-    PRI_TRY(check_side("source", config->source_vocabulary, tokenizers->source));
-    PRI_TRY(check_side("target", config->target_vocabulary, tokenizers->target));
+    PRI_TRY(pri_check_pieces("source pieces", config->source_vocabulary,
+                             pare_bpe_size(tokenizers->source)));
+    PRI_TRY(pri_check_pieces("target pieces", config->target_vocabulary,
+                             pare_bpe_size(tokenizers->target)));
     if (pare_bpe_special_tokens(tokenizers->source).end == config->end &&
         pare_bpe_special_tokens(tokenizers->target).end == config->end)
         return PARE_OK;
