@@ -40,9 +40,11 @@ static json_t *evaluation_to_json(const cli_session *session, const pare_evaluat
     json_t *more = json_object();
     for (size_t i = 0; i < evaluation->more_count; i++)
         json_object_set_new(more, evaluation->more[i].name, json_real(evaluation->more[i].value));
+    const char *count =
+        session->recipe.task == PARE_TASK_LANGUAGE_MODELLING ? "tokens" : "predictions";
     return json_pack("{s:s, s:f, s:o, s:f, s:I, s:f, s:f}", "metric",
                      pare_task_metric(session->data.task), "value", evaluation->metric, "more",
-                     more, "loss", evaluation->loss, "tokens", (json_int_t)evaluation->tokens,
+                     more, "loss", evaluation->loss, count, (json_int_t)evaluation->tokens,
                      "seconds", evaluation->seconds, "attention_seconds",
                      evaluation->attention_seconds);
 }
