@@ -106,8 +106,10 @@ int command_eval(int argument_count, char **argument_values)
     if (status == PARE_OK)
         status = pare_context_set_precision(session.context, (pare_precision)precision);
     if (status == PARE_OK)
+        exit_code = check_text("eval", &session, parsed.positionals[0], &source);
+    if (status == PARE_OK && !exit_code)
         status = open_task(&session, parsed.positionals[0], &source);
-    if (status == PARE_OK)
+    if (status == PARE_OK && !exit_code)
         exit_code = check_batches("eval", &session, &source);
     if (status == PARE_OK && !exit_code)
         exit_code = check_predictions(&session, predictions);

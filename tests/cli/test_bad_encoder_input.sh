@@ -194,6 +194,8 @@ for table in train dev; do sed 's/\tgood$/\tfine/' $table.tsv >$table-renamed.ts
 refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the data" "$pare" eval good \
     --recipe classify.yaml --set data.train=train-renamed.tsv --set data.valid=dev-renamed.tsv
 expect 0 "$pare" eval good --recipe classify.yaml
+expect 0 "$pare" eval good --recipe classify.yaml --json
+stdout_has '^  "predictions": 10,$'
 # Quotes are characters like others: a stray one joins no lines.
 sed '3s/no/"no/' train.tsv >quoted.tsv
 accepted train classify --set data.train=quoted.tsv
@@ -277,9 +279,19 @@ expect_failure "$pare" eval good --recipe pretrain.yaml
 stderr_is_one_line
 expect_failure "$pare" eval encoder --recipe classify.yaml
 stderr_is_one_line
-expect_failure "$pare" generate good --prompt 'the cat'
-stderr_is_one_line
-expect_failure "$pare" eval good --text text.txt
-stderr_is_one_line
+refused 2 "good is a classifier, not a language model; use 'pare classify'" \
+    "$pare" generate good --prompt 'the cat'
+refused 2 "answers is a model that answers questions, not a language model; use 'pare answer'" \
+    "$pare" generate answers --json
+refused 2 "encoder is a model of masked words, not a language model; use 'pare eval' with a recipe" \
+    "$pare" generate encoder
+rm -rf headless && cp -r good headless
+sed -i 's/BertForSequenceClassification/BertModel/' headless/config.json
+refused 2 "headless is an encoder without a head, not a language model; train it on a task with 'pare" \
+    "$pare" generate headless
+refused 2 '--text is for language models, and good is a classifier; give --recipe' \
+    "$pare" eval good --text text.txt
+refused 2 '--text is for language models, and encoder is a model of masked words; give --recipe' \
+    "$pare" observe encoder --text text.txt
 
 finish
