@@ -129,7 +129,7 @@ refused_checkpoint 3 'bad/config.json.*hidden_size'
 damage config.json 's/"model_type": "bert"/"model_type": "gpt2"/'
 refused_checkpoint 7 'gpt2'
 damage config.json 's/"hidden_act": "gelu"/"hidden_act": "silu"/'
-refused_checkpoint 7 'bad/config.json.*hidden_act.*gelu'
+refused_checkpoint 7 'bad/config.json: "hidden_act" is "silu", which is not offered; only "gelu" is$'
 damage config.json 's/"absolute"/"relative_key"/'
 refused_checkpoint 7 'bad/config.json.*position_embedding_type.*absolute'
 damage config.json '1s/{/[/'
@@ -161,7 +161,7 @@ refused_checkpoint 4 'bad.*vocab.txt|vocab.txt.*bad'
 # ---- Lengths ----
 refused 2 '(25|positions)' train classify --set training.length=25
 refused 2 '(2|length)' train classify --set training.length=2
-refused 2 'length' train answer --set training.length=10
+refused 2 'training.length 10 has no room .* data.question_length 8 ' train answer --set training.length=10
 refused 2 'positions' train adapt --set training.length=64
 
 # What is longer is cut, and told.

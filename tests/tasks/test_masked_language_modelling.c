@@ -319,7 +319,7 @@ static void test_bad_options(void **state)
     pare_masked_language_modelling_options options = make_options();
     options.length = 2;
     assert_fails(pare_masked_language_modelling_create(&options, tokenizer, &task),
-                 PARE_ERROR_ARGUMENT, "no room for words");
+                 PARE_ERROR_ARGUMENT, "training.length 2 leaves no room for words");
     options.length = LENGTH;
     options.share = 1.5;
     assert_fails(pare_masked_language_modelling_create(&options, tokenizer, &task),

@@ -504,10 +504,11 @@ static void test_bad_options(void **state)
     assert_refused(options, PARE_ERROR_FILE, "absent.json");
     options = toy_options();
     options.question_length = 29;
-    assert_refused(options, PARE_ERROR_ARGUMENT, "no room for a context beside a question of 29");
+    assert_refused(options, PARE_ERROR_ARGUMENT,
+                   "training.length 32 has no room for a context beside data.question_length 29");
     options.question_length = 20;
     options.stride = 10;
-    assert_refused(options, PARE_ERROR_ARGUMENT, "a stride of 10 pieces");
+    assert_refused(options, PARE_ERROR_ARGUMENT, "data.stride is 10;");
     options = toy_options();
     options.valid = write_file("dropped.json", /* a control character is no piece */
                                "{\"data\": [{\"paragraphs\": [{\"context\": \"\\u0007\", \"qas\": "

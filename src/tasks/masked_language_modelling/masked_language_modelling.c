@@ -214,10 +214,11 @@ pare_masked_language_modelling_create(const pare_masked_language_modelling_optio
     *task = NULL;
     size_t limit = options->length ? options->length : DEFAULT_LENGTH;
     if (limit <= PRI_SPECIAL_TOKENS_SINGLE)
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "data.length %zu leaves no room for words between [CLS] and [SEP]; use 3 "
-                        "or more, such as 128",
-                        limit);
+        return pri_fail(
+            PARE_ERROR_ARGUMENT,
+            "training.length %zu leaves no room for words between [CLS] and [SEP]; use 3 "
+            "or more, such as 128",
+            limit);
     pri_masked_language_modelling *created = pri_allocate_zero(1, sizeof *created);
     if (!created)
         return PARE_ERROR_MEMORY;
