@@ -20,7 +20,11 @@ const cli_command answer_command = {
         "with tabs between them, best first. With --json: {\"text\": ..., \"score\": ...,\n"
         "\"begin\": ..., \"end\": ...}, begin and end in characters of the text, score the sum of\n"
         "two logits, and with --best the list \"answers\" of such objects. Long texts are read in\n"
-        "overlapping windows. Lines are answered as they come.",
+        "overlapping windows; of a question that has more than 64 pieces, or than half of what "
+        "the\n"
+        "model has room for, the beginning is read: \"cut\": true is added to the line's object, "
+        "and\n"
+        "the number of such lines is told at the end. Lines are answered as they come.",
     .example = "  pare answer runs/squad/dense questions.txt --context bridge.txt",
     .positionals_min = 1,
     .positionals_max = 2};
@@ -30,8 +34,8 @@ typedef struct answerer {
     char *context; /* of all questions; NULL: each line brings its own */
     uint64_t best;
     bool json;
-    const char *name; /* of the file, for messages */
-    uint64_t line;
+    const char *name;   /* of the file, for messages */
+    uint64_t line, cut; /* its number, and how many lines were cut */
 } answerer;
 
 /* ---- Reading ---- */
@@ -101,7 +105,7 @@ static json_t *answer_to_json(const char *context, const pare_answer *answer)
 }
 
 static int print_json_line(const answerer *used, const char *context, const pare_answer *answers,
-                           size_t count)
+                           size_t count, bool cut)
 {
     json_t *object = count ? answer_to_json(context, &answers[0]) : json_pack("{s:s}", "text", "");
     json_t *list = json_array();
@@ -110,6 +114,8 @@ static int print_json_line(const answerer *used, const char *context, const pare
     bool complete = object && json_array_size(list) == count;
     if (used->best > 1)
         json_object_set(object, "answers", list);
+    if (cut)
+        json_object_set_new(object, "cut", json_true());
     if (complete) {
         json_dumpf(object, stdout, JSON_REAL_PRECISION(6));
         putchar('\n');
@@ -130,25 +136,27 @@ static void print_line(const char *context, const pare_answer *answers, size_t c
     putchar('\n');
 }
 
-static int answer_question(const answerer *used, const char *question, const char *context)
+static int answer_question(answerer *used, const char *question, const char *context)
 {
     pare_answer answers[PARE_ANSWERS_MAX];
     size_t count;
+    bool cut;
     pare_status status =
         pare_answer_question(used->session.inference, used->session.data.tokenizer, question,
-                             context, NULL, (size_t)used->best, answers, &count);
+                             context, NULL, (size_t)used->best, answers, &count, &cut);
     if (status == PARE_ERROR_ARGUMENT)
         return fail_line(used, pare_error_message());
     if (status != PARE_OK)
         return fail("answer", status);
+    used->cut += cut;
     if (used->json)
-        return print_json_line(used, context, answers, count);
+        return print_json_line(used, context, answers, count, cut);
     print_line(context, answers, count);
     return 0;
 }
 
 /* `line` is zero-terminated and ours. */
-static int answer_line(const answerer *used, char *line, size_t length)
+static int answer_line(answerer *used, char *line, size_t length)
 {
     if (strlen(line) != length)
         return fail_line(used, "has a zero byte, so it is no text");
@@ -164,7 +172,7 @@ static int answer_line(const answerer *used, char *line, size_t length)
     return answer_question(used, line, tab + 1);
 }
 
-static int answer_copy(const answerer *used, const char *line, size_t length)
+static int answer_copy(answerer *used, const char *line, size_t length)
 {
     char *copy = malloc(length + 1);
     if (!copy)
@@ -209,6 +217,10 @@ static int answer_file(answerer *used, const char *path)
                                  !interactive    ? ""
                                  : used->context ? "question> "
                                                  : "question, tab, text> ");
+    tell_cut_lines(
+        "answer", used->cut,
+        "a question of more than 64 pieces, or more than half of what the model has room "
+        "for; only its beginning was read");
     pare_lines_close(lines);
     return exit_code;
 }
@@ -216,16 +228,16 @@ static int answer_file(answerer *used, const char *path)
 /* ---- The verb ---- */
 
 static int open_answerer(answerer *opened, const char *directory, const string_list *masks,
-                         bool dense, uint64_t threads)
+                         bool dense, pare_precision precision, uint64_t threads)
 {
     size_t none;
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
     if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory);
+        status = open_encoder(&opened->session, directory, precision);
     /* A model that answers nothing is refused before the first question is waited for. */
     if (status == PARE_OK)
         status = pare_answer_question(opened->session.inference, opened->session.data.tokenizer, "",
-                                      "", NULL, 0, NULL, &none);
+                                      "", NULL, 0, NULL, &none, NULL);
     return status == PARE_OK ? 0 : fail("answer", status);
 }
 
@@ -241,6 +253,7 @@ int command_answer(int argument_count, char **argument_values)
     string_list masks = {.count = 0};
     uint64_t threads = 0;
     bool dense = false;
+    int precision = PARE_PRECISION_FP32;
     answerer opened = {.best = 1};
     const cli_option options[] = {
         {"context", "FILE", OPTION_STRING, &context, "the text to look in, plain or gzip", NULL},
@@ -248,6 +261,7 @@ int command_answer(int argument_count, char **argument_values)
         {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
         {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
     cli_arguments parsed;
@@ -265,7 +279,8 @@ int command_answer(int argument_count, char **argument_values)
     if (context)
         exit_code = read_context(context, &opened.context);
     if (!exit_code)
-        exit_code = open_answerer(&opened, parsed.positionals[0], &masks, dense, threads);
+        exit_code = open_answerer(&opened, parsed.positionals[0], &masks, dense,
+                                  (pare_precision)precision, threads);
     if (!exit_code)
         exit_code = answer_file(&opened, path);
     close_answerer(&opened);

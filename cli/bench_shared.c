@@ -6,9 +6,6 @@
 
 #include "command.h"
 
-const char *const precision_words[] = {
-    [PARE_PRECISION_FP32] = "fp32", [PARE_PRECISION_BF16] = "bf16", NULL};
-
 /* ---- Lists ---- */
 
 bool parse_names(const char *text, const char *const *names, number_list *list)

@@ -16,8 +16,6 @@ typedef struct number_list {
     double values[LIST_MAX];
 } number_list;
 
-extern const char *const precision_words[]; /* by pare_precision, NULL at the end */
-
 /* Which of `names` (NULL at the end) the words of `text` are. */
 bool parse_names(const char *text, const char *const *names, number_list *list);
 number_list supported_levels(void); /* that this CPU has, the best one last */

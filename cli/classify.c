@@ -18,7 +18,10 @@ const cli_command classify_command = {
         "text, or two with a tab between them, and gives one line: the label and its probability,\n"
         "or the number of a regression. With --json: {\"label\": ..., \"score\": ..., \"scores\":\n"
         "{label: probability, ...}}, or {\"score\": ...} of a regression. What is longer than the\n"
-        "model's positions, or than its mask, is cut, the longer text first. Lines are answered\n"
+        "model's positions, or than its mask, is cut, the longer text first: \"cut\": true is "
+        "added\n"
+        "to the line's object, and the number of such lines is told at the end. Lines are "
+        "answered\n"
         "as they come, so a pipe gets its answers without waiting for the end.\n\n"
         "--explain shows after each answer what the first token looks at in the last layer, and a\n"
         "map of every layer and head as the mask leaves it: rows look at columns, dots are "
@@ -35,15 +38,16 @@ typedef struct classifier {
     bool json, explain;
     const char *page; /* of the first line; NULL: no more, or not wanted */
     float *scores;    /* (LINES_MAX, labels) */
+    uint64_t cut;     /* lines */
 } classifier;
 
 /* Returns an exit code, as those below. */
 static int open_classifier(classifier *opened, const char *directory, const string_list *masks,
-                           bool dense, uint64_t threads)
+                           bool dense, pare_precision precision, uint64_t threads)
 {
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
     if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory);
+        status = open_encoder(&opened->session, directory, precision);
     if (status != PARE_OK)
         return fail("classify", status);
     const pare_bert_config *config = pare_bert_config_of(opened->session.model);
@@ -53,7 +57,7 @@ static int open_classifier(classifier *opened, const char *directory, const stri
         return fail_memory("classify");
     /* A model that is no classifier is refused before the first line is waited for. */
     status = pare_classify(opened->session.inference, opened->session.data.tokenizer, NULL, 0,
-                           opened->scores);
+                           opened->scores, NULL);
     return status == PARE_OK ? 0 : fail("classify", status);
 }
 
@@ -97,7 +101,7 @@ static void print_text(const classifier *used, const float *scores)
         printf("%s\t%.4f\n", pare_bert_label(used->session.model, best), (double)scores[best]);
 }
 
-static void print_json_line(const classifier *used, const float *scores)
+static void print_json_line(const classifier *used, const float *scores, bool cut)
 {
     size_t best = best_label(scores, used->labels);
     json_t *object = json_object();
@@ -113,6 +117,8 @@ static void print_json_line(const classifier *used, const float *scores)
     } else {
         json_object_set_new(object, "score", json_real((double)scores[0]));
     }
+    if (cut)
+        json_object_set_new(object, "cut", json_true());
     json_dumpf(object, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(object);
@@ -133,11 +139,12 @@ static pare_status write_page(const classifier *used, const pare_text_pair *text
     return write_explanation(&used->session, text, title, used->page);
 }
 
-static pare_status answer_line(classifier *used, const pare_text_pair *text, const float *scores)
+static pare_status answer_line(classifier *used, const pare_text_pair *text, const float *scores,
+                               bool cut)
 {
     pare_status status = PARE_OK;
     if (used->json)
-        print_json_line(used, scores);
+        print_json_line(used, scores, cut);
     else
         print_text(used, scores);
     if (used->explain)
@@ -150,10 +157,13 @@ static pare_status answer_line(classifier *used, const pare_text_pair *text, con
 
 static pare_status answer_texts(classifier *used, const pare_text_pair *texts, size_t count)
 {
+    bool cut[LINES_MAX];
     pare_status status = pare_classify(used->session.inference, used->session.data.tokenizer, texts,
-                                       count, used->scores);
-    for (size_t i = 0; i < count && status == PARE_OK; i++)
-        status = answer_line(used, &texts[i], used->scores + i * used->labels);
+                                       count, used->scores, cut);
+    for (size_t i = 0; i < count && status == PARE_OK; i++) {
+        status = answer_line(used, &texts[i], used->scores + i * used->labels, cut[i]);
+        used->cut += cut[i];
+    }
     return status;
 }
 
@@ -181,6 +191,9 @@ static int answer_batch(void *user, const line_batch *batch)
 static int classify_file(classifier *used, const char *path)
 {
     int exit_code = answer_line_batches("classify", path, "text> ", answer_batch, used);
+    tell_cut_lines(
+        "classify", used->cut,
+        "more pieces than the model, or its mask, has room for; only the beginning was classified");
     if (exit_code || !used->page)
         return exit_code;
     fprintf(stderr, "pare classify: there was no line to explain, so %s was not written\n",
@@ -193,6 +206,7 @@ int command_classify(int argument_count, char **argument_values)
     string_list masks = {.count = 0};
     uint64_t threads = 0;
     bool dense = false;
+    int precision = PARE_PRECISION_FP32;
     classifier opened = {0};
     const cli_option options[] = {
         {"json", NULL, OPTION_FLAG, &opened.json, "print a JSON object per line", NULL},
@@ -201,6 +215,7 @@ int command_classify(int argument_count, char **argument_values)
          NULL},
         {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
     cli_arguments parsed;
@@ -212,7 +227,8 @@ int command_classify(int argument_count, char **argument_values)
         return exit_code;
     if (opened.json && opened.explain)
         return fail_usage("classify", "--explain draws for people; use --explain-page with --json");
-    exit_code = open_classifier(&opened, parsed.positionals[0], &masks, dense, threads);
+    exit_code = open_classifier(&opened, parsed.positionals[0], &masks, dense,
+                                (pare_precision)precision, threads);
     if (!exit_code)
         exit_code = classify_file(&opened, parsed.count == 2 ? parsed.positionals[1] : "-");
     close_classifier(&opened);

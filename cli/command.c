@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+const char *const precision_words[] = {
+    [PARE_PRECISION_FP32] = "fp32", [PARE_PRECISION_BF16] = "bf16", NULL};
+
 static void print_help(const cli_command *command, const cli_option *options)
 {
     printf("%s\n\nUsage: pare %s %s\n", command->summary, command->name, command->arguments);
@@ -59,6 +62,13 @@ int fail_memory(const char *verb)
 {
     fprintf(stderr, "pare %s: out of memory\n", verb);
     return PARE_ERROR_MEMORY;
+}
+
+void tell_cut_lines(const char *verb, uint64_t count, const char *what)
+{
+    if (count)
+        fprintf(stderr, "pare %s: %s %s %s\n", verb, format_count(count),
+                count == 1 ? "line has" : "lines have", what);
 }
 
 static int fail_output(const char *verb, const char *path, int error)

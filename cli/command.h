@@ -55,12 +55,19 @@ typedef struct cli_arguments {
 bool parse_arguments(const cli_command *command, const cli_option *options, int argument_count,
                      char **argument_values, cli_arguments *parsed, int *exit_code);
 
+/* Choices of --precision, by pare_precision. */
+extern const char *const precision_words[];
+
 /* Prints the library's message for a failed call and returns the exit code. */
 int fail(const char *verb, pare_status status);
 /* The same for mistakes found by the command itself. */
 int fail_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 int fail_memory(const char *verb);
+
+/* Says at the end of how many lines only the beginning was used, if any; `what`: "more pieces than
+ * the model has room for; only the beginning was translated". */
+void tell_cut_lines(const char *verb, uint64_t count, const char *what);
 
 /* Prints what keeps `path` from being written, as far as it can be told before hours of work, and
  * returns an exit code; 0: nothing known. */

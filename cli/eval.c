@@ -40,9 +40,11 @@ static json_t *evaluation_to_json(const cli_session *session, const pare_evaluat
     json_t *more = json_object();
     for (size_t i = 0; i < evaluation->more_count; i++)
         json_object_set_new(more, evaluation->more[i].name, json_real(evaluation->more[i].value));
+    const char *count =
+        session->recipe.task == PARE_TASK_LANGUAGE_MODELLING ? "tokens" : "predictions";
     return json_pack("{s:s, s:f, s:o, s:f, s:I, s:f, s:f}", "metric",
                      pare_task_metric(session->data.task), "value", evaluation->metric, "more",
-                     more, "loss", evaluation->loss, "tokens", (json_int_t)evaluation->tokens,
+                     more, "loss", evaluation->loss, count, (json_int_t)evaluation->tokens,
                      "seconds", evaluation->seconds, "attention_seconds",
                      evaluation->attention_seconds);
 }
@@ -67,7 +69,7 @@ int command_eval(int argument_count, char **argument_values)
     const char *predictions = NULL;
     string_list masks = {.count = 0};
     bool dense = false, json = false;
-    int split = PARE_SPLIT_TEST;
+    int split = PARE_SPLIT_TEST, precision = PARE_PRECISION_FP32;
     const cli_option options[] = {
         {"recipe", "FILE", OPTION_STRING, &source.recipe, "data as this recipe describes them",
          NULL},
@@ -83,6 +85,7 @@ int command_eval(int argument_count, char **argument_values)
         {"length", "N", OPTION_COUNT, &source.length, "tokens per segment", NULL},
         {"memory", "N", OPTION_COUNT, &source.memory,
          "states of earlier tokens to look at; 0: as trained", NULL},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &source.threads, "default: all cores", NULL},
         {"json", NULL, OPTION_FLAG, &json, "print a JSON object", NULL},
         {0}};
@@ -102,8 +105,12 @@ int command_eval(int argument_count, char **argument_values)
     pare_status status =
         open_session(&session, parsed.positionals[0], &masks, dense, source.threads);
     if (status == PARE_OK)
-        status = open_task(&session, parsed.positionals[0], &source);
+        status = pare_context_set_precision(session.context, (pare_precision)precision);
     if (status == PARE_OK)
+        exit_code = check_text("eval", &session, parsed.positionals[0], &source);
+    if (status == PARE_OK && !exit_code)
+        status = open_task(&session, parsed.positionals[0], &source);
+    if (status == PARE_OK && !exit_code)
         exit_code = check_batches("eval", &session, &source);
     if (status == PARE_OK && !exit_code)
         exit_code = check_predictions(&session, predictions);

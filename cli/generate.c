@@ -70,15 +70,17 @@ int command_generate(int argument_count, char **argument_values)
     cli_session session = {0};
     pare_status status = open_session(&session, parsed.positionals[0], &masks, dense, threads);
     if (status == PARE_OK)
+        exit_code = check_continues_text("generate", &session, parsed.positionals[0]);
+    if (status == PARE_OK && !exit_code)
         status = open_vocabulary(&session, parsed.positionals[0]);
-    if (status == PARE_OK)
+    if (status == PARE_OK && !exit_code)
         status =
             pare_generate(session.model, session.tape, session.data.vocabulary, prompt, &request);
-    if (!json && (status == PARE_OK || status == PARE_ERROR_INTERRUPTED))
+    if (!json && !exit_code && (status == PARE_OK || status == PARE_ERROR_INTERRUPTED))
         printf("\n"); /* the text ends without one */
     if (status != PARE_OK)
         exit_code = fail("generate", status);
-    else if (json)
+    else if (json && !exit_code)
         exit_code = print_json(json_pack("{s:s, s:O}", "prompt", prompt, "pieces", pieces));
     json_decref(pieces);
     close_session(&session);

@@ -62,6 +62,49 @@ pare_status open_session(cli_session *session, const char *directory, const stri
     return status;
 }
 
+/* ---- Which models a verb is for ---- */
+
+typedef struct model_use {
+    const char *name, *advice;
+} model_use;
+
+/* Of any model but a language model. */
+static model_use use_of(const pare_model *model)
+{
+    static const model_use of_heads[] = {
+        [PARE_HEAD_NONE] = {"an encoder without a head", "train it on a task with 'pare train'"},
+        [PARE_HEAD_CLASSIFICATION] = {"a classifier", "use 'pare classify'"},
+        [PARE_HEAD_QUESTION_ANSWERING] = {"a model that answers questions", "use 'pare answer'"},
+        [PARE_HEAD_MASKED_WORDS] = {"a model of masked words", "use 'pare eval' with a recipe"}};
+    const pare_bert_config *encoder = pare_bert_config_of(model);
+    return encoder ? of_heads[encoder->head]
+                   : (model_use){"a translation model", "use 'pare translate'"};
+}
+
+static bool is_language_model(const cli_session *session)
+{
+    return pare_transformer_xl_config_of(session->model) != NULL;
+}
+
+int check_text(const char *verb, const cli_session *session, const char *directory,
+               const source_options *options)
+{
+    if (!options->text || is_language_model(session))
+        return 0;
+    return fail_usage(verb, "--text is for language models, and %s is %s; give --recipe", directory,
+                      use_of(session->model).name);
+}
+
+int check_continues_text(const char *verb, const cli_session *session, const char *directory)
+{
+    if (is_language_model(session))
+        return 0;
+    model_use use = use_of(session->model);
+    return fail_usage(verb, "%s is %s, not a language model; %s", directory, use.name, use.advice);
+}
+
+/* ---- Data ---- */
+
 pare_status open_vocabulary(cli_session *session, const char *directory)
 {
     char path[PATH_MAX];
@@ -126,11 +169,11 @@ int check_batches(const char *verb, const cli_session *session, const source_opt
                       pare_task_names[session->recipe.task]);
 }
 
-pare_status open_encoder(cli_session *session, const char *directory)
+pare_status open_encoder(cli_session *session, const char *directory, pare_precision precision)
 {
     pare_status status = pare_wordpiece_load(directory, &session->data.tokenizer);
     if (status == PARE_OK)
-        status = pare_inference_create(session->model, PARE_PRECISION_FP32, &session->inference);
+        status = pare_inference_create(session->model, precision, &session->inference);
     return status;
 }
 

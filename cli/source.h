@@ -54,6 +54,11 @@ pare_status open_context(uint64_t threads, pare_context **context);
  * of attention; NULL or none: its own; `dense`: use none. */
 pare_status open_session(cli_session *session, const char *directory, const string_list *masks,
                          bool dense, uint64_t threads);
+/* Two more like check_source, once the model is open: a text without a recipe, and the continuation
+ * of a text, are for language models. */
+int check_text(const char *verb, const cli_session *session, const char *directory,
+               const source_options *options);
+int check_continues_text(const char *verb, const cli_session *session, const char *directory);
 /* Adds the task that `options` describe, read as the model in `directory` reads text. */
 pare_status open_task(cli_session *session, const char *directory, const source_options *options);
 /* The same as check_source, once the task is known: lanes, segments and memory are a language
@@ -62,7 +67,7 @@ int check_batches(const char *verb, const cli_session *session, const source_opt
 /* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
 /* Adds an encoder's tokenizer, in session->data, and its inference. */
-pare_status open_encoder(cli_session *session, const char *directory);
+pare_status open_encoder(cli_session *session, const char *directory, pare_precision precision);
 /* Adds a translation model's tokenizers and its translator. */
 pare_status open_translator(cli_session *session, const char *directory, pare_precision precision);
 void close_session(cli_session *session);

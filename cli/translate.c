@@ -167,11 +167,9 @@ static int answer_batch(void *user, const line_batch *batch)
 static int translate_file(translating *used, const char *path)
 {
     int exit_code = answer_line_batches("translate", path, "text> ", answer_batch, used);
-    if (used->cut)
-        fprintf(stderr,
-                "pare translate: %s %s more pieces than the model, or a mask of it, has room for; "
-                "only the beginning was translated\n",
-                format_count(used->cut), used->cut == 1 ? "line has" : "lines have");
+    tell_cut_lines("translate", used->cut,
+                   "more pieces than the model, or a mask of it, has room for; only the beginning "
+                   "was translated");
     if (exit_code || !used->page)
         return exit_code;
     fprintf(stderr, "pare translate: there was no line to explain, so %s was not written\n",
@@ -199,7 +197,6 @@ static int open_translating(translating *opened, const char *directory, const st
 
 int command_translate(int argument_count, char **argument_values)
 {
-    static const char *const precisions[] = {"fp32", "bf16", NULL};
     static const char *const stops[] = {
         [PARE_STOP_FULL] = "full", [PARE_STOP_HOPELESS] = "hopeless", NULL};
     translating opened = {.options = pare_translate_options_default()};
@@ -224,7 +221,7 @@ int command_translate(int argument_count, char **argument_values)
          NULL},
         {"mask", "FILE", OPTION_LIST, &masks, "prune with this mask; one for each kind", NULL},
         {"dense", NULL, OPTION_FLAG, &dense, "use no mask", NULL},
-        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precisions},
+        {"precision", "WORD", OPTION_CHOICE, &precision, "of matrix products", precision_words},
         {"threads", "N", OPTION_COUNT, &threads, "default: all cores", NULL},
         {0}};
     cli_arguments parsed;

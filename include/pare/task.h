@@ -165,11 +165,11 @@ typedef struct pare_text_pair {
 } pare_text_pair;
 /* Probabilities of the model's labels, or with a single label its prediction, into `scores` (count,
  * labels). Texts that are longer than the model's positions, or than the shape of its mask, are cut
- * as in training. */
+ * as in training, and `cut` (count), unless it is NULL, says which. */
 PARE_API PARE_MUST_CHECK pare_status pare_classify(pare_inference *inference,
                                                    const pare_wordpiece *tokenizer,
                                                    const pare_text_pair *texts, size_t count,
-                                                   float *scores);
+                                                   float *scores, bool *cut);
 /* What a classifier looked at in one text. */
 typedef struct pare_explanation {
     size_t count;          /* tokens of the sequence, special ones included */
@@ -230,11 +230,12 @@ typedef struct pare_answer {
 /* The best answers to one question, with different texts, best first; at most `capacity`, which is
  * PARE_ANSWERS_MAX or less; 0 only checks that the model can answer. None is possible. Of
  * `options`, which may be NULL, the numbers that describe windows, answers and evaluation batches
- * are read; length 0 is 384 or what the model or its cell mask allows. */
+ * are read; length 0 is 384 or what the model or its cell mask allows. `cut`, unless it is NULL:
+ * whether the question was longer than `question_length`. */
 PARE_API PARE_MUST_CHECK pare_status pare_answer_question(
     pare_inference *inference, const pare_wordpiece *tokenizer, const char *question,
     const char *context, const pare_question_answering_options *options, size_t capacity,
-    pare_answer *answers, size_t *count);
+    pare_answer *answers, size_t *count, bool *cut);
 
 /* ---- Masked language modelling -----------------------------------------------------------------
  * The recipe of BERT (arXiv 1810.04805): words of a text are hidden, an encoder with the head

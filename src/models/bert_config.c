@@ -202,7 +202,7 @@ static pare_status check_string(const json_t *object, const char *path, const ch
     if (!strcmp(value, offered))
         return PARE_OK;
     snprintf(quoted, sizeof quoted, "\"%s\"", offered);
-    return pri_config_refuse(path, key, quoted);
+    return pri_config_refuse(object, path, key, quoted);
 }
 
 static pare_status check_fixed_choices(const json_t *object, const char *path,
@@ -213,15 +213,15 @@ static pare_status check_fixed_choices(const json_t *object, const char *path,
     bool decoder, crossing, tied;
     PRI_TRY(pri_json_get_bool_or(object, path, "is_decoder", false, &decoder));
     if (decoder)
-        return pri_config_refuse(path, "is_decoder", "false");
+        return pri_config_refuse(object, path, "is_decoder", "false");
     PRI_TRY(pri_json_get_bool_or(object, path, "add_cross_attention", false, &crossing));
     if (crossing)
-        return pri_config_refuse(path, "add_cross_attention", "false");
+        return pri_config_refuse(object, path, "add_cross_attention", "false");
     PRI_TRY(pri_json_get_bool_or(object, path, "tie_word_embeddings", true, &tied));
     if (!tied && config->head == PARE_HEAD_MASKED_WORDS)
-        return pri_config_refuse(path, "tie_word_embeddings", "true");
+        return pri_config_refuse(object, path, "tie_word_embeddings", "true");
     if (json_object_size(json_object_get(object, "pruned_heads")))
-        return pri_config_refuse(path, "pruned_heads", "{}");
+        return pri_config_refuse(object, path, "pruned_heads", "{}");
     return PARE_OK;
 }
 

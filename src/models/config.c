@@ -31,10 +31,16 @@ pare_status pri_config_float_or(const json_t *object, const char *path, const ch
     return PARE_OK;
 }
 
-pare_status pri_config_refuse(const char *path, const char *key, const char *offered)
+pare_status pri_config_refuse(const json_t *object, const char *path, const char *key,
+                              const char *offered)
 {
-    return pri_fail(PARE_ERROR_UNSUPPORTED,
-                    "%s: \"%s\" has a value that is not offered; only %s is", path, key, offered);
+    const json_t *value = json_object_get(object, key);
+    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
+    pare_status status =
+        pri_fail(PARE_ERROR_UNSUPPORTED, "%s: \"%s\" is %.60s, which is not offered; only %s is",
+                 path, key, text ? text : "absent", offered);
+    free(text);
+    return status;
 }
 
 json_t *pri_config_json_float(float value)

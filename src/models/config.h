@@ -14,8 +14,9 @@ pare_status pri_config_range(const char *key, size_t value, size_t minimum, size
 pare_status pri_config_number(const char *key, float value, float limit);
 pare_status pri_config_float_or(const json_t *object, const char *path, const char *key,
                                 float fallback, float *value);
-/* Fails: `key` has a value that changes the result; only `offered` is. */
-pare_status pri_config_refuse(const char *path, const char *key, const char *offered);
+/* Fails: the value of `key` changes the result and is not offered; only `offered` is. */
+pare_status pri_config_refuse(const json_t *object, const char *path, const char *key,
+                              const char *offered);
 /* Shortest decimal that reads back as the same float: .1 and not .10000000149. */
 json_t *pri_config_json_float(float value);
 

@@ -119,7 +119,7 @@ static pare_status read_sizes(const json_t *object, const char *path, pare_maria
         pri_json_get_size_or(object, path, "max_position_embeddings", 1024, &config->positions));
     if (decoder_heads == config->heads)
         return PARE_OK;
-    return pri_config_refuse(path, "decoder_attention_heads",
+    return pri_config_refuse(object, path, "decoder_attention_heads",
                              "the number of encoder_attention_heads");
 }
 
@@ -160,7 +160,7 @@ static pare_status read_sharing(const json_t *object, const char *path, pare_mar
     PRI_TRY(pri_json_get_bool_or(object, path, "share_encoder_decoder_embeddings", true, &shared));
     PRI_TRY(pri_json_get_bool_or(object, path, "tie_word_embeddings", true, &tied));
     if (shared && !tied)
-        return pri_config_refuse(path, "tie_word_embeddings",
+        return pri_config_refuse(object, path, "tie_word_embeddings",
                                  "true, with shared embeddings of encoder and decoder,");
     config->sharing = shared ? PARE_SHARE_ALL : tied ? PARE_SHARE_TARGET : PARE_SHARE_NONE;
     return PARE_OK;
@@ -175,7 +175,7 @@ static pare_status read_choice(const json_t *object, const char *path, const cha
     for (*choice = 0; *choice < count; ++*choice)
         if (names[*choice] && !strcmp(names[*choice], value))
             return PARE_OK;
-    return pri_config_refuse(path, key, offered);
+    return pri_config_refuse(object, path, key, offered);
 }
 
 static pare_status read_choices(const json_t *object, const char *path, pare_marian_config *config)
@@ -199,10 +199,10 @@ static pare_status check_fixed_choices(const json_t *object, const char *path)
     bool normalised, fixed;
     PRI_TRY(pri_json_get_bool_or(object, path, "normalize_embedding", false, &normalised));
     if (normalised)
-        return pri_config_refuse(path, "normalize_embedding", "false");
+        return pri_config_refuse(object, path, "normalize_embedding", "false");
     PRI_TRY(pri_json_get_bool_or(object, path, "static_position_embeddings", true, &fixed));
     if (!fixed)
-        return pri_config_refuse(path, "static_position_embeddings", "true");
+        return pri_config_refuse(object, path, "static_position_embeddings", "true");
     return PARE_OK;
 }
 

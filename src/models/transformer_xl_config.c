@@ -133,18 +133,18 @@ static pare_status check_fixed_choices(const json_t *object, const char *path,
     double type;
     PRI_TRY(pri_json_get_number_or(object, path, "attn_type", 0.0, &type));
     if (type != 0.0)
-        return pri_config_refuse(path, "attn_type", "0");
+        return pri_config_refuse(object, path, "attn_type", "0");
     bool tied;
     PRI_TRY(pri_json_get_bool_or(object, path, "tie_word_embeddings", true, &tied));
     if (!tied)
-        return pri_config_refuse(path, "tie_word_embeddings", "true");
+        return pri_config_refuse(object, path, "tie_word_embeddings", "true");
     const json_t *projections = json_object_get(object, "tie_projs");
     /* Without division and with equal sizes there are no projections. */
     if (!projections || (config->division == 1 && config->embedding_size == config->size))
         return PARE_OK;
     for (size_t c = 0; c <= config->cluster_count; c++)
         if (json_is_true(json_array_get(projections, c)) != projection_is_tied(c))
-            return pri_config_refuse(path, "tie_projs", "[false, true, true, ...]");
+            return pri_config_refuse(object, path, "tie_projs", "[false, true, true, ...]");
     return PARE_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "models/model.h"
 #include "tasks/batches.h"
+#include "tasks/task.h"
 
 /* 32 sequences of 128 tokens. */
 #define DEFAULT_TOKENS 4096
@@ -136,20 +137,6 @@ pare_status pri_encoder_check_room(const pare_task *task, const pare_model *mode
                                  (pri_call_shape){longest, longest, longest});
 }
 
-/* Vocabularies of models are padded to a multiple of up to this; a tokenizer that lacks more has
- * lost a part, and the words of that part would silently be unknown. */
-#define VOCABULARY_PADDING 128
-
-static pare_status check_vocabulary(size_t of_model, size_t of_tokenizer)
-{
-    if (of_model >= of_tokenizer && of_model < of_tokenizer + VOCABULARY_PADDING)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_ARGUMENT,
-                    "the model knows %zu word pieces and the tokenizer has %zu; use the tokenizer "
-                    "the model was trained with",
-                    of_model, of_tokenizer);
-}
-
 pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tokenizer,
                               size_t length)
 {
@@ -157,7 +144,7 @@ pare_status pri_check_encoder(const pare_model *model, const pare_wordpiece *tok
     if (!config)
         return pri_fail(PARE_ERROR_ARGUMENT, "a model of family %s is no encoder; name a BERT",
                         pare_model_family(model));
-    PRI_TRY(check_vocabulary(config->vocabulary, pare_wordpiece_size(tokenizer)));
+    PRI_TRY(pri_check_pieces("word pieces", config->vocabulary, pare_wordpiece_size(tokenizer)));
     if (config->positions < length)
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "sequences of %zu tokens, but the model has %zu positions; set a smaller "

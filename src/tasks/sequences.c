@@ -61,8 +61,6 @@ static void append_span(pri_sequences *sequences, pri_token_span span, uint32_t 
 /* What remains when the longer side loses its last token, the second at a tie, until both fit. */
 static void cut_pair(size_t *first, size_t *second, size_t room)
 {
-    if (*first + *second <= room)
-        return;
     size_t half = room / 2;
     if (*second <= half)
         *first = room - *second;
@@ -79,9 +77,12 @@ pare_status pri_sequences_append(pri_sequences *sequences, const pare_special_to
 {
     pri_token_span other = second ? *second : (pri_token_span){0};
     size_t room = length - (second ? PRI_SPECIAL_TOKENS_PAIR : PRI_SPECIAL_TOKENS_SINGLE);
-    cut_pair(&first.count, &other.count, room);
+    bool fits = first.count + other.count <= room;
+    if (!fits)
+        cut_pair(&first.count, &other.count, room);
     PRI_TRY(reserve_sequence(sequences));
     PRI_TRY(reserve_tokens(sequences, first.count + other.count + PRI_SPECIAL_TOKENS_PAIR));
+    sequences->cut += !fits;
     sequences->tokens[sequences->token_count++] = special->classification;
     append_span(sequences, first, special->separator);
     sequences->seconds[sequences->count] = (uint32_t)(first.count + PRI_SPECIAL_TOKENS_SINGLE);

@@ -22,6 +22,7 @@ typedef struct pri_sequences {
     uint32_t *tokens;
     size_t *ends;      /* one past the last token of each sequence */
     uint32_t *seconds; /* where in the sequence segment 1 begins; its length when it has none */
+    size_t cut;        /* sequences that lost tokens */
     size_t capacity, token_capacity;
 } pri_sequences;
 

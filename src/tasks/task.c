@@ -21,6 +21,21 @@ pare_status pri_check_loss(const char *label, double loss)
                     label);
 }
 
+#define PADDING_UNIT 8    /* the smallest multiple that embeddings are padded to */
+#define PADDING_LIMIT 128 /* the largest one */
+
+pare_status pri_check_pieces(const char *pieces, size_t of_model, size_t of_tokenizer)
+{
+    bool padded = of_model % PADDING_UNIT == 0 && of_model > of_tokenizer &&
+                  of_model - of_tokenizer < PADDING_LIMIT;
+    if (of_model == of_tokenizer || padded)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "the model knows %zu %s and the tokenizer has %zu; use the tokenizer the model "
+                    "was trained with",
+                    of_model, pieces, of_tokenizer);
+}
+
 void pare_task_destroy(pare_task *task)
 {
     if (task)

@@ -35,5 +35,9 @@ struct pare_task {
 const char *pri_split_name(pare_split split); /* "valid" */
 /* Refuses a loss that is no number; `label` says of what: "evaluate valid". */
 pare_status pri_check_loss(const char *label, double loss);
+/* Whether the tokenizer has the `pieces` ("word pieces") that the model knows. It may have fewer
+ * where the model's embedding is padded to a multiple of 8 or more; one that lacks others has lost
+ * a part, and the words of that part would silently be unknown. */
+pare_status pri_check_pieces(const char *pieces, size_t of_model, size_t of_tokenizer);
 
 #endif

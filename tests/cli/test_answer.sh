@@ -47,6 +47,14 @@ stdout_is GoOd
 expect 0 "$pare" answer oracle questions --context long --json
 stdout_has '^\{"text": "good", "score": [0-9.]+, "begin": 210, "end": 214\}$'
 check "one line" [ "$(wc -l <.stdout)" -eq 1 ]
+stderr_is_empty
+
+# Of questions the first 8 pieces are read.
+printf 'a a a a a a a a\tgood\na a a a a a a a a\tgood\n' >asking
+expect 0 "$pare" answer oracle asking --json
+stdout_has '"end": 4\}$'
+stdout_has '"end": 4, "cut": true\}$'
+stderr_is 'pare answer: 1 line has a question of more than 64 pieces, or more than half of what the model has room for; only its beginning was read'
 
 # ---- Several answers ----
 expect 0 "$pare" answer oracle questions --context text --best 3
@@ -55,6 +63,16 @@ check "three answers" [ "$(awk -F '\t' '{ print NF }' .stdout)" -eq 3 ]
 check "the best first" [ "$(cut -f 1 .stdout)" = GoOd ]
 expect 0 "$pare" answer oracle questions --context text --best 2 --json
 stdout_has '^\{"text": "GoOd", "score": [0-9.]+, "begin": 15, "end": 19, "answers": \[\{"text": "GoOd", .*\}, \{"text": "[^"]*", .*\}\]\}$'
+
+# ---- Products in bf16 ----
+if [ "$(uname -m)" = x86_64 ]; then
+    expect 7 env PARE_ISA=x86-64-v2 "$pare" answer oracle lines --precision bf16
+    stderr_has '^pare answer: precision bf16 needs a CPU with AVX512-BF16 .*; use precision fp32$'
+    stdout_is_empty
+fi
+if "$pare" answer oracle lines --precision bf16 --json >rounded 2>/dev/null; then
+    check "the same answers" [ "$(grep -ci '"text": "good", "score": 2.82812' rounded)" -eq 3 ]
+fi
 
 # A pipe is answered before it ends.
 mkfifo asked told

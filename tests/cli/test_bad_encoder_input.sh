@@ -128,7 +128,7 @@ refused_checkpoint 3 'bad/config.json.*hidden_size'
 damage config.json 's/"model_type": "bert"/"model_type": "gpt2"/'
 refused_checkpoint 7 'gpt2'
 damage config.json 's/"hidden_act": "gelu"/"hidden_act": "silu"/'
-refused_checkpoint 7 'bad/config.json.*hidden_act.*gelu'
+refused_checkpoint 7 'bad/config.json: "hidden_act" is "silu", which is not offered; only "gelu" is$'
 damage config.json 's/"absolute"/"relative_key"/'
 refused_checkpoint 7 'bad/config.json.*position_embedding_type.*absolute'
 damage config.json '1s/{/[/'
@@ -160,8 +160,15 @@ refused_checkpoint 4 'bad.*vocab.txt|vocab.txt.*bad'
 # ---- Lengths ----
 refused 2 '(25|positions)' train classify --set training.length=25
 refused 2 '(2|length)' train classify --set training.length=2
-refused 2 'length' train answer --set training.length=10
+refused 2 'training.length 10 has no room .* data.question_length 8 ' train answer --set training.length=10
 refused 2 'positions' train adapt --set training.length=64
+
+# What is longer is cut, and told.
+printf 'text\tlabel\nthe cat\tgood\nthe cat sees the dog sees the king\tbad\n' >long.tsv
+accepted train classify --set training.length=8 --set data.valid=long.tsv
+stderr_has 'read data: 100%, texts longer than training.length 8 are cut: .*1 of 2 in long.tsv$'
+expect 0 "$pare" eval run --recipe classify.yaml --set training.length=8 --set data.valid=long.tsv
+stderr_has '^texts longer than training.length 8 are cut: .*1 of 2 in long.tsv$'
 
 # ---- Tables ----
 # table CODE CULPRIT EXPRESSION: training with an edited table.
@@ -190,6 +197,8 @@ for table in train dev; do sed 's/\tgood$/\tfine/' $table.tsv >$table-renamed.ts
 refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the data" "$pare" eval good \
     --recipe classify.yaml --set data.train=train-renamed.tsv --set data.valid=dev-renamed.tsv
 expect 0 "$pare" eval good --recipe classify.yaml
+expect 0 "$pare" eval good --recipe classify.yaml --json
+stdout_has '^  "predictions": 10,$'
 # Quotes are characters like others: a stray one joins no lines.
 sed '3s/no/"no/' train.tsv >quoted.tsv
 accepted train classify --set data.train=quoted.tsv
@@ -224,6 +233,7 @@ accepted train answer --set data.train=moved.json
 # A question of any length is cut; one for which no window is left is refused.
 questions 'the cat sees the dog .' "$(printf 'the cat %.0s' {1..60})?" 'the dog' 13 >long.json
 accepted train answer --set data.train=long.json
+stderr_has 'read data: 100%, questions longer than data.question_length 8 are cut: 1 of 1 in long.json$'
 refused 2 'question_length' train answer --set data.question_length=22
 
 # ---- One line in, one line out ----
@@ -240,6 +250,17 @@ cp -r good bad
 rm bad/vocab.txt bad/tokenizer.json
 expect_failure "$pare" classify bad lines.txt
 stderr_is_one_line
+
+# ---- Evaluation in bf16 ----
+if [ "$(uname -m)" = x86_64 ]; then
+    refused 7 'precision bf16 needs a CPU' \
+        env PARE_ISA=x86-64-v2 "$pare" eval good --recipe classify.yaml --precision bf16
+fi
+if "$pare" eval good --recipe classify.yaml --precision bf16 >rounded 2>/dev/null; then
+    expect 0 "$pare" eval good --recipe classify.yaml --precision fp32
+    check "other products, another loss" \
+        cmp_differs <(grep -o 'loss [0-9.]*' rounded) <(grep -o 'loss [0-9.]*' .stdout)
+fi
 
 # ---- Masks of other shapes, tasks of other heads ----
 expect 0 "$pare" observe good --recipe classify.yaml --output good.average
@@ -261,9 +282,19 @@ expect_failure "$pare" eval good --recipe pretrain.yaml
 stderr_is_one_line
 expect_failure "$pare" eval encoder --recipe classify.yaml
 stderr_is_one_line
-expect_failure "$pare" generate good --prompt 'the cat'
-stderr_is_one_line
-expect_failure "$pare" eval good --text text.txt
-stderr_is_one_line
+refused 2 "good is a classifier, not a language model; use 'pare classify'" \
+    "$pare" generate good --prompt 'the cat'
+refused 2 "answers is a model that answers questions, not a language model; use 'pare answer'" \
+    "$pare" generate answers --json
+refused 2 "encoder is a model of masked words, not a language model; use 'pare eval' with a recipe" \
+    "$pare" generate encoder
+rm -rf headless && cp -r good headless
+sed -i 's/BertForSequenceClassification/BertModel/' headless/config.json
+refused 2 "headless is an encoder without a head, not a language model; train it on a task with 'pare" \
+    "$pare" generate headless
+refused 2 '--text is for language models, and good is a classifier; give --recipe' \
+    "$pare" eval good --text text.txt
+refused 2 '--text is for language models, and encoder is a model of masked words; give --recipe' \
+    "$pare" observe encoder --text text.txt
 
 finish

@@ -73,6 +73,34 @@ exec 4<&-
 expect 0 sh -c "{ printf 'good'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do printf ' bad'; done; } |
     '$pare' classify judge"
 stdout_is 'negative	0.8553'
+stderr_is 'pare classify: 1 line has more pieces than the model, or its mask, has room for; only the beginning was classified'
+{
+    echo good
+    for ((i = 0; i < 8; i++)); do printf 'good '; done
+    printf '\t'
+    for ((i = 0; i < 7; i++)); do printf 'good '; done
+    echo
+    for ((i = 0; i < 15; i++)); do printf 'bad '; done
+    echo
+} >long
+expect 0 "$pare" classify judge long --json
+stdout_is '{"label": "positive", "score": 0.855298, "scores": {"negative": 0.144702, "positive": 0.855298}}
+{"label": "positive", "score": 0.855298, "scores": {"negative": 0.144702, "positive": 0.855298}, "cut": true}
+{"label": "negative", "score": 0.855298, "scores": {"negative": 0.855298, "positive": 0.144702}, "cut": true}'
+stderr_is 'pare classify: 2 lines have more pieces than the model, or its mask, has room for; only the beginning was classified'
+
+# ---- Products in bf16 ----
+if [ "$(uname -m)" = x86_64 ]; then
+    expect 7 env PARE_ISA=x86-64-v2 "$pare" classify judge lines --precision bf16
+    stderr_has '^pare classify: precision bf16 needs a CPU with AVX512-BF16 .*; use precision fp32$'
+    stdout_is_empty
+fi
+expect 2 "$pare" classify judge lines --precision half
+stderr_has "cannot be 'half'"
+if "$pare" classify judge lines --precision bf16 >rounded 2>/dev/null; then
+    check "the same labels" cmp -s <(cut -f 1 rounded) <(echo "$answers" | cut -f 1)
+    check "sqrt 2 with 8 bits" grep -q '^positive	0.8549$' rounded
+fi
 
 # ---- What it looks at ----
 # [CLS] looks at all five tokens alike.
@@ -142,6 +170,10 @@ echo '[more]' >>short/vocab.txt
 printf 'x%s\n' 1 2 3 >>short/vocab.txt
 expect 2 "$pare" classify short lines
 stderr_is 'pare classify: the model knows 10 word pieces and the tokenizer has 12; use the tokenizer the model was trained with'
+# No padding makes 10 of 8.
+head -n 8 judge/vocab.txt >short/vocab.txt
+expect 2 "$pare" classify short lines
+stderr_is 'pare classify: the model knows 10 word pieces and the tokenizer has 8; use the tokenizer the model was trained with'
 cp -r judge damaged
 head -c -4 judge/model.safetensors >damaged/model.safetensors
 expect 3 "$pare" classify damaged lines

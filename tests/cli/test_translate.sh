@@ -148,6 +148,7 @@ stdout_has '^geometry .*cross attention with 1 source tokens per target token'
 expect 0 "$pare" eval model --recipe recipe.yaml --mask encoder.mask --mask cross.mask --json
 cp .stdout two_masks.out
 expect 0 "$pare" eval model --recipe recipe.yaml --json
+stdout_has '"predictions": [0-9]+,'
 check "masks change the loss" [ "$(grep '"loss"' .stdout)" != "$(grep '"loss"' two_masks.out)" ]
 cp -r model masked
 for kind in encoder decoder cross; do
@@ -236,10 +237,11 @@ fi
 # ---- Verbs and options of other tasks ----
 expect 2 "$pare" eval model --recipe recipe.yaml --length 5
 stderr_has 'are for language models; the recipe says how translation is read'
-expect_failure "$pare" eval model --text lines
-stderr_is_one_line
-expect_failure "$pare" generate model
-stderr_is_one_line
+expect 2 "$pare" eval model --text lines
+stderr_is "pare eval: --text is for language models, and model is a translation model; give --recipe; see 'pare eval --help'"
+expect 2 "$pare" generate model
+stderr_is "pare generate: model is a translation model, not a language model; use 'pare translate'; see 'pare generate --help'"
+stdout_is_empty
 expect 7 "$pare" classify model lines
 stderr_is_one_line
 expect 7 "$pare" answer model lines --context lines

@@ -60,6 +60,7 @@ expect 0 "$pare" eval dense --recipe recipe.yaml --mask none.safetensors
 stdout_has '^perplexity [0-9.]+ '
 expect 0 "$pare" eval pruned --text text.txt --json
 stdout_has '"metric": "perplexity"'
+stdout_has '^  "tokens": [0-9]+,$'
 
 echo 'the cat' >sentence.txt # too short for the lanes of training
 expect 0 "$pare" eval dense --text sentence.txt

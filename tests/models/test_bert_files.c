@@ -519,12 +519,14 @@ static void test_configurations_that_do_not_fit(void **state)
     refuse_key("architectures", json_pack("[s]", "BertForTokenClassification"), unsupported,
                "\"BertForTokenClassification\" is not offered");
     refuse_key("architectures", json_string("BertModel"), format, "\"architectures\"");
-    refuse_key("hidden_act", json_string("gelu_new"), unsupported, "hidden_act");
+    refuse_key("hidden_act", json_string("gelu_new"), unsupported,
+               "\"hidden_act\" is \"gelu_new\", which is not offered; only \"gelu\" is");
     refuse_key("position_embedding_type", json_string("relative_key"), unsupported,
-               "position_embedding_type");
-    refuse_key("is_decoder", json_true(), unsupported, "is_decoder");
+               "\"relative_key\", which is not offered; only \"absolute\" is");
+    refuse_key("is_decoder", json_true(), unsupported, "\"is_decoder\" is true,");
     refuse_key("add_cross_attention", json_true(), unsupported, "add_cross_attention");
-    refuse_key("pruned_heads", json_pack("{s:[i]}", "0", 1), unsupported, "pruned_heads");
+    refuse_key("pruned_heads", json_pack("{s:[i]}", "0", 1), unsupported,
+               "\"pruned_heads\" is {\"0\": [1]}, which is not offered; only {} is");
     refuse_key("problem_type", json_string("multi_label_classification"), unsupported,
                "multi_label_classification");
     refuse_key("problem_type", json_string("regression"), unsupported, "with 3 labels");

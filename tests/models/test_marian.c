@@ -376,9 +376,11 @@ static void test_configurations_are_refused(void **state)
 {
     (void)state;
     expect_refused(json_pack("{s:i}", "d_model", 25), "d_model 25");
-    expect_refused(json_pack("{s:i}", "decoder_attention_heads", 4), "decoder_attention_heads");
+    expect_refused(json_pack("{s:i}", "decoder_attention_heads", 4),
+                   "\"decoder_attention_heads\" is 4,");
     expect_refused(json_pack("{s:i}", "decoder_vocab_size", 24), "one vocabulary");
-    expect_refused(json_pack("{s:s}", "activation_function", "silu"), "activation_function");
+    expect_refused(json_pack("{s:s}", "activation_function", "silu"),
+                   "\"activation_function\" is \"silu\", which is not offered");
     expect_refused(json_pack("{s:b}", "normalize_embedding", 1), "normalize_embedding");
     expect_refused(json_pack("{s:b}", "static_position_embeddings", 0),
                    "static_position_embeddings");
@@ -387,6 +389,17 @@ static void test_configurations_are_refused(void **state)
     expect_refused(json_pack("{s:s}", "sinusoids", "learned"), "sinusoids");
     expect_refused(json_pack("{s:i}", "max_position_embeddings", 0), "max_position_embeddings");
     expect_refused(json_pack("{s:f}", "dropout", 1.5), "dropout");
+}
+
+static void test_an_absent_key_may_be_wrong(void **state)
+{
+    (void)state;
+    pare_marian_config small = small_translator(), read;
+    json_t *object = pri_marian_write_config(&small);
+    json_object_del(object, "decoder_attention_heads"); /* its default is 16 */
+    assert_fails(pri_marian_read_config(object, "config.json", &read), PARE_ERROR_UNSUPPORTED,
+                 "\"decoder_attention_heads\" is absent, which is not offered");
+    json_decref(object);
 }
 
 static void test_keys_of_our_own_come_back(void **state)
@@ -447,6 +460,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_orders_of_sources, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_xavier, start_test, stop_test),
         cmocka_unit_test(test_configurations_are_refused),
+        cmocka_unit_test(test_an_absent_key_may_be_wrong),
         cmocka_unit_test(test_keys_of_our_own_come_back),
         cmocka_unit_test_setup_teardown(test_bad_batches_are_refused, start_test, stop_test),
     };

@@ -297,9 +297,9 @@ static void test_configurations_that_do_not_fit(void **state)
     refuse_key("model_type", json_string("roberta"), PARE_ERROR_UNSUPPORTED,
                "\"roberta\" are not offered");
     refuse_key("model_type", NULL, PARE_ERROR_FORMAT, "model_type");
-    refuse_key("attn_type", json_integer(2), PARE_ERROR_UNSUPPORTED, "attn_type");
+    refuse_key("attn_type", json_integer(2), PARE_ERROR_UNSUPPORTED, "\"attn_type\" is 2,");
     refuse_key("tie_word_embeddings", json_false(), PARE_ERROR_UNSUPPORTED, "tie_word_embeddings");
-    refuse_key("tie_projs", json_pack("[b, b]", 1, 1), PARE_ERROR_UNSUPPORTED, "tie_projs");
+    refuse_key("tie_projs", json_pack("[b, b]", 1, 1), PARE_ERROR_UNSUPPORTED, "[true, true]");
     refuse_key("d_model", NULL, PARE_ERROR_FORMAT, "d_model");
     refuse_key("d_model", json_integer(-14), PARE_ERROR_FORMAT, "d_model");
     refuse_key("d_model", json_integer(16), PARE_ERROR_FORMAT, "model.safetensors");

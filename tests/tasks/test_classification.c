@@ -247,6 +247,35 @@ static void test_gzip_and_long_texts(void **state)
     pare_task_destroy(task);
 }
 
+static void test_the_remark_tells_what_is_cut(void **state)
+{
+    (void)state;
+    const char *train =
+                   write_file("cut.tsv", "sentence\tlabel\nthe cat is not good\t1\nthe dog\t0\n"
+                                         "the cat is the cat is the cat\t1\n"),
+               *valid = write_file("whole.tsv", "sentence\tlabel\nthe cat is the dogs\t1\n"),
+               *test = write_file("long.tsv", "sentence\tlabel\nthe cat is not the dogs\t1\n");
+    pare_classification_options options = {
+        .task = "sst-2", .train = train, .valid = valid, .test = test, .length = 20};
+    pare_task *task = create(options);
+    assert_string_equal(pare_task_remark(task), "");
+    pare_task_destroy(task);
+    options.length = 8;
+    task = create(options);
+    assert_string_equal(
+        pare_task_remark(task),
+        "texts longer than training.length 8 are cut: 1 of 3 in cut.tsv, 1 of 1 in long.tsv");
+    pare_task_destroy(task);
+    /* Validation that serves as test is counted once. */
+    options.valid = test;
+    options.test = NULL;
+    task = create(options);
+    assert_string_equal(
+        pare_task_remark(task),
+        "texts longer than training.length 8 are cut: 1 of 3 in cut.tsv, 1 of 1 in long.tsv");
+    pare_task_destroy(task);
+}
+
 static void test_the_test_split(void **state)
 {
     (void)state;
@@ -890,11 +919,11 @@ static pare_text_pair text_of(const char *first, const char *second)
 }
 
 static pare_status classify(pare_model *model, const pare_text_pair *texts, size_t count,
-                            float *scores)
+                            float *scores, bool *cut)
 {
     pare_inference *inference;
     check_ok(pare_inference_create(model, PARE_PRECISION_FP32, &inference));
-    pare_status status = pare_classify(inference, tokenizer, texts, count, scores);
+    pare_status status = pare_classify(inference, tokenizer, texts, count, scores, cut);
     pare_inference_destroy(inference);
     return status;
 }
@@ -909,10 +938,10 @@ static void test_classify(void **state)
         {CLS, THE, CAT, IS, GOOD, SEP}, {CLS, BAD, SEP, DOG, S, IS, NOT}, {CLS, SEP}};
     const size_t counts[] = {6, 7, 2};
     float scores[9], alone[3];
-    check_ok(classify(model, texts, 3, scores));
+    check_ok(classify(model, texts, 3, scores, NULL));
     for (size_t i = 0; i < 3; i++) {
         double sum = 0;
-        check_ok(classify(model, &texts[i], 1, alone));
+        check_ok(classify(model, &texts[i], 1, alone, NULL));
         for (size_t j = 0; j < 3; j++) {
             assert_near(scores[3 * i + j], alone[j], 1e-6);
             sum += alone[j];
@@ -944,9 +973,15 @@ static void test_classify_cuts_what_is_too_long(void **state)
     strncat(cut, text, 38 * 4);
     float whole_score, cut_score;
     const pare_text_pair whole = text_of(text, NULL), short_text = text_of(cut, NULL);
-    check_ok(classify(model, &whole, 1, &whole_score));
-    check_ok(classify(model, &short_text, 1, &cut_score));
+    bool was_cut[3];
+    check_ok(classify(model, &whole, 1, &whole_score, NULL));
+    check_ok(classify(model, &short_text, 1, &cut_score, NULL));
     assert_memory_equal(&whole_score, &cut_score, sizeof cut_score);
+    float scores[3];
+    const pare_text_pair texts[] = {short_text, whole, text_of("cat", cut)};
+    check_ok(classify(model, texts, 3, scores, was_cut));
+    assert_false(was_cut[0]);
+    assert_true(was_cut[1] && was_cut[2]);
     pare_model_destroy(model);
 }
 
@@ -965,7 +1000,7 @@ static void test_a_pruned_model_reads_texts_longer_than_its_mask(void **state)
         strcat(text, "cat ");
     const pare_text_pair whole = text_of(text, NULL);
     float scores[2];
-    check_ok(classify(model, &whole, 1, scores));
+    check_ok(classify(model, &whole, 1, scores, NULL));
     pare_average_destroy(average);
     pare_model_destroy(model);
     pare_mask_destroy(mask);
@@ -980,7 +1015,7 @@ static void test_classify_refuses_damaged_weights(void **state)
     pare_model_parameters(model, &count)[0].tensor.value[CLS * 16] = NAN;
     const pare_text_pair text = text_of("cat", NULL);
     float scores[2];
-    assert_fails(classify(model, &text, 1, scores), PARE_ERROR_NUMERIC, "damaged");
+    assert_fails(classify(model, &text, 1, scores, NULL), PARE_ERROR_NUMERIC, "damaged");
     pare_model_destroy(model);
 }
 
@@ -1047,6 +1082,7 @@ int main(void)
         cmocka_unit_test(test_broken_lines_of_qqp_are_skipped),
         cmocka_unit_test(test_a_table_of_the_users),
         cmocka_unit_test(test_gzip_and_long_texts),
+        cmocka_unit_test(test_the_remark_tells_what_is_cut),
         cmocka_unit_test(test_the_test_split),
         cmocka_unit_test(test_the_hash_sees_labels),
         cmocka_unit_test(test_bad_options),

@@ -243,10 +243,33 @@ static void test_description(void **state)
     assert_true(pare_task_hash(task, PARE_SPLIT_TRAIN) != hash);
     assert_true(pare_task_training_tokens(task, 1) <= 50);
     pare_task_destroy(task);
+    char text[512] = "";
+    for (int i = 0; i < 200; i++)
+        strcat(text, "a ");
+    write_text("long", text);
+    options.train = in_directory("long");
     options.length = options.batch = options.tokens = 0;
     task = create_task(options);
     assert_int_equal(pare_task_length(task), 128);
     assert_int_equal(pare_task_batches_per_epoch(task), 1);
+    pare_task_destroy(task);
+}
+
+/* Averages are as large as the longest sequence of any split. */
+static void test_length_of_short_articles(void **state)
+{
+    (void)state;
+    write_text("short", "= a =\nb\n= c =\nd e f\n");
+    write_text("shorter", "= a =\nb\n");
+    pare_masked_language_modelling_options options = {.train = in_directory("shorter"),
+                                                      .length = LENGTH};
+    options.valid = options.test = options.train;
+    pare_task *task = create_task(options);
+    assert_int_equal(pare_task_length(task), 6);
+    pare_task_destroy(task);
+    options.test = in_directory("short");
+    task = create_task(options);
+    assert_int_equal(pare_task_length(task), 8);
     pare_task_destroy(task);
 }
 
@@ -296,7 +319,7 @@ static void test_bad_options(void **state)
     pare_masked_language_modelling_options options = make_options();
     options.length = 2;
     assert_fails(pare_masked_language_modelling_create(&options, tokenizer, &task),
-                 PARE_ERROR_ARGUMENT, "no room for words");
+                 PARE_ERROR_ARGUMENT, "training.length 2 leaves no room for words");
     options.length = LENGTH;
     options.share = 1.5;
     assert_fails(pare_masked_language_modelling_create(&options, tokenizer, &task),
@@ -348,8 +371,12 @@ static void test_wrong_models(void **state)
     config = tiny_config();
     config.vocabulary = VOCABULARY - 1;
     assert_refused(task, create_model(config), "the tokenizer has 26");
-    config.vocabulary = VOCABULARY + 128; /* more than padding */
+    config.vocabulary = VOCABULARY + 1; /* 27: not padded */
     assert_refused(task, create_model(config), "the tokenizer has 26");
+    config.vocabulary = 32;
+    pare_model *padded = create_model(config);
+    evaluate(task, padded, PARE_SPLIT_VALID);
+    pare_model_destroy(padded);
     pare_transformer_xl_config other = pare_transformer_xl_config_default();
     other.vocabulary = VOCABULARY;
     other.layers = other.heads = other.head_size = other.size = other.feed_forward = 4;
@@ -722,6 +749,7 @@ int main(void)
         cmocka_unit_test(test_unknown_words),
         cmocka_unit_test(test_bad_texts),
         cmocka_unit_test(test_description),
+        cmocka_unit_test(test_length_of_short_articles),
         cmocka_unit_test(test_single_file_is_split_by_lines),
         cmocka_unit_test(test_own_tokenizer),
         cmocka_unit_test(test_bad_options),

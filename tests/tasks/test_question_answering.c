@@ -369,6 +369,32 @@ static void test_observes_windows(void **state)
     pare_task_destroy(task);
 }
 
+/* Averages are as large as the longest window of any split, not as windows might be. */
+static void test_averages_of_short_texts(void **state)
+{
+    (void)state;
+    pare_question_answering_options options = toy_options();
+    pare_task *task = create_task(options);
+    /* [CLS] where is the cat ? [SEP] the cat is in the red box and the dog is in the old bag .
+     * [SEP] */
+    assert_int_equal(pare_task_length(task), 24);
+    pare_average *average;
+    check_ok(observe_one(task, trained, tape, PARE_SPLIT_TRAIN, false, &average));
+    assert_int_equal(pare_average_geometry(average)->queries, 24);
+    assert_int_equal(pare_average_count(average, 23, 23), 48);
+    pare_average_destroy(average);
+    pare_task_destroy(task);
+    options.valid = write_file(
+        "longer.json",
+        "{\"data\": [{\"paragraphs\": [{\"context\": \"The cat is in the red box and the dog is in "
+        "the old bag and the key.\", \"qas\": [{\"id\": \"1\", \"question\": \"Where is the "
+        "cat?\", "
+        "\"answers\": [{\"text\": \"red box\"}]}]}]}]}");
+    task = create_task(options);
+    assert_int_equal(pare_task_length(task), 27);
+    pare_task_destroy(task);
+}
+
 /* ---- Data ---- */
 
 static void test_splits(void **state)
@@ -395,6 +421,35 @@ static void test_splits(void **state)
     options.train = write_toys("fewer.json", 47);
     task = create_task(options);
     assert_true(hash != pare_task_hash(task, PARE_SPLIT_TRAIN));
+    pare_task_destroy(task);
+}
+
+static void test_the_remark_tells_which_questions_are_cut(void **state)
+{
+    (void)state;
+    pare_question_answering_options options = toy_options();
+    pare_task *task = create_task(options);
+    assert_string_equal(pare_task_remark(task), "");
+    pare_task_destroy(task);
+    options.valid = write_toys("others.json", 5);
+    options.question_length = 4; /* "Where is the cat?" has 5 pieces */
+    task = create_task(options);
+    assert_string_equal(pare_task_remark(task),
+                        "questions longer than data.question_length 4 are cut: 48 of 48 in "
+                        "toys.json, 5 of 5 in others.json");
+    pare_task_destroy(task);
+    options.train = write_file(
+        "moved.json",
+        "{\"data\": [{\"paragraphs\": [{\"context\": \"The cat is in the red box.\", \"qas\": ["
+        "{\"id\": \"1\", \"question\": \"Where?\", \"answers\": ["
+        "{\"text\": \"red box\", \"answer_start\": 0}]},"
+        "{\"id\": \"2\", \"question\": \"Where is the cat in?\", \"answers\": ["
+        "{\"text\": \"red box\", \"answer_start\": 18}]}]}]}]}");
+    task = create_task(options);
+    assert_string_equal(pare_task_remark(task),
+                        "1 training answers do not stand where answer_start says; of each the "
+                        "nearest occurrence is taken; questions longer than data.question_length "
+                        "4 are cut: 1 of 2 in moved.json, 5 of 5 in others.json");
     pare_task_destroy(task);
 }
 
@@ -449,10 +504,11 @@ static void test_bad_options(void **state)
     assert_refused(options, PARE_ERROR_FILE, "absent.json");
     options = toy_options();
     options.question_length = 29;
-    assert_refused(options, PARE_ERROR_ARGUMENT, "no room for a context beside a question of 29");
+    assert_refused(options, PARE_ERROR_ARGUMENT,
+                   "training.length 32 has no room for a context beside data.question_length 29");
     options.question_length = 20;
     options.stride = 10;
-    assert_refused(options, PARE_ERROR_ARGUMENT, "a stride of 10 pieces");
+    assert_refused(options, PARE_ERROR_ARGUMENT, "data.stride is 10;");
     options = toy_options();
     options.valid = write_file("dropped.json", /* a control character is no piece */
                                "{\"data\": [{\"paragraphs\": [{\"context\": \"\\u0007\", \"qas\": "
@@ -486,8 +542,8 @@ static void test_wrong_models(void **state)
     config.head = PARE_HEAD_CLASSIFICATION;
     assert_model_refused(task, config, "no head for question answering");
     config.head = PARE_HEAD_QUESTION_ANSWERING;
-    config.positions = 31;
-    assert_model_refused(task, config, "32 tokens");
+    config.positions = pare_task_length(task) - 1;
+    assert_model_refused(task, config, "sequences of 24 tokens");
     config.positions = 40;
     config.vocabulary = WORDS - 1;
     assert_model_refused(task, config, "word pieces");
@@ -512,12 +568,21 @@ static void test_single_questions(void **state)
     pare_answer answers[PARE_ANSWERS_MAX];
     size_t count;
     check_ok(pare_answer_question(inference, tokenizer, "where is the cat?", text, &options, 1,
-                                  answers, &count));
+                                  answers, &count, NULL));
     assert_int_equal(count, 1);
     assert_answer(text, &answers[0], "OLD  bag");
     double score = answers[0].score;
+    bool cut = true;
+    check_ok(pare_answer_question(inference, tokenizer, "where is the cat?", text, &options, 1,
+                                  answers, &count, &cut));
+    assert_false(cut);
+    options.question_length = 4;
+    check_ok(pare_answer_question(inference, tokenizer, "where is the cat?", text, &options, 1,
+                                  answers, &count, &cut));
+    assert_true(cut);
+    options.question_length = 8;
     check_ok(pare_answer_question(inference, tokenizer, "Where is the cat?", text, &options, 5,
-                                  answers, &count));
+                                  answers, &count, NULL));
     assert_int_equal(count, 5);
     assert_near(answers[0].score, score, 1e-5);
     for (size_t i = 1; i < count; i++) {
@@ -558,7 +623,7 @@ static void test_long_context(void **state)
     options.evaluation_tokens = 1;
     check_ok(pare_inference_create(trained, PARE_PRECISION_FP32, &inference));
     check_ok(pare_answer_question(inference, tokenizer, "Where is the new pen?", text.data,
-                                  &options, 1, &answer, &count));
+                                  &options, 1, &answer, &count, NULL));
     assert_int_equal(count, 1);
     assert_answer(text.data, &answer, json_string_value(json_object_get(predictions, "1")));
     pare_inference_destroy(inference);
@@ -578,29 +643,30 @@ static void test_bad_questions(void **state)
     pare_answer answers[2];
     size_t count;
     assert_fails(
-        pare_answer_question(inference, tokenizer, "who?", "", &options, 1, answers, &count),
+        pare_answer_question(inference, tokenizer, "who?", "", &options, 1, answers, &count, NULL),
         PARE_ERROR_ARGUMENT, "the context is empty");
-    check_ok(pare_answer_question(inference, tokenizer, "", "", &options, 0, NULL, &count));
+    check_ok(pare_answer_question(inference, tokenizer, "", "", &options, 0, NULL, &count, NULL));
     assert_int_equal(count, 0);
-    assert_fails(
-        pare_answer_question(inference, tokenizer, "who?", "cat", &options, 21, answers, &count),
-        PARE_ERROR_ARGUMENT, "ask for 20 at most");
+    assert_fails(pare_answer_question(inference, tokenizer, "who?", "cat", &options, 21, answers,
+                                      &count, NULL),
+                 PARE_ERROR_ARGUMENT, "ask for 20 at most");
     options.length = 41;
-    assert_fails(
-        pare_answer_question(inference, tokenizer, "who?", "cat", &options, 1, answers, &count),
-        PARE_ERROR_ARGUMENT, "41 tokens");
+    assert_fails(pare_answer_question(inference, tokenizer, "who?", "cat", &options, 1, answers,
+                                      &count, NULL),
+                 PARE_ERROR_ARGUMENT, "41 tokens");
     /* No question at all is one of no words. */
     options.length = 32;
-    check_ok(pare_answer_question(inference, tokenizer, "", "cat", &options, 2, answers, &count));
+    check_ok(
+        pare_answer_question(inference, tokenizer, "", "cat", &options, 2, answers, &count, NULL));
     assert_int_equal(count, 1);
     size_t parameter_count;
     pare_parameter *parameters = pare_model_parameters(model, &parameter_count);
     parameters[0].tensor.value[2 * 32] = NAN; /* the vector of [CLS] */
     pare_inference_destroy(inference);
     check_ok(pare_inference_create(model, PARE_PRECISION_FP32, &inference));
-    assert_fails(
-        pare_answer_question(inference, tokenizer, "who?", "cat", &options, 1, answers, &count),
-        PARE_ERROR_NUMERIC, "not finite");
+    assert_fails(pare_answer_question(inference, tokenizer, "who?", "cat", &options, 1, answers,
+                                      &count, NULL),
+                 PARE_ERROR_NUMERIC, "not finite");
     pare_inference_destroy(inference);
     pare_model_destroy(model);
 }
@@ -614,7 +680,9 @@ int main(void)
         cmocka_unit_test(test_batch_mates),
         cmocka_unit_test(test_questions_without_answers),
         cmocka_unit_test(test_observes_windows),
+        cmocka_unit_test(test_averages_of_short_texts),
         cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_the_remark_tells_which_questions_are_cut),
         cmocka_unit_test(test_without_training_file),
         cmocka_unit_test(test_predictions_of_another_task),
         cmocka_unit_test(test_bad_options),

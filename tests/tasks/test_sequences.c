@@ -51,6 +51,7 @@ static void test_single_texts_and_pairs(void **state)
     assert_tokens(&sequences, 3, (uint32_t[]){101, 102, 102}, 3);
     assert_tokens(&sequences, 4, (uint32_t[]){101, 1, 2, 3, 4, 102}, 6);
     assert_int_equal(pri_sequences_longest(&sequences), 6);
+    assert_int_equal(sequences.cut, 1);
     size_t *lengths = pri_sequences_lengths(&sequences);
     assert_memory_equal(lengths, ((size_t[]){4, 6, 2, 3, 6}), 5 * sizeof *lengths);
     pri_free(lengths);
@@ -75,6 +76,7 @@ static void test_the_longer_side_is_cut_first(void **state)
                 size_t a = first, b = second;
                 cut_slowly(&a, &b, length - 3);
                 assert_int_equal(sequences.seconds[0], a + 2);
+                assert_int_equal(sequences.cut, a + b < first + second);
                 assert_int_equal(sequences.token_count, a + b + 3);
                 assert_true(a == 0 || sequences.tokens[a] == a);
                 assert_int_equal(sequences.tokens[a + 1], 102);

@@ -3,6 +3,7 @@
 #include "tasks/classification/classification.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arithmetic.h"
@@ -10,6 +11,7 @@
 #include "base/status.h"
 #include "nn/tape.h"
 #include "tasks/encoder_pass.h"
+#include "tasks/remark.h"
 
 #define DEFAULT_LENGTH 128
 #define LENGTH_MIN 8 /* what special tokens leave is then still some text of a pair */
@@ -173,6 +175,7 @@ static void destroy(pare_task *task)
     pri_batch_builder_free(&classification->builder);
     pri_free(classification->classes);
     pri_free(classification->targets);
+    free(classification->remark);
     pri_free(classification);
 }
 
@@ -196,6 +199,11 @@ static size_t length(const pare_task *task)
     return ((const pri_classification *)task)->length;
 }
 
+static const char *remark(const pare_task *task)
+{
+    return ((const pri_classification *)task)->remark;
+}
+
 static pare_status save_files(const pare_task *task, const char *directory)
 {
     return pare_wordpiece_save(((const pri_classification *)task)->tokenizer, directory);
@@ -208,6 +216,7 @@ static const pri_task_functions functions = {
     .examples = examples,
     .hash = hash,
     .length = length,
+    .remark = remark,
     .check_model = check_model,
     .save_files = save_files,
     .batches_per_epoch = batches_per_epoch,
@@ -271,6 +280,20 @@ static pare_status read_splits(pri_classification *classification,
     return options->test ? read_split(classification, PARE_SPLIT_TEST, options->test) : PARE_OK;
 }
 
+static pare_status write_remark(pri_classification *classification)
+{
+    const size_t files = classification->tests_valid ? PARE_SPLIT_TEST : PARE_SPLIT_COUNT;
+    pri_cut_share shares[PARE_SPLIT_COUNT] = {{.file = NULL}};
+    for (size_t i = 0; i < files; i++) {
+        const pri_examples *examples = &classification->splits[i];
+        shares[i] =
+            (pri_cut_share){examples->name, examples->sequences.cut, examples->sequences.count};
+    }
+    pri_text remarks = {0};
+    pri_remark_cut(&remarks, "texts", "training.length", classification->limit, shares, files);
+    return pri_text_take(&remarks, &classification->remark);
+}
+
 static pare_status create_dealer(pri_classification *classification,
                                  const pare_classification_options *options)
 {
@@ -287,6 +310,7 @@ static pare_status fill_task(pri_classification *classification,
     PRI_TRY(read_splits(classification, options));
     if (!options->task)
         pri_layout_choose_measures(&classification->layout, classification->labels.count);
+    PRI_TRY(write_remark(classification));
     return create_dealer(classification, options);
 }
 

@@ -16,6 +16,7 @@ typedef struct pri_classification {
     size_t limit;     /* tokens of a sequence, at most */
     size_t length;    /* of the longest sequence */
     size_t tokens;    /* of a batch, at most; 0: no limit */
+    char *remark;
     pri_dealer *dealer;
     /* The newest training batch. */
     pri_batch_builder builder;

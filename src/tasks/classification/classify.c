@@ -64,13 +64,18 @@ static pare_status append_text(const pare_wordpiece *tokenizer, const pare_text_
     return pri_sequences_append(sequences, &special, first, text->second ? &second : NULL, length);
 }
 
+/* `cut` (count), or NULL. */
 static pare_status append_texts(const pare_wordpiece *tokenizer, const pare_text_pair *texts,
-                                size_t count, size_t length, pri_sequences *sequences)
+                                size_t count, size_t length, pri_sequences *sequences, bool *cut)
 {
     pare_pieces pieces[2] = {{0}};
     pare_status status = PARE_OK;
-    for (size_t i = 0; i < count && status == PARE_OK; i++)
+    for (size_t i = 0; i < count && status == PARE_OK; i++) {
+        size_t cut_before = sequences->cut;
         status = append_text(tokenizer, &texts[i], length, pieces, sequences);
+        if (cut)
+            cut[i] = sequences->cut > cut_before;
+    }
     pare_pieces_free(&pieces[0]);
     pare_pieces_free(&pieces[1]);
     return status;
@@ -98,14 +103,14 @@ static pare_status run_inference(pare_inference *inference, const pri_sequences 
 }
 
 pare_status pare_classify(pare_inference *inference, const pare_wordpiece *tokenizer,
-                          const pare_text_pair *texts, size_t count, float *scores)
+                          const pare_text_pair *texts, size_t count, float *scores, bool *cut)
 {
     const pare_model *model = pare_inference_model(inference);
     PRI_TRY(pri_check_encoder(model, tokenizer, 0));
     PRI_TRY(check_head(model));
     pri_sequences sequences = {0};
     pare_status status =
-        append_texts(tokenizer, texts, count, pri_encoder_longest(model), &sequences);
+        append_texts(tokenizer, texts, count, pri_encoder_longest(model), &sequences, cut);
     if (status == PARE_OK)
         status = run_inference(inference, &sequences, pare_bert_config_of(model)->labels, scores);
     pri_sequences_free(&sequences);
@@ -152,7 +157,8 @@ pare_status pare_classify_explain(pare_model *model, pare_tape *tape,
     *explanation = (pare_explanation){0};
     PRI_TRY(pri_check_encoder(model, tokenizer, 0));
     pri_sequences sequences = {0};
-    pare_status status = append_texts(tokenizer, text, 1, pri_encoder_longest(model), &sequences);
+    pare_status status =
+        append_texts(tokenizer, text, 1, pri_encoder_longest(model), &sequences, NULL);
     if (status == PARE_OK)
         status = name_pieces(tokenizer, pri_sequences_at(&sequences, 0), explanation);
     if (status == PARE_OK)

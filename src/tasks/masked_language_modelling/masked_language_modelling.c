@@ -2,6 +2,7 @@
  * evaluation.c. */
 #include "tasks/masked_language_modelling/masked_language_modelling.h"
 
+#include "base/arithmetic.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -166,7 +167,7 @@ static const pri_task_functions functions = {
 /* ---- Creation ---- */
 
 static pare_status read_texts(pri_masked_language_modelling *modelling,
-                              const pare_masked_language_modelling_options *options)
+                              const pare_masked_language_modelling_options *options, size_t limit)
 {
     pri_corpus_part parts[PARE_SPLIT_COUNT];
     PRI_TRY(pri_corpus_find(options->train, options->valid, options->test, parts));
@@ -178,8 +179,10 @@ static pare_status read_texts(pri_masked_language_modelling *modelling,
     }
     for (int split = 0; split < PARE_SPLIT_COUNT; split++) {
         pri_corpus_name(parts[split].path, modelling->names[split]);
-        PRI_TRY(pri_pack_text(modelling->tokenizer, &parts[split], modelling->length,
-                              &modelling->splits[split]));
+        PRI_TRY(
+            pri_pack_text(modelling->tokenizer, &parts[split], limit, &modelling->splits[split]));
+        modelling->length =
+            pri_larger(modelling->length, pri_sequences_longest(&modelling->splits[split]));
     }
     return PARE_OK;
 }
@@ -195,9 +198,9 @@ static pare_status make_dealer(pri_masked_language_modelling *modelling,
 }
 
 static pare_status fill_task(pri_masked_language_modelling *modelling,
-                             const pare_masked_language_modelling_options *options)
+                             const pare_masked_language_modelling_options *options, size_t limit)
 {
-    PRI_TRY(read_texts(modelling, options));
+    PRI_TRY(read_texts(modelling, options, limit));
     PRI_TRY(pri_word_masking_create(modelling->tokenizer,
                                     options->share != 0 ? options->share : DEFAULT_SHARE,
                                     &modelling->masking));
@@ -209,20 +212,20 @@ pare_masked_language_modelling_create(const pare_masked_language_modelling_optio
                                       const pare_wordpiece *tokenizer, pare_task **task)
 {
     *task = NULL;
-    size_t longest = options->length ? options->length : DEFAULT_LENGTH;
-    if (longest <= PRI_SPECIAL_TOKENS_SINGLE)
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "data.length %zu leaves no room for words between [CLS] and [SEP]; use 3 "
-                        "or more, such as 128",
-                        longest);
+    size_t limit = options->length ? options->length : DEFAULT_LENGTH;
+    if (limit <= PRI_SPECIAL_TOKENS_SINGLE)
+        return pri_fail(
+            PARE_ERROR_ARGUMENT,
+            "training.length %zu leaves no room for words between [CLS] and [SEP]; use 3 "
+            "or more, such as 128",
+            limit);
     pri_masked_language_modelling *created = pri_allocate_zero(1, sizeof *created);
     if (!created)
         return PARE_ERROR_MEMORY;
     created->task.functions = &functions;
     created->tokenizer = tokenizer;
-    created->length = longest;
     created->seed = options->seed;
-    pare_status status = fill_task(created, options);
+    pare_status status = fill_task(created, options, limit);
     if (status != PARE_OK) {
         destroy(&created->task);
         return status;

@@ -54,7 +54,7 @@ static pare_status run_windows(answering *asked, const pri_features *features,
 }
 
 static pare_status find_answers(answering *asked, const char *question,
-                                const pri_answering_settings *settings)
+                                const pri_answering_settings *settings, bool *cut)
 {
     pri_question only = {.text = question};
     const pri_squad file = {
@@ -64,6 +64,8 @@ static pare_status find_answers(answering *asked, const char *question,
         pri_features_make(&features, &file, &settings->shape, asked->decoder.tokenizer);
     if (status == PARE_OK)
         status = run_windows(asked, &features, settings);
+    if (cut)
+        *cut = features.cut_questions;
     pri_features_free(&features);
     return status;
 }
@@ -71,9 +73,11 @@ static pare_status find_answers(answering *asked, const char *question,
 pare_status pare_answer_question(pare_inference *inference, const pare_wordpiece *tokenizer,
                                  const char *question, const char *context,
                                  const pare_question_answering_options *options, size_t capacity,
-                                 pare_answer *answers, size_t *count)
+                                 pare_answer *answers, size_t *count, bool *cut)
 {
     *count = 0;
+    if (cut)
+        *cut = false;
     if (capacity > PARE_ANSWERS_MAX)
         return pri_fail(PARE_ERROR_ARGUMENT, "%zu answers; ask for %d at most", capacity,
                         PARE_ANSWERS_MAX);
@@ -89,7 +93,7 @@ pare_status pare_answer_question(pare_inference *inference, const pare_wordpiece
                        .context = context,
                        .decoder = {.tokenizer = tokenizer, .answer_length = settings.answer_length},
                        .found = &found};
-    PRI_TRY(find_answers(&asked, question, &settings));
+    PRI_TRY(find_answers(&asked, question, &settings, cut));
     for (size_t i = 0; i < found.count; i++)
         answers[i] = (pare_answer){best[i].begin, best[i].end, best[i].score};
     *count = found.count;

@@ -178,7 +178,7 @@ pare_status pri_question_answering_evaluate(pare_task *task, pare_model *model, 
 {
     pri_question_answering *answering = pri_question_answering_of(task);
     measurement measured = {.tape = tape};
-    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
+    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->length));
     PRI_TRY(pri_question_split_of(answering, split, &measured.split));
     measured.decoder = (pri_decoder){.features = &measured.split->features,
                                      .tokenizer = answering->tokenizer,
@@ -239,7 +239,7 @@ pare_status pri_question_answering_observe(pare_task *task, pare_model *model, p
 {
     const pri_question_answering *answering = pri_question_answering_of(task);
     const pri_question_split *data;
-    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
+    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->length));
     PRI_TRY(pri_question_split_of(answering, split, &data));
     char label[32];
     snprintf(label, sizeof label, "average %s", pri_split_name(split));
@@ -249,7 +249,7 @@ pare_status pri_question_answering_observe(pare_task *task, pare_model *model, p
                                    .progress = progress};
     const pri_encoder_corpus corpus = {.name = data->name,
                                        .hash = data->hash,
-                                       .length = answering->settings.shape.length,
+                                       .length = answering->length,
                                        .ends_first = ends_first};
     return pri_encoder_observe(&pass, &corpus, model, tape, average);
 }

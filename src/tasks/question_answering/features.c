@@ -10,14 +10,14 @@ pare_status pri_window_shape_check(const pri_window_shape *shape)
 {
     if (shape->length <= shape->question_length + PRI_SPECIAL_TOKENS_PAIR)
         return pri_fail(PARE_ERROR_ARGUMENT,
-                        "sequences of %zu tokens have no room for a context beside a question of "
-                        "%zu and 3 special tokens; raise length or lower question_length",
+                        "training.length %zu has no room for a context beside data.question_length "
+                        "%zu and 3 special tokens; raise the former or lower the latter",
                         shape->length, shape->question_length);
     size_t smallest = shape->length - shape->question_length - PRI_SPECIAL_TOKENS_PAIR;
     if (shape->stride && shape->stride <= smallest)
         return PARE_OK;
     return pri_fail(PARE_ERROR_ARGUMENT,
-                    "a stride of %zu pieces; windows of as few as %zu need one of 1 to %zu, so "
+                    "data.stride is %zu; windows of as few as %zu pieces need one of 1 to %zu, so "
                     "that none of the context is skipped",
                     shape->stride, smallest, smallest);
 }
@@ -37,6 +37,7 @@ static pare_status encode_question(pri_features *features, const pare_wordpiece 
                                    const char *text, pri_piece_range *range)
 {
     PRI_TRY(encode(features, tokenizer, text, range));
+    features->cut_questions += range->count > features->shape.question_length;
     range->count = pri_smaller(range->count, features->shape.question_length);
     features->pieces.count = range->begin + range->count;
     return PARE_OK;

@@ -53,7 +53,7 @@ typedef struct pri_features {
     pare_pieces pieces;        /* of all texts end to end; bytes count from their own beginnings */
     pri_piece_range *contexts; /* numbered as in the file */
     pri_asked *questions;
-    size_t context_count, question_count;
+    size_t context_count, question_count, cut_questions;
     pri_window *windows;
     size_t window_count;
     pri_sequences sequences; /* of the windows, one each */

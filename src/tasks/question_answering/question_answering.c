@@ -2,12 +2,13 @@
  * evaluation.c, single questions in answer.c. */
 #include "tasks/question_answering/question_answering.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/random.h"
 #include "tasks/corpus_files.h"
 #include "tasks/encoder_pass.h"
+#include "tasks/remark.h"
 
 #define DEFAULT_LENGTH 384
 #define DEFAULT_STRIDE 128
@@ -112,7 +113,10 @@ static pare_status read_split(pri_question_answering *answering, pare_split spli
     answering->splits[split] = pri_allocate_zero(1, sizeof **answering->splits);
     if (!answering->splits[split])
         return PARE_ERROR_MEMORY;
-    return fill_split(answering->splits[split], answering, path, use);
+    PRI_TRY(fill_split(answering->splits[split], answering, path, use));
+    answering->length = pri_larger(
+        answering->length, pri_sequences_longest(&answering->splits[split]->features.sequences));
+    return PARE_OK;
 }
 
 static pare_status read_splits(pri_question_answering *answering,
@@ -126,14 +130,30 @@ static pare_status read_splits(pri_question_answering *answering,
     return PARE_OK;
 }
 
-static void write_remark(pri_question_answering *answering)
+static void remark_cut_questions(const pri_question_answering *answering, pri_text *remarks)
+{
+    pri_cut_share shares[PARE_SPLIT_COUNT] = {{.file = NULL}};
+    for (size_t i = 0; i < PARE_SPLIT_COUNT; i++) {
+        const pri_question_split *split = answering->splits[i];
+        if (split && !(i && split == answering->splits[i - 1]))
+            shares[i] = (pri_cut_share){split->name, split->features.cut_questions,
+                                        split->features.question_count};
+    }
+    pri_remark_cut(remarks, "questions", "data.question_length",
+                   answering->settings.shape.question_length, shares, PARE_SPLIT_COUNT);
+}
+
+static pare_status write_remark(pri_question_answering *answering)
 {
     size_t moved = pare_question_answering_moved(&answering->task);
+    pri_text remarks = {0};
     if (moved)
-        snprintf(answering->remark, sizeof answering->remark,
-                 "%zu training answers do not stand where answer_start says; of each the nearest "
-                 "occurrence is taken",
-                 moved);
+        pri_text_append(&remarks,
+                        "%zu training answers do not stand where answer_start says; of each the "
+                        "nearest occurrence is taken",
+                        moved);
+    remark_cut_questions(answering, &remarks);
+    return pri_text_take(&remarks, &answering->remark);
 }
 
 /* ---- The table ---- */
@@ -146,7 +166,7 @@ static const pri_question_answering *constant_of(const pare_task *task)
 static pare_status check_model(const pare_task *task, const pare_model *model)
 {
     const pri_question_answering *answering = constant_of(task);
-    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
+    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->length));
     return pri_encoder_check_room(task, model);
 }
 
@@ -166,6 +186,7 @@ static void destroy(pare_task *task)
     pri_batch_builder_free(&answering->builder);
     pri_span_targets_free(&answering->targets);
     pri_free(answering->predictions.answers);
+    free(answering->remark);
     pri_free(answering);
 }
 
@@ -189,7 +210,7 @@ static uint64_t hash(const pare_task *task, pare_split split)
 
 static size_t length(const pare_task *task)
 {
-    return constant_of(task)->settings.shape.length;
+    return constant_of(task)->length;
 }
 
 static pare_status save_files(const pare_task *task, const char *directory)
@@ -266,7 +287,7 @@ static pare_status fill_task(pri_question_answering *answering,
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "no questions: name a file in SQuAD's format as data.train or data.valid");
     PRI_TRY(read_splits(answering, options));
-    write_remark(answering);
+    PRI_TRY(write_remark(answering));
     return deal_windows(answering, options);
 }
 

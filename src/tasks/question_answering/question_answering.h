@@ -37,12 +37,13 @@ typedef struct pri_question_answering {
     pare_task task;
     const pare_wordpiece *tokenizer;
     pri_answering_settings settings;
+    size_t length;                                /* tokens of the longest window */
     pri_question_split *splits[PARE_SPLIT_COUNT]; /* NULL: no file; two may be the same */
     pri_dealer *dealer;                           /* of training windows; NULL without a file */
     pri_batch_builder builder;
     pri_span_targets targets;
     pri_predictions predictions;
-    char remark[192];
+    char *remark;
 } pri_question_answering;
 
 static inline pri_question_answering *pri_question_answering_of(pare_task *task)

@@ -52,7 +52,7 @@ pare_tensor *pri_span_loss(pare_tape *tape, pare_tensor *logits, const pare_enco
 
 static pare_status next_batch(pri_question_answering *answering, const pare_model *model)
 {
-    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->settings.shape.length));
+    PRI_TRY(pri_check_answering(model, answering->tokenizer, answering->length));
     const pri_question_split *split;
     PRI_TRY(pri_question_split_of(answering, PARE_SPLIT_TRAIN, &split));
     const size_t *windows;

@@ -3,8 +3,7 @@
 #include "tasks/translation/translation.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/arithmetic.h"
 #include "base/file.h"
@@ -14,6 +13,7 @@
 #include "models/model.h"
 #include "nn/tape.h"
 #include "tasks/corpus_files.h"
+#include "tasks/remark.h"
 
 #define DEFAULT_LENGTH 128
 #define DEFAULT_TOKENS 4096
@@ -109,6 +109,7 @@ static void destroy(pare_task *task)
     pri_batch_builder_free(&translation->sources);
     pri_batch_builder_free(&translation->targets);
     pare_translation_tokenizers_free(&translation->owned);
+    free(translation->remark);
     pri_free(translation);
 }
 
@@ -150,20 +151,6 @@ uint64_t pare_translation_left_out(const pare_task *task)
 
 /* ---- Models that fit ---- */
 
-/* Vocabularies of models are padded to a multiple of up to this. */
-#define VOCABULARY_PADDING 128
-
-static pare_status check_side(const char *side, size_t of_model, const pare_bpe *tokenizer)
-{
-    size_t pieces = pare_bpe_size(tokenizer);
-    if (of_model >= pieces && of_model < pieces + VOCABULARY_PADDING)
-        return PARE_OK;
-    return pri_fail(PARE_ERROR_ARGUMENT,
-                    "the model knows %zu %s pieces and the tokenizer has %zu; use the tokenizer "
-                    "the model was trained with",
-                    of_model, side, pieces);
-}
-
 pare_status pri_translation_check_model(const pare_translation_tokenizers *tokenizers,
                                         const pare_model *model)
 {
@@ -172,8 +159,10 @@ pare_status pri_translation_check_model(const pare_translation_tokenizers *token
         return pri_fail(PARE_ERROR_ARGUMENT,
                         "a model of type \"%s\" does not translate; name one of type \"marian\"",
                         pare_model_family(model));
-    PRI_TRY(check_side("source", config->source_vocabulary, tokenizers->source));
-    PRI_TRY(check_side("target", config->target_vocabulary, tokenizers->target));
+    PRI_TRY(pri_check_pieces("source pieces", config->source_vocabulary,
+                             pare_bpe_size(tokenizers->source)));
+    PRI_TRY(pri_check_pieces("target pieces", config->target_vocabulary,
+                             pare_bpe_size(tokenizers->target)));
     if (pare_bpe_special_tokens(tokenizers->source).end == config->end &&
         pare_bpe_special_tokens(tokenizers->target).end == config->end)
         return PARE_OK;
@@ -358,24 +347,26 @@ static pare_status read_splits(pri_translation *translation,
     return read_split(translation, PARE_SPLIT_TEST, test, 0);
 }
 
-static void write_remark(pri_translation *translation)
+static pare_status write_remark(pri_translation *translation)
 {
     const pri_parallel_text *splits = translation->splits;
     const uint64_t left_out = splits[PARE_SPLIT_TRAIN].left_out;
     const uint64_t cut = splits[PARE_SPLIT_VALID].cut + splits[PARE_SPLIT_TEST].cut;
-    size_t length = 0;
+    pri_text remarks = {0};
     if (left_out)
-        length = (size_t)snprintf(
-            translation->remark, sizeof translation->remark,
-            "%llu of %llu training pairs are left out: empty on one side, or beyond "
-            "training.length %zu or data.length_ratio",
-            (unsigned long long)left_out,
-            (unsigned long long)(left_out + splits[PARE_SPLIT_TRAIN].sources.count),
-            translation->length);
-    if (cut)
-        snprintf(translation->remark + length, sizeof translation->remark - length,
-                 "%s%llu sentences of validation and test are cut at training.length %zu",
-                 length ? "; " : "", (unsigned long long)cut, translation->length);
+        pri_text_append(&remarks,
+                        "%llu of %llu training pairs are left out: empty on one side, or beyond "
+                        "training.length %zu or data.length_ratio",
+                        (unsigned long long)left_out,
+                        (unsigned long long)(left_out + splits[PARE_SPLIT_TRAIN].sources.count),
+                        translation->length);
+    if (cut) {
+        pri_remark_begin(&remarks);
+        pri_text_append(&remarks,
+                        "%llu sentences of validation and test are cut at training.length %zu",
+                        (unsigned long long)cut, translation->length);
+    }
+    return pri_text_take(&remarks, &translation->remark);
 }
 
 /* A pair is as long as both its sides. */
@@ -431,7 +422,7 @@ static pare_status fill_task(pri_translation *translation, const pare_translatio
     translation->tokenised = pare_bpe_form_of(tokenizers->target) == PARE_BPE_WORDS;
     PRI_TRY(check_decoding(translation));
     PRI_TRY(read_splits(translation, options));
-    write_remark(translation);
+    PRI_TRY(write_remark(translation));
     return make_dealer(translation, options);
 }
 

@@ -14,7 +14,7 @@ typedef struct pri_translation {
     size_t length, longest_source, longest_target; /* tokens; the longest over all splits */
     float smoothing;
     pare_translate_options decoding;
-    char remark[320];
+    char *remark;
     bool tokenised; /* scores of the tokens as they are, rather than 13a's */
     pri_dealer *dealer;
     pri_batch_builder sources, targets; /* of the training batch */
