@@ -180,7 +180,7 @@ int command_prune(int argument_count, char **argument_values)
         .output = "mask.safetensors", .percent = -1, .effective = -1, .seed = 1};
     const cli_option options[] = {
         {"percent", "P", OPTION_NUMBER, &request.percent,
-         "share of the admissible cells to prune, 0 to 100; this or --effective is required", NULL},
+         "share of the admissible cells to prune; this or --effective", NULL},
         {"effective", "P", OPTION_NUMBER, &request.effective,
          "share of the corpus's cells instead: p_eff, the work saved", NULL},
         {"output", "FILE", OPTION_STRING, &request.output, "default mask.safetensors", NULL},

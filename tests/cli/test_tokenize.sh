@@ -114,7 +114,7 @@ stderr_is_one_line
 
 # What is no tokenizer.
 expect 4 "$pare" tokenize absent text
-stderr_is 'pare tokenize: absent: there is neither a tokenizer.json nor a vocab.txt in it'
+stderr_is 'pare tokenize: absent: there is no such directory; name one with a model and its tokenizer'
 expect 4 "$pare" tokenize bert absent
 stderr_is_one_line
 mkdir bad
