@@ -17,7 +17,9 @@ typedef struct figure_kind {
 static const figure_kind kinds[PRI_FIGURE_COUNT] = {
     [PRI_FIGURE_QUALITY] = {"quality", NULL, NULL, false},
     [PRI_FIGURE_SPEED] = {"speed", "training speed, tokens per second", "tokens/s", true},
-    [PRI_FIGURE_ATTENTION] = {"attention-time", "time in attention, seconds", "s", true},
+    [PRI_FIGURE_ATTENTION] = {"attention-time",
+                              "time in attention per training token, microseconds", "microseconds",
+                              true},
     [PRI_FIGURE_MEMORY] = {"memory", "peak memory", "MB", true},
 };
 
@@ -27,7 +29,7 @@ static pri_quantity quantity_of(pri_figure_kind kind, const pri_summary *summary
     case PRI_FIGURE_SPEED:
         return PRI_QUANTITY_SPEED;
     case PRI_FIGURE_ATTENTION:
-        return PRI_QUANTITY_ATTENTION_SECONDS;
+        return PRI_QUANTITY_ATTENTION_PER_TOKEN;
     case PRI_FIGURE_MEMORY:
         return PRI_QUANTITY_PEAK_BYTES;
     default:

@@ -41,6 +41,10 @@ double pri_row_quantity(const pare_result_row *row, pri_quantity quantity)
         return row->tokens_per_second;
     case PRI_QUANTITY_ATTENTION_SECONDS:
         return row->attention_seconds;
+    case PRI_QUANTITY_ATTENTION_PER_TOKEN: {
+        double tokens = row->tokens_per_second * row->train_seconds;
+        return tokens > 0 ? 1e6 * row->attention_seconds / tokens : (double)NAN;
+    }
     case PRI_QUANTITY_PEAK_BYTES:
         return row->peak_bytes ? (double)row->peak_bytes : (double)NAN;
     case PRI_QUANTITY_MORE:

@@ -15,8 +15,9 @@ typedef enum pri_quantity {
     PRI_QUANTITY_TEST,
     PRI_QUANTITY_SPEED,
     PRI_QUANTITY_ATTENTION_SECONDS,
-    PRI_QUANTITY_PEAK_BYTES, /* NaN when 0: not measured */
-    PRI_QUANTITY_MORE,       /* the first of the measures beside the metric */
+    PRI_QUANTITY_ATTENTION_PER_TOKEN, /* microseconds a token of training */
+    PRI_QUANTITY_PEAK_BYTES,          /* NaN when 0: not measured */
+    PRI_QUANTITY_MORE,                /* the first of the measures beside the metric */
     PRI_QUANTITY_COUNT = PRI_QUANTITY_MORE + PARE_RESULT_MEASURES
 } pri_quantity;
 double pri_row_quantity(const pare_result_row *row, pri_quantity quantity);
