@@ -252,6 +252,28 @@ static void equals_the_tape_at_every_level(void **state)
     }
 }
 
+static void a_model_of_the_shape_of_bert_base(void **state)
+{
+    (void)state;
+    pare_bert_config config = pare_bert_config_default();
+    config.vocabulary = 30522;
+    config.layers = config.heads = 12;
+    config.size = 768;
+    config.feed_forward = 3072;
+    config.positions = 512;
+    pare_context *context = context_of(NULL, 2);
+    pare_model *model;
+    assert_int_equal(pare_bert_create(context, &config, 5, &model), PARE_OK);
+    pare_inference *inference = inference_of(model, PARE_PRECISION_FP32);
+    batch b;
+    fill_batch(&b, few, 3, true);
+    check_batch(model, inference, PARE_HEAD_NONE, &b.batch, 1e-4);
+    free_batch(&b);
+    pare_inference_destroy(inference);
+    pare_model_destroy(model);
+    pare_context_destroy(context);
+}
+
 static void bf16_is_near_the_tape(void **state)
 {
     (void)state;
@@ -526,6 +548,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_tape_at_every_level),
+        cmocka_unit_test(a_model_of_the_shape_of_bert_base),
         cmocka_unit_test(bf16_is_near_the_tape),
         cmocka_unit_test(bf16_is_refused_where_it_is_missing),
         cmocka_unit_test(threads_do_not_change_a_bit),
