@@ -442,6 +442,7 @@ static void the_recipes_of_the_distribution_load(void **state)
                                  "lm-wikitext2-tiny",
                                  "lm-wikitext2-small",
                                  "lm-wikitext103-paper",
+                                 "mlm-wikitext103-paper",
                                  "multi30k-en-de-small",
                                  "multi30k-de-en-small",
                                  "multi30k-en-de-kinds-small",
