@@ -21,46 +21,29 @@ typedef struct run_list {
     const pri_run *runs;
     size_t count;
     const uint16_t *entries;
-    size_t end; /* entries from here on are of no row or column of the call; SIZE_MAX: there are
-                   none */
+    const uint16_t *met; /* of each run, how many cells the call has; NULL: all */
 } run_list;
 
-/* How many of the first `count` entries lie below `end`. */
-V_INLINE size_t entries_below(const uint16_t *entries, size_t count, size_t end)
+V_INLINE size_t cells_met(const run_list *list, size_t i)
 {
-    if (end == SIZE_MAX)
-        return count;
-    size_t below = 0;
-    while (below < count) {
-        size_t middle = below + (count - below) / 2;
-        if (entries[middle] < end)
-            below = middle + 1;
-        else
-            count = middle;
-    }
-    return below;
+    return list->met ? list->met[i] : list->runs[i].cells;
 }
 
-/* Where the call's columns end in a tile; SIZE_MAX: not before the plan's. */
-static size_t columns_of_tile(const kernel_state *s, size_t tile)
+/* Whether the call has fewer columns than its plan, at their end. */
+static bool ends_early(const kernel_state *s)
 {
-    size_t first = tile * s->list_size, keys = s->sequence.keys;
-    bool cut = !s->call->causal && keys < s->call->plan->geometry.keys;
-    return cut ? pri_larger(keys, first) - first : SIZE_MAX;
+    return !s->call->causal && s->sequence.keys < s->call->plan->geometry.keys;
 }
 
 static run_list row_list(const kernel_state *s, const row_block *block, size_t tile)
 {
     size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
     const pri_list_place *place = s->plan->row_places + index;
-    return (run_list){s->plan->row_runs + place[0].run, place[1].run - place[0].run,
-                      s->plan->columns + place[0].entry, columns_of_tile(s, tile)};
-}
-
-/* How many of the next run's cells the call has. */
-V_INLINE size_t cells_met(run_list list, pri_run run)
-{
-    return entries_below(list.entries, run.cells, list.end);
+    run_list list = {s->plan->row_runs + place[0].run, place[1].run - place[0].run,
+                     s->plan->columns + place[0].entry, NULL};
+    if (ends_early(s))
+        list.met = s->row_met + pri_smaller(tile, s->list_tiles.end) * s->list_size;
+    return list;
 }
 
 V_INLINE size_t quads_in(pri_run run)
@@ -71,6 +54,36 @@ V_INLINE size_t quads_in(pri_run run)
 V_INLINE size_t entries_in(pri_run run)
 {
     return quads_in(run) * PRI_QUAD;
+}
+
+/* How many of the first `count` entries lie below `end`. Without branches: where a run ends is
+ * nothing that could be predicted. */
+V_INLINE size_t entries_below(const uint16_t *entries, size_t count, size_t end)
+{
+    size_t below = 0;
+    for (size_t left = count; left; left /= 2) {
+        size_t middle = (left + 1) / 2;
+        below += entries[below + middle - 1] < end ? middle : 0;
+    }
+    return below;
+}
+
+/* Fills row_met for the block. */
+static void measure_rows(const kernel_state *s, const row_block *block)
+{
+    if (!ends_early(s))
+        return;
+    size_t tiles = s->list_tiles.end;
+    for (size_t tile = s->list_tiles.begin; tile < tiles; tile++) {
+        run_list list = row_list(s, block, tile);
+        uint16_t *met = s->row_met + tile * s->list_size;
+        size_t end = s->sequence.keys - tile * s->list_size;
+        for (size_t i = 0; i < list.count; i++) {
+            met[i] = (uint16_t)entries_below(list.entries, list.runs[i].cells, end);
+            list.entries += entries_in(list.runs[i]);
+        }
+    }
+    memset(s->row_met + tiles * s->list_size, 0, s->list_size * sizeof *s->row_met);
 }
 
 /* ---- Scores ---- */
@@ -94,7 +107,7 @@ V_INLINE void dot_runs(const score_target *to, run_list list, const float *rows,
         float *scores = to->by_row ? to->scores + run.place : next;
         if (run.index < to->rows)
             dot_run(rows - run.index * step, list.entries, with + run.index * shape.stride,
-                    pri_divide_up(cells_met(list, run), PRI_QUAD),
+                    pri_divide_up(cells_met(&list, i), PRI_QUAD),
                     to->offsets ? to->offsets[run.index] : 0, to->accumulate, scores, shape);
         list.entries += entries_in(run);
         next += entries_in(run);
@@ -142,12 +155,14 @@ static bool is_cut(const kernel_state *s)
 
 /* Sets the values of a run's columns that are not admissible. */
 static void fill_inadmissible(const kernel_state *s, size_t row, size_t tile, pri_run run,
-                              const uint16_t *entries, float *values, float value)
+                              size_t met, const uint16_t *entries, float *values, float value)
 {
     pri_range columns = admissible_columns(s, row);
-    size_t first = tile * s->list_size;
-    size_t begin = entries_below(entries, run.cells, pri_larger(columns.begin, first) - first);
-    size_t end = entries_below(entries, run.cells, pri_larger(columns.end, first) - first);
+    size_t first = tile * s->list_size, begin = 0, end = met;
+    if (s->call->causal) {
+        begin = entries_below(entries, run.cells, pri_larger(columns.begin, first) - first);
+        end = entries_below(entries, run.cells, pri_larger(columns.end, first) - first);
+    }
     for (size_t k = 0; k < begin; k++)
         values[k] = value;
     for (size_t k = pri_larger(begin, end); k < run.cells; k++)
@@ -155,13 +170,13 @@ static void fill_inadmissible(const kernel_state *s, size_t row, size_t tile, pr
 }
 
 /* values *= dropout factors of a run's cells */
-static void list_dropout(const kernel_state *s, size_t row, size_t tile, pri_run run,
+static void list_dropout(const kernel_state *s, size_t row, size_t tile, pri_run run, size_t met,
                          const uint16_t *entries, float *values)
 {
+    (void)run;
     pri_dropout_row draws = dropout_of_row(s, row);
     uint32_t first = (uint32_t)(tile * s->list_size - s->shift);
-    size_t cells = entries_below(entries, run.cells, columns_of_tile(s, tile));
-    for (size_t k = 0; k < cells; k++)
+    for (size_t k = 0; k < met; k++)
         values[k] *= pri_dropout_factor(draws, first + entries[k]);
 }
 
@@ -184,7 +199,7 @@ V_INLINE void sum_runs(const score_target *from, run_list list, const float *row
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
         const float *weights = from->by_row ? from->scores + run.place : next;
-        weighted_entries with = {list.entries, NULL, weights, cells_met(list, run)};
+        weighted_entries with = {list.entries, NULL, weights, cells_met(&list, i)};
         if (run.index < from->rows)
             sum_run(rows - run.index * step, with, sums + run.index * shape.sum_stride, shape);
         list.entries += entries_in(run);
@@ -247,13 +262,13 @@ static void list_softmax(const kernel_state *s, row_block *block, size_t r)
 }
 
 /* The runs of one tile in turn, when something is to be done to their cells alone. */
-typedef void run_action(const kernel_state *s, size_t row, size_t tile, pri_run run,
+typedef void run_action(const kernel_state *s, size_t row, size_t tile, pri_run run, size_t met,
                         const uint16_t *entries, float *values);
 
 static void absent_is_infinite(const kernel_state *s, size_t row, size_t tile, pri_run run,
-                               const uint16_t *entries, float *values)
+                               size_t met, const uint16_t *entries, float *values)
 {
-    fill_inadmissible(s, row, tile, run, entries, values, -INFINITY);
+    fill_inadmissible(s, row, tile, run, met, entries, values, -INFINITY);
 }
 
 /* Every tile of the plan, since weights of all of them belong to the block's rows. */
@@ -264,7 +279,7 @@ static void for_each_run(const kernel_state *s, const row_block *block, run_acti
         for (size_t i = 0; i < list.count; i++) {
             pri_run run = list.runs[i];
             if (run.index < block->count)
-                action(s, block->first + run.index, tile, run, list.entries,
+                action(s, block->first + run.index, tile, run, cells_met(&list, i), list.entries,
                        s->weights + run.place);
             list.entries += entries_in(run);
         }
@@ -273,6 +288,7 @@ static void for_each_run(const kernel_state *s, const row_block *block, run_acti
 
 static void forward_lists(const kernel_state *s, row_block *block)
 {
+    measure_rows(s, block);
     score_target weights = {.rows = block->count, .by_row = true, .scores = s->weights};
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
         attention_scores(s, block, tile, row_list(s, block, tile), weights);
@@ -292,7 +308,7 @@ static void forward_lists(const kernel_state *s, row_block *block)
 /* What is special about a run before its scores become weights: rows that the call does not have,
  * or that attend uniformly, columns that are not admissible, dropout. */
 static void prepare_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
-                        const uint16_t *entries, float *scores, float *gradients)
+                        size_t met, const uint16_t *entries, float *scores, float *gradients)
 {
     size_t row = block->first + run.index;
     if (run.index >= block->count) {
@@ -309,31 +325,31 @@ static void prepare_run(const kernel_state *s, const row_block *block, size_t ti
     if (s->call->dropout > 0) {
         for (size_t k = 0; k < run.cells; k++)
             gradients[k] += expected;
-        list_dropout(s, row, tile, run, entries, gradients);
+        list_dropout(s, row, tile, run, met, entries, gradients);
         for (size_t k = 0; k < run.cells; k++)
             gradients[k] -= expected;
     }
     if (is_cut(s)) {
-        fill_inadmissible(s, row, tile, run, entries, scores, -INFINITY);
-        fill_inadmissible(s, row, tile, run, entries, gradients, 0);
+        fill_inadmissible(s, row, tile, run, met, entries, scores, -INFINITY);
+        fill_inadmissible(s, row, tile, run, met, entries, gradients, 0);
     }
 }
 
 /* The same after it. */
 static void finish_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
-                       const uint16_t *entries, float *weights, float *gradients)
+                       size_t met, const uint16_t *entries, float *weights, float *gradients)
 {
     size_t row = block->first + run.index;
     if (run.index >= block->count)
         return;
     if (s->call->dropout > 0)
-        list_dropout(s, row, tile, run, entries, weights);
+        list_dropout(s, row, tile, run, met, entries, weights);
     if (is_uniform(s, row))
         clear_floats(gradients, run.cells);
 }
 
 typedef void gradient_action(const kernel_state *s, const row_block *block, size_t tile,
-                             pri_run run, const uint16_t *entries, float *weights,
+                             pri_run run, size_t met, const uint16_t *entries, float *weights,
                              float *gradients);
 
 static void for_each_gradient_run(const kernel_state *s, const row_block *block, size_t tile,
@@ -341,7 +357,8 @@ static void for_each_gradient_run(const kernel_state *s, const row_block *block,
 {
     size_t at = 0;
     for (size_t i = 0; i < list.count; i++) {
-        action(s, block, tile, list.runs[i], list.entries + at, s->weights + at, s->gradients + at);
+        action(s, block, tile, list.runs[i], cells_met(&list, i), list.entries + at,
+               s->weights + at, s->gradients + at);
         at += entries_in(list.runs[i]);
     }
 }
@@ -408,7 +425,7 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
     const uint16_t *picks = of->picks;
     for (size_t i = 0; i < list.count; i++) {
         pri_run run = list.runs[i];
-        weighted_entries with = {list.entries, picks, of->weights, cells_met(list, run)};
+        weighted_entries with = {list.entries, picks, of->weights, cells_met(&list, i)};
         prefetch_row(of->sums, (list.runs[i + AHEAD].index - of->columns.begin) * shape.sum_stride,
                      shape.sum_stride);
         if (run.index >= of->columns.begin && run.index < of->columns.end)
@@ -419,16 +436,37 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
     }
 }
 
+static const pri_list_place *column_place(const kernel_state *s, const row_block *block,
+                                          size_t tile)
+{
+    return s->plan->column_places + block->first / s->list_size * s->call->plan->list_tiles + tile;
+}
+
+static run_list column_list(const kernel_state *s, const row_block *block, size_t tile)
+{
+    const pri_list_place *place = column_place(s, block, tile);
+    size_t rows = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
+    return (run_list){s->plan->column_runs + place[0].run, place[1].run - place[0].run,
+                      s->plan->rows + place[0].entry, block->count < rows ? s->column_met : NULL};
+}
+
+/* Fills column_met for the tile. */
+static void measure_columns(const kernel_state *s, const row_block *block, size_t tile)
+{
+    run_list list = column_list(s, block, tile);
+    for (size_t i = 0; list.met && i < list.count; i++) {
+        size_t cells = list.runs[i].cells;
+        s->column_met[i] = (uint16_t)entries_below(list.entries, cells, block->count);
+        list.entries += cells;
+    }
+}
+
 /* sums_j += sum_i weight_ij row_i, where the rows are the block's. */
 static void list_column_sums(const kernel_state *s, const row_block *block, size_t tile,
                              const float *rows, const float *weights, float *sums)
 {
-    size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
-    const pri_list_place *place = s->plan->column_places + index;
-    size_t rows_of_plan = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
-    run_list list = {s->plan->column_runs + place[0].run, place[1].run - place[0].run,
-                     s->plan->rows + place[0].entry,
-                     block->count < rows_of_plan ? block->count : SIZE_MAX};
+    run_list list = column_list(s, block, tile);
+    const pri_list_place *place = column_place(s, block, tile);
     column_sums of = {key_columns(s, tile * s->list_size, s->list_size),
                       s->plan->weights + place[0].entry, rows, weights, NULL};
     of.sums = sums + (tile * s->list_size + of.columns.begin - s->shift) * s->stride;
@@ -450,12 +488,14 @@ static void backward_list(const kernel_state *s, const row_block *block, size_t 
                   s->position_sum);
         scatter_to_table(s, block, tile, list);
     }
+    measure_columns(s, block, tile);
     list_column_sums(s, block, tile, s->listed.output_gradient, s->weights, s->task->value_sum);
     list_column_sums(s, block, tile, s->listed.query, s->gradients, s->task->key_sum);
 }
 
 static void backward_lists(const kernel_state *s, const row_block *block)
 {
+    measure_rows(s, block);
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++) {
         run_list list = row_list(s, block, tile);
         if (list.count)
@@ -465,7 +505,7 @@ static void backward_lists(const kernel_state *s, const row_block *block)
 
 /* ---- Observation ---- */
 
-static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run run,
+static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run run, size_t met,
                         const uint16_t *entries, float *scores)
 {
     const pare_observer *observer = s->call->observer;
@@ -476,12 +516,12 @@ static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run 
     v_float lse = v_set(s->call->logsumexp[logsumexp_index(s, row)]);
     if (is_uniform(s, row))
         clear_floats(scores, run.cells);
-    for (size_t k = 0; k < run.cells; k += V_WIDTH) {
-        size_t left = run.cells - k;
+    for (size_t k = 0; k < met; k += V_WIDTH) {
+        size_t left = met - k;
         v_store_partial(scores + k, v_exp_bounded(v_sub(v_load_partial(scores + k, left), lse)),
                         left);
     }
-    for (size_t k = 0; k < run.cells; k++) {
+    for (size_t k = 0; k < met; k++) {
         size_t column = tile * s->list_size + entries[k];
         if (column >= columns.begin && column < columns.end)
             sums[column - s->shift + shift] += (double)scores[k];
@@ -490,6 +530,7 @@ static void observe_run(const kernel_state *s, size_t row, size_t tile, pri_run 
 
 static void observe_lists(const kernel_state *s, const row_block *block)
 {
+    measure_rows(s, block);
     score_target scores = {.rows = block->count, .by_row = true, .scores = s->weights};
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
         attention_scores(s, block, tile, row_list(s, block, tile), scores);

@@ -48,6 +48,9 @@ typedef struct kernel_state {
     /* Of listed cells. Forward: of the row block, row by row. Backward: of the row block and one
      * tile, in the order of the entries by row. */
     float *weights, *gradients;
+    /* How many cells of each run the call has, where it is shorter than its plan: of the row block,
+     * (list tiles + 1, list_size), the last all 0; of the row block and one tile by column. */
+    uint16_t *row_met, *column_met;
     list_rows listed;
 } kernel_state;
 
@@ -99,6 +102,11 @@ static ptrdiff_t distance_row(const kernel_state *s, size_t row, size_t column)
 }
 
 /* ---- Scratch memory ---- */
+
+static uint16_t *carve_numbers(carver *c, size_t count)
+{
+    return (uint16_t *)carve(c, pri_divide_up(count * sizeof(uint16_t), sizeof(float)));
+}
 
 static void carve_relative(kernel_state *s, const pri_shape *shape, carver *c)
 {
@@ -162,6 +170,8 @@ static void carve_state(kernel_state *s, const pri_shape *shape, carver *c)
         size_t entries = backward ? shape->longest_tile : shape->longest_block;
         s->weights = carve(c, entries + PRI_PADDING);
         s->gradients = backward ? carve(c, entries + PRI_PADDING) : NULL;
+        s->row_met = carve_numbers(c, (lists + 1) * shape->list_size);
+        s->column_met = backward ? carve_numbers(c, shape->list_size) : NULL;
     }
     if (shape->relative)
         carve_relative(s, shape, c);
