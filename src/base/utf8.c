@@ -84,3 +84,9 @@ size_t pri_utf8_write(uint32_t character, char bytes[4])
     bytes[0] = (char)(leads[length] | character);
     return length;
 }
+
+size_t pri_utf8_mark(const char *text, size_t size)
+{
+    static const char mark[] = {'\xef', '\xbb', '\xbf'};
+    return size >= sizeof mark && !memcmp(text, mark, sizeof mark) ? sizeof mark : 0;
+}

@@ -15,5 +15,7 @@ bool pri_utf8_valid(const char *string);
 size_t pri_utf8_read(const char *text, size_t size, uint32_t *character);
 /* Writes the character, which must not be a surrogate nor above U+10FFFF; returns its bytes. */
 size_t pri_utf8_write(uint32_t character, char bytes[4]);
+/* Bytes of the byte-order mark that some editors put before a text: 3, or 0 where there is none. */
+size_t pri_utf8_mark(const char *text, size_t size);
 
 #endif

@@ -7,14 +7,14 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #define LARGEST_FILE ((size_t)1 << 30)
 
 static pare_status parse(const char *data, size_t size, size_t flags, const char *name,
                          json_t **object)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* which editors put before UTF-8 */
-    size_t marked = size >= sizeof mark - 1 && !memcmp(data, mark, sizeof mark - 1) ? 3 : 0;
+    size_t marked = pri_utf8_mark(data, size);
     json_error_t error;
     json_t *value =
         json_loadb(data + marked, size - marked, JSON_REJECT_DUPLICATES | flags, &error);

@@ -6,6 +6,7 @@
 
 #include "base/arithmetic.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "text/text_file.h"
 
 #define CHUNK_SIZE ((size_t)1 << 16)
@@ -68,7 +69,6 @@ static pare_status visit_row(pri_tsv *tsv, char *text)
 
 static pare_status finish_line(pri_tsv *tsv)
 {
-    static const char mark[] = "\xef\xbb\xbf";
     tsv->line++;
     size_t length = tsv->length;
     tsv->length = 0;
@@ -77,8 +77,7 @@ static pare_status finish_line(pri_tsv *tsv)
     if (!length)
         return PARE_OK;
     tsv->text[length] = 0;
-    bool marked = tsv->line == 1 && !strncmp(tsv->text, mark, sizeof mark - 1);
-    char *text = tsv->text + (marked ? sizeof mark - 1 : 0);
+    char *text = tsv->text + (tsv->line == 1 ? pri_utf8_mark(tsv->text, length) : 0);
     return *text ? visit_row(tsv, text) : PARE_OK;
 }
 

@@ -57,7 +57,7 @@ static void load_output_gradients(const kernel_state *s, row_block *block)
     size_t token = s->sequence.first_query + block->first;
     pack_plain_rows(s, pri_at(gradient, token, s->task->head), gradient.token_stride, NULL, 1,
                     block->count, s->output_gradient);
-    copy_for_lists(s, s->output_gradient, s->list_size, s->listed.output_gradient);
+    copy_for_lists(s, s->output_gradient, block->count, s->listed.output_gradient);
     for (size_t r = 0; r < block->count; r++) {
         const float *from = pri_at(output, token + r, s->task->head);
         const float *with = s->output_gradient + r * s->stride;

@@ -46,14 +46,10 @@ static run_list row_list(const kernel_state *s, const row_block *block, size_t t
     return list;
 }
 
-V_INLINE size_t quads_in(pri_run run)
-{
-    return pri_divide_up(run.cells, PRI_QUAD);
-}
-
+/* That the run takes in the list, whatever the call has of them. */
 V_INLINE size_t entries_in(pri_run run)
 {
-    return quads_in(run) * PRI_QUAD;
+    return pri_round_up(run.cells, PRI_QUAD);
 }
 
 /* How many of the first `count` entries lie below `end`. Without branches: where a run ends is
@@ -149,8 +145,7 @@ static void attention_scores(const kernel_state *s, const row_block *block, size
 /* Whether the call leaves out columns that its plan has. */
 static bool is_cut(const kernel_state *s)
 {
-    const pare_plan_geometry *geometry = &s->call->plan->geometry;
-    return s->call->window || s->shift || (!s->call->causal && s->sequence.keys < geometry->keys);
+    return s->call->window || s->shift || ends_early(s);
 }
 
 /* Sets the values of a run's columns that are not admissible. */
