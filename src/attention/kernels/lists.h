@@ -32,15 +32,15 @@ V_INLINE size_t cells_met(const run_list *list, size_t i)
 /* Whether the call has fewer columns than its plan, at their end. */
 static bool ends_early(const kernel_state *s)
 {
-    return !s->call->causal && s->sequence.keys < s->call->plan->geometry.keys;
+    return !s->call->causal && s->sequence.keys < s->plan->geometry.keys;
 }
 
 static run_list row_list(const kernel_state *s, const row_block *block, size_t tile)
 {
-    size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
-    const pri_list_place *place = s->plan->row_places + index;
-    run_list list = {s->plan->row_runs + place[0].run, place[1].run - place[0].run,
-                     s->plan->columns + place[0].entry, NULL};
+    size_t index = block->first / s->list_size * s->plan->list_tiles + tile;
+    const pri_list_place *place = s->head->row_places + index;
+    run_list list = {s->head->row_runs + place[0].run, place[1].run - place[0].run,
+                     s->head->columns + place[0].entry, NULL};
     if (ends_early(s))
         list.met = s->row_met + pri_smaller(tile, s->list_tiles.end) * s->list_size;
     return list;
@@ -224,7 +224,7 @@ V_INLINE v_float cell_scores(const float *scores, const uint64_t *cells, size_t 
 /* Where weights of row r of the block lie. */
 static pri_range weights_of_row(const kernel_state *s, const row_block *block, size_t r)
 {
-    const uint32_t *first = s->plan->row_first + block->first;
+    const uint32_t *first = s->head->row_first + block->first;
     return (pri_range){first[r] - first[0], first[r + 1] - first[0]};
 }
 
@@ -233,8 +233,8 @@ static void list_softmax(const kernel_state *s, row_block *block, size_t r)
 {
     pri_range row = weights_of_row(s, block, r);
     float *scores = s->weights + row.begin;
-    size_t count = row.end - row.begin, first_bit = s->plan->row_first[block->first + r];
-    const uint64_t *cells = s->plan->is_cell;
+    size_t count = row.end - row.begin, first_bit = s->head->row_first[block->first + r];
+    const uint64_t *cells = s->head->is_cell;
     if (is_uniform(s, block->first + r))
         for (size_t k = 0; k < count; k++)
             scores[k] = scores[k] == -INFINITY ? scores[k] : 0;
@@ -269,7 +269,7 @@ static void absent_is_infinite(const kernel_state *s, size_t row, size_t tile, p
 /* Every tile of the plan, since weights of all of them belong to the block's rows. */
 static void for_each_run(const kernel_state *s, const row_block *block, run_action *action)
 {
-    for (size_t tile = 0; tile < s->call->plan->list_tiles; tile++) {
+    for (size_t tile = 0; tile < s->plan->list_tiles; tile++) {
         run_list list = row_list(s, block, tile);
         for (size_t i = 0; i < list.count; i++) {
             pri_run run = list.runs[i];
@@ -364,8 +364,8 @@ static void list_gradients(const kernel_state *s, const row_block *block, size_t
                            run_list list)
 {
     size_t count = 0,
-           rows = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
-    bool special = is_cut(s) || s->plan->has_uniform || s->call->dropout > 0 || block->count < rows;
+           rows = pri_smaller(s->list_size, s->plan->geometry.queries - block->first);
+    bool special = is_cut(s) || s->head->has_uniform || s->call->dropout > 0 || block->count < rows;
     if (special)
         for_each_gradient_run(s, block, tile, list, prepare_run);
     uint16_t no_cell = (uint16_t)s->list_size;
@@ -434,15 +434,15 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
 static const pri_list_place *column_place(const kernel_state *s, const row_block *block,
                                           size_t tile)
 {
-    return s->plan->column_places + block->first / s->list_size * s->call->plan->list_tiles + tile;
+    return s->head->column_places + block->first / s->list_size * s->plan->list_tiles + tile;
 }
 
 static run_list column_list(const kernel_state *s, const row_block *block, size_t tile)
 {
     const pri_list_place *place = column_place(s, block, tile);
-    size_t rows = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
-    return (run_list){s->plan->column_runs + place[0].run, place[1].run - place[0].run,
-                      s->plan->rows + place[0].entry, block->count < rows ? s->column_met : NULL};
+    size_t rows = pri_smaller(s->list_size, s->plan->geometry.queries - block->first);
+    return (run_list){s->head->column_runs + place[0].run, place[1].run - place[0].run,
+                      s->head->rows + place[0].entry, block->count < rows ? s->column_met : NULL};
 }
 
 /* Fills column_met for the tile. */
@@ -463,7 +463,7 @@ static void list_column_sums(const kernel_state *s, const row_block *block, size
     run_list list = column_list(s, block, tile);
     const pri_list_place *place = column_place(s, block, tile);
     column_sums of = {key_columns(s, tile * s->list_size, s->list_size),
-                      s->plan->weights + place[0].entry, rows, weights, NULL};
+                      s->head->weights + place[0].entry, rows, weights, NULL};
     of.sums = sums + (tile * s->list_size + of.columns.begin - s->shift) * s->stride;
     WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_column_runs, &of, list)
 }
