@@ -22,8 +22,8 @@ static const pare_plan_costs default_costs[PARE_LEVEL_COUNT] = {
 
 /* Runs of fewer cells cost more than the near cache saves (docs/kernels.md). */
 #define RUN_CELLS_LEAST 8
-/* Sequences that are no longer cost next to nothing, whatever plan they take. */
-#define SHORT_LENGTH 8
+/* No plan is made for sequences shorter than this; what they cost is calls, not cells. */
+#define LENGTH_LEAST 8
 
 static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
 {
@@ -219,13 +219,14 @@ static pare_status compile_heads(pare_plan *plan, const pare_plan_costs *costs)
 
 /* ---- Shorter sequences ---- */
 
-/* How much longer a sequence may be than SHORT_LENGTH; memory is as long as it is. */
+/* Rows and columns of the longest sequence, apart from memory. */
 static size_t length_of(const pare_plan_geometry *geometry)
 {
     return geometry->causal ? geometry->queries : pri_larger(geometry->queries, geometry->keys);
 }
 
-/* Half of it; lists end at the last square of a sequence anyhow, so at most half of one. */
+/* Half the length, and no more than half a square of the lists: of the others, a longer sequence
+ * meets those it needs. A causal half has all of the memory, so its columns keep their numbers. */
 static pare_plan_geometry half_of(const pare_plan *plan)
 {
     pare_plan_geometry half = plan->geometry;
@@ -262,8 +263,8 @@ static pare_status add_shorter(pare_plan *plan, const pare_plan_costs *costs)
     PRI_TRY(begin_plan(shorter));
     shorter->compiled_count = plan->compiled_count;
     for (size_t i = 0; i < plan->compiled_count; i++)
-        PRI_TRY(shorten_head(shorter, &plan->compiled[i], plan->words_per_row,
-                             &shorter->compiled[i]));
+        PRI_TRY(
+            shorten_head(shorter, &plan->compiled[i], plan->words_per_row, &shorter->compiled[i]));
     for (size_t head = 0; head < plan->geometry.heads; head++)
         shorter->heads[head] = shorter->compiled + (plan->heads[head] - plan->compiled);
     set_list_size(shorter, plan->list_size);
@@ -281,7 +282,7 @@ static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_p
     PRI_TRY(status);
     choose_list_size(plan);
     PRI_TRY(compile_heads(plan, costs));
-    for (; length_of(&plan->geometry) >= 2 * SHORT_LENGTH; plan = plan->shorter)
+    for (; length_of(&plan->geometry) >= 2 * LENGTH_LEAST; plan = plan->shorter)
         PRI_TRY(add_shorter(plan, costs));
     return PARE_OK;
 }
