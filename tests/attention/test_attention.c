@@ -238,6 +238,12 @@ static void test_short_sequences(void **state)
          .relative = true,
          .plan_queries = 150,
          .plan_keys = 300},
+        {.queries = {170, 33, 7, 5},
+         .keys = {201, 133, 7, 5},
+         .causal = true,
+         .relative = true,
+         .plan_queries = 170,
+         .plan_keys = 270},
         {.queries = {6, 15, 37, 70},
          .keys = {30, 115, 37, 200},
          .causal = true,
@@ -253,7 +259,7 @@ static void test_short_sequences(void **state)
                 options.heads = 2;
                 options.head_size = (size_t[]){32, 41, 64}[d];
                 options.sequences = 4;
-                options.density = (double[]){.1, .4, .9}[d];
+                options.density = (double[]){.1, .4, .8}[d];
                 options.uniform = options.empty = .05;
                 options.dropout = (k + f + d) % 2 ? .2f : 0;
                 options.costs = formats[f];

@@ -276,7 +276,10 @@ static void pack_distances(const kernel_state *s)
                         first + c * s->stride);
     }
     clear_floats(first + longest * s->stride, margin);
-    copy_for_lists(s, s->distances, longest + 2 * (s->list_size + 1), s->listed.distances);
+    /* For the head's other sequences too, which may take plans that have lists. */
+    if (LISTS_APART && s->task->shape->lists)
+        pack_listed_rows(s, s->distances, s->stride, NULL, 1, longest + 2 * (s->list_size + 1),
+                         s->listed.distances);
     if (!s->distance_panel)
         return;
     clear_floats(s->distance_panel, s->head_size * s->distance_stride);
