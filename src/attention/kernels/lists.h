@@ -8,8 +8,8 @@
  *
  * A call shorter than its plan, or with a window, has cells in the lists that are not admissible.
  * Entries ascend, so those of rows and columns behind the call's last are left out (a quad's last
- * scores may be of anything); others are computed, from rows of zeros. The weights of all are set
- * to zero. */
+ * scores may be of anything), and so are their weights in a backward pass; others are computed,
+ * from rows of zeros, and get weights of zero. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_LISTS_H
 #define PARE_SRC_ATTENTION_KERNELS_LISTS_H
 
