@@ -60,10 +60,13 @@ static pri_shape shape_of(const pare_attention *call, bool backward)
     const pare_plan *plan = call->plan;
     shape.tiles = plan ? plan->tiles : pri_divide_up(shape.longest, PRI_TILE_COLUMNS);
     shape.list_size = plan ? plan->list_size : PRI_LIST_SIZE_LEAST;
-    shape.longest_block = plan ? plan->longest_block : 0;
-    shape.longest_tile = plan ? plan->longest_tile : 0;
-    shape.spans = !plan || plan->has_windows;
-    shape.lists = plan && plan->has_lists;
+    shape.spans = !plan;
+    for (; plan; plan = plan->shorter) {
+        shape.longest_block = pri_larger(shape.longest_block, plan->longest_block);
+        shape.longest_tile = pri_larger(shape.longest_tile, plan->longest_tile);
+        shape.spans |= plan->has_windows;
+        shape.lists |= plan->has_lists;
+    }
     return shape;
 }
 

@@ -22,6 +22,8 @@ static const pare_plan_costs default_costs[PARE_LEVEL_COUNT] = {
 
 /* Runs of fewer cells cost more than the near cache saves (docs/kernels.md). */
 #define RUN_CELLS_LEAST 8
+/* No plan is made for sequences shorter than this; what they cost is calls, not cells. */
+#define LENGTH_LEAST 8
 
 static pare_status geometry_is_possible(const pare_plan_geometry *geometry)
 {
@@ -44,6 +46,15 @@ static size_t admissible_columns(const pare_plan_geometry *geometry, size_t row)
     return geometry->causal ? row + geometry->keys - geometry->queries + 1 : geometry->keys;
 }
 
+/* Adds a row whose bits are known to what is known of the head. */
+static void count_row(const pare_plan *plan, size_t row, pri_head_plan *head)
+{
+    const uint64_t *bits = head->bits + row * plan->words_per_row;
+    head->has_uniform |= head->uniform[row];
+    for (size_t word = 0; word < plan->words_per_row; word++)
+        head->kept += (uint64_t)__builtin_popcountll(bits[word]);
+}
+
 static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri_head_plan *head)
 {
     uint64_t *bits = head->bits + row * plan->words_per_row;
@@ -52,9 +63,7 @@ static void read_row(const pare_plan *plan, size_t row, const uint8_t *fill, pri
         bits[column / 64] |= (uint64_t)(fill[column] != 0) << column % 64;
         head->uniform[row] |= fill[column] == 2;
     }
-    head->has_uniform |= head->uniform[row];
-    for (size_t word = 0; word < plan->words_per_row; word++)
-        head->kept += (uint64_t)__builtin_popcountll(bits[word]);
+    count_row(plan, row, head);
 }
 
 static void release_head(pri_head_plan *head)
@@ -122,16 +131,21 @@ static pare_status compile_head(pare_plan *plan, const pare_plan_costs *costs, p
     return PARE_OK;
 }
 
+static pare_status allocate_bits(const pare_plan *plan, pri_head_plan *head)
+{
+    size_t queries = plan->geometry.queries;
+    head->bits = pri_allocate_zero(queries * plan->words_per_row, sizeof *head->bits);
+    head->uniform = pri_allocate_zero(queries, sizeof *head->uniform);
+    return head->bits && head->uniform ? PARE_OK : PARE_ERROR_MEMORY;
+}
+
 /* Reads the bits of one head, unless one before it has the same. */
 static pare_status read_head(pare_plan *plan, size_t index, pare_plan_row kept, void *user,
                              uint8_t *fill)
 {
     pri_head_plan *head = &plan->compiled[plan->compiled_count];
-    size_t queries = plan->geometry.queries;
-    head->bits = pri_allocate_zero(queries * plan->words_per_row, sizeof *head->bits);
-    head->uniform = pri_allocate_zero(queries, sizeof *head->uniform);
-    pare_status status = head->bits && head->uniform ? PARE_OK : PARE_ERROR_MEMORY;
-    for (size_t row = 0; row < queries && status == PARE_OK; row++) {
+    pare_status status = allocate_bits(plan, head);
+    for (size_t row = 0; row < plan->geometry.queries && status == PARE_OK; row++) {
         kept(user, index, row, fill);
         read_row(plan, row, fill, head);
     }
@@ -180,8 +194,8 @@ static void choose_list_size(pare_plan *plan)
         set_list_size(plan, 2 * plan->list_size);
 }
 
-static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_plan_row kept,
-                           void *user)
+/* Sets sizes and allocates heads; what they keep comes later. */
+static pare_status begin_plan(pare_plan *plan)
 {
     const pare_plan_geometry *geometry = &plan->geometry;
     size_t words;
@@ -193,15 +207,83 @@ static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_p
         return pri_fail(PARE_ERROR_ARGUMENT, "a plan of %zu heads is too large", geometry->heads);
     plan->compiled = pri_allocate_zero(geometry->heads, sizeof *plan->compiled);
     plan->heads = pri_allocate_zero(geometry->heads, sizeof *plan->heads);
-    uint8_t *fill = pri_allocate_zero(geometry->keys, sizeof *fill);
-    pare_status status = plan->compiled && plan->heads && fill ? PARE_OK : PARE_ERROR_MEMORY;
-    for (size_t head = 0; head < geometry->heads && status == PARE_OK; head++)
+    return plan->compiled && plan->heads ? PARE_OK : PARE_ERROR_MEMORY;
+}
+
+static pare_status compile_heads(pare_plan *plan, const pare_plan_costs *costs)
+{
+    for (size_t i = 0; i < plan->compiled_count; i++)
+        PRI_TRY(compile_head(plan, costs, &plan->compiled[i]));
+    return PARE_OK;
+}
+
+/* ---- Shorter sequences ---- */
+
+/* Rows and columns of the longest sequence, apart from memory. */
+static size_t length_of(const pare_plan_geometry *geometry)
+{
+    return geometry->causal ? geometry->queries : pri_larger(geometry->queries, geometry->keys);
+}
+
+/* Half the length, and no more than half a square of the lists: of the others, a longer sequence
+ * meets those it needs. A causal half has all of the memory, so its columns keep their numbers. */
+static pare_plan_geometry half_of(const pare_plan *plan)
+{
+    pare_plan_geometry half = plan->geometry;
+    size_t most = plan->list_size / 2, queries = half.queries;
+    half.queries = pri_smaller(pri_divide_up(queries, 2), most);
+    half.keys = half.causal ? half.keys - (queries - half.queries)
+                            : pri_smaller(pri_divide_up(half.keys, 2), most);
+    return half;
+}
+
+/* The first rows and columns of `from`. */
+static pare_status shorten_head(const pare_plan *plan, const pri_head_plan *from, size_t from_words,
+                                pri_head_plan *head)
+{
+    PRI_TRY(allocate_bits(plan, head));
+    for (size_t row = 0; row < plan->geometry.queries; row++) {
+        for (size_t first = 0; first < plan->geometry.keys; first += 64) {
+            size_t beyond = 64 - pri_smaller(64, plan->geometry.keys - first);
+            head->bits[row * plan->words_per_row + first / 64] =
+                from->bits[row * from_words + first / 64] & UINT64_MAX >> beyond;
+        }
+        head->uniform[row] = from->uniform[row];
+        count_row(plan, row, head);
+    }
+    return PARE_OK;
+}
+
+static pare_status add_shorter(pare_plan *plan, const pare_plan_costs *costs)
+{
+    pare_plan *shorter = plan->shorter = pri_allocate_zero(1, sizeof *shorter);
+    if (!shorter)
+        return PARE_ERROR_MEMORY;
+    shorter->geometry = half_of(plan);
+    PRI_TRY(begin_plan(shorter));
+    shorter->compiled_count = plan->compiled_count;
+    for (size_t i = 0; i < plan->compiled_count; i++)
+        PRI_TRY(
+            shorten_head(shorter, &plan->compiled[i], plan->words_per_row, &shorter->compiled[i]));
+    for (size_t head = 0; head < plan->geometry.heads; head++)
+        shorter->heads[head] = shorter->compiled + (plan->heads[head] - plan->compiled);
+    set_list_size(shorter, plan->list_size);
+    return compile_heads(shorter, costs);
+}
+
+static pare_status compile(pare_plan *plan, const pare_plan_costs *costs, pare_plan_row kept,
+                           void *user)
+{
+    uint8_t *fill = pri_allocate_zero(plan->geometry.keys, sizeof *fill);
+    pare_status status = fill ? begin_plan(plan) : PARE_ERROR_MEMORY;
+    for (size_t head = 0; head < plan->geometry.heads && status == PARE_OK; head++)
         status = read_head(plan, head, kept, user, fill);
     pri_free(fill);
     PRI_TRY(status);
     choose_list_size(plan);
-    for (size_t i = 0; i < plan->compiled_count; i++)
-        PRI_TRY(compile_head(plan, costs, &plan->compiled[i]));
+    PRI_TRY(compile_heads(plan, costs));
+    for (; length_of(&plan->geometry) >= 2 * LENGTH_LEAST; plan = plan->shorter)
+        PRI_TRY(add_shorter(plan, costs));
     return PARE_OK;
 }
 
@@ -244,6 +326,7 @@ void pare_plan_destroy(pare_plan *plan)
         return;
     for (size_t i = 0; i < plan->compiled_count; i++)
         release_head(&plan->compiled[i]);
+    pare_plan_destroy(plan->shorter);
     pri_free(plan->compiled);
     pri_free(plan->heads);
     pri_free(plan);
@@ -277,7 +360,7 @@ size_t pare_plan_bytes(const pare_plan *plan)
     size_t bytes = sizeof *plan + plan->geometry.heads * sizeof *plan->heads;
     for (size_t i = 0; i < plan->compiled_count; i++)
         bytes += sizeof *plan->compiled + head_bytes(plan, &plan->compiled[i]);
-    return bytes;
+    return plan->shorter ? bytes + pare_plan_bytes(plan->shorter) : bytes;
 }
 
 /* Adds the cells of all spans, kept or not, and how many spans there are. */
@@ -325,9 +408,7 @@ pare_status pri_plan_geometry_check(const pare_plan_geometry *geometry, const pa
                         call->causal ? "" : "not ");
     for (size_t n = 0; n < call->queries.count; n++) {
         pri_sequence sequence = pri_sequence_at(call, n);
-        bool fits = geometry->causal ? sequence.memory <= geometry->keys - geometry->queries
-                                     : sequence.keys <= geometry->keys;
-        if (!fits || sequence.queries > geometry->queries)
+        if (!pri_plan_holds(geometry, &sequence))
             return pri_fail(PARE_ERROR_ARGUMENT,
                             "sequence %zu has %zu queries and %zu keys; the %s was made for %zu "
                             "queries and %zu keys and cannot serve it",

@@ -12,7 +12,12 @@
  * that is no cell, plan->list_size: kernels keep a row of zeros there, behind the rows of a tile.
  * The runs of a tile are sorted by length, which lets the processor predict where each one ends.
  *
- * Heads that keep the same cells share one compiled mask. */
+ * Heads that keep the same cells share one compiled mask.
+ *
+ * A plan serves every shorter sequence by truncation, but what a list costs that ends early is no
+ * less than a look at each of its runs. So the top left of a mask is compiled again, for half of
+ * the length, and half of that: a sequence takes the shortest plan that holds it. All of them have
+ * one list_size, so that a call is cut alike whatever its sequences take. */
 #ifndef PARE_SRC_ATTENTION_PLAN_H
 #define PARE_SRC_ATTENTION_PLAN_H
 
@@ -95,7 +100,23 @@ struct pare_plan {
     pri_head_plan *compiled; /* each different mask once */
     size_t compiled_count;
     const pri_head_plan **heads; /* (heads), into `compiled` */
+    pare_plan *shorter;          /* of the first rows and columns; NULL: none */
 };
+
+static inline bool pri_plan_holds(const pare_plan_geometry *geometry, const pri_sequence *sequence)
+{
+    bool keys = geometry->causal ? sequence->memory <= geometry->keys - geometry->queries
+                                 : sequence->keys <= geometry->keys;
+    return keys && sequence->queries <= geometry->queries;
+}
+
+/* The shortest plan that holds the sequence, which `plan` does. */
+static inline const pare_plan *pri_plan_for(const pare_plan *plan, const pri_sequence *sequence)
+{
+    while (plan->shorter && pri_plan_holds(&plan->shorter->geometry, sequence))
+        plan = plan->shorter;
+    return plan;
+}
 
 /* Bits column .. column + 31 of a row. */
 static inline uint32_t pri_plan_bits(const uint64_t *row_bits, size_t column)

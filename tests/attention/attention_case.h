@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/context.h"
 #include "base/random.h"
 #include "pare/attention.h"
 
@@ -28,6 +29,7 @@ typedef struct case_options {
     size_t plan_queries, plan_keys; /* 0: the longest sequence's */
     size_t band;                    /* the plan also keeps this many columns around the diagonal */
     double uniform, empty;          /* share of the plan's rows that attend uniformly; to nothing */
+    const pare_plan_costs *costs;   /* of the plan; NULL: of the best level */
     float dropout;
     pare_precision precision;
     uint64_t seed;
@@ -114,7 +116,8 @@ static inline void case_make_plan(attention_case *c)
                 c->mask[row * g->keys + j] = uniform ? 2 : 1;
         }
     }
-    assert_int_equal(pare_plan_create(g, plan_row_from_mask, c, &c->plan), PARE_OK);
+    const pare_plan_costs *costs = o->costs ? o->costs : pare_plan_default_costs(pri_best_level());
+    assert_int_equal(pare_plan_create_for(costs, g, plan_row_from_mask, c, &c->plan), PARE_OK);
 }
 
 /* What is rounded of a query is scale * (q + bias). That is what the reference makes of a rounded q

@@ -212,6 +212,62 @@ static void test_mixed_plans(void **state)
         }
 }
 
+/* Sequences of all lengths in one call under the plan of the longest, whose shorter plans hold
+ * them: as the costs have it, as lists and as spans. */
+static void test_short_sequences(void **state)
+{
+    (void)state;
+    const pare_plan_costs lists = {.span = 1e9}, spans = {.entry = 1e9};
+    const pare_plan_costs *const formats[] = {NULL, &lists, &spans};
+    const case_options kinds[] = {
+        {.queries = {1, 9, 17, 66}, .keys = {1, 9, 17, 66}, .plan_queries = 66, .plan_keys = 66},
+        {.queries = {5, 33, 34, 8}, .keys = {5, 33, 34, 8}, .plan_queries = 66, .plan_keys = 66},
+        {.queries = {11, 3, 20, 0}, .keys = {4, 30, 12, 7}, .plan_queries = 50, .plan_keys = 80},
+        {.queries = {2, 64, 65, 13},
+         .keys = {2, 64, 65, 13},
+         .plan_queries = 700,
+         .plan_keys = 700},
+        {.queries = {7, 16, 1, 12},
+         .keys = {7, 16, 1, 12},
+         .causal = true,
+         .plan_queries = 66,
+         .plan_keys = 66},
+        {.queries = {6, 16, 37, 40},
+         .keys = {6, 116, 137, 50},
+         .causal = true,
+         .relative = true,
+         .plan_queries = 150,
+         .plan_keys = 300},
+        {.queries = {170, 33, 7, 5},
+         .keys = {201, 133, 7, 5},
+         .causal = true,
+         .relative = true,
+         .plan_queries = 170,
+         .plan_keys = 270},
+        {.queries = {6, 15, 37, 70},
+         .keys = {30, 115, 37, 200},
+         .causal = true,
+         .relative = true,
+         .window = 29,
+         .plan_queries = 150,
+         .plan_keys = 300},
+    };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t f = 0; f < 3; f++)
+            for (size_t d = 0; d < 3; d++) {
+                case_options options = kinds[k];
+                options.heads = 2;
+                options.head_size = (size_t[]){32, 41, 64}[d];
+                options.sequences = 4;
+                options.density = (double[]){.1, .4, .8}[d];
+                options.uniform = options.empty = .05;
+                options.dropout = (k + f + d) % 2 ? .2f : 0;
+                options.costs = formats[f];
+                options.seed = 3000 + k * 10 + d;
+                check_against_reference(options);
+            }
+}
+
 /* Rows that attend uniformly or not at all, in both formats. */
 static void test_special_rows(void **state)
 {
@@ -824,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_mixed_plans),
+        cmocka_unit_test(test_short_sequences),
         cmocka_unit_test(test_special_rows),
         cmocka_unit_test(test_bf16_rounding),
         cmocka_unit_test(test_dropout),

@@ -93,11 +93,11 @@ static void count_tile(const pare_plan *plan, const pri_head_plan *head, size_t 
     assert_ptr_equal(rows, head->rows + place[1].entry);
 }
 
-static void check_head(const attention_case *c, size_t h)
+/* `plan` is the case's, or a shorter one of it, which has the first rows and columns. */
+static void check_head(const attention_case *c, const pare_plan *plan, size_t h)
 {
-    const pare_plan *plan = c->plan;
     const pri_head_plan *head = plan->heads[h];
-    size_t cells = c->geometry.queries * c->geometry.keys;
+    size_t columns = plan->geometry.keys, cells = plan->geometry.queries * columns;
     cell_counts counts = {calloc(cells, 1), calloc(cells, 1), calloc(cells, 1)};
     assert_true(counts.by_span && counts.by_row && counts.by_column);
     uint64_t kept = 0, listed = 0;
@@ -106,7 +106,7 @@ static void check_head(const attention_case *c, size_t h)
         for (size_t tile = 0; tile < plan->list_tiles; tile++)
             count_tile(plan, head, block, tile, &counts);
     for (size_t i = 0; i < cells; i++) {
-        bool keeps = mask_keeps(c, h, i / c->geometry.keys, i % c->geometry.keys);
+        bool keeps = mask_keeps(c, h, i / columns, i % columns);
         assert_int_equal(counts.by_span[i] + counts.by_row[i], keeps);
         assert_int_equal(counts.by_row[i], counts.by_column[i]);
         kept += keeps;
@@ -139,7 +139,7 @@ static void test_every_cell_once(void **state)
             make_case_plan(&c, options);
             uint64_t kept = 0, listed = 0;
             for (size_t h = 0; h < 3; h++) {
-                check_head(&c, h);
+                check_head(&c, c.plan, h);
                 kept += c.plan->heads[h]->kept;
                 listed += c.plan->heads[h]->listed;
             }
@@ -157,6 +157,74 @@ static void test_every_cell_once(void **state)
             assert_true(summary.seconds >= 0);
             free_case_plan(&c);
         }
+}
+
+static bool row_is_uniform(const attention_case *c, size_t head, size_t row)
+{
+    const pare_plan_geometry *g = &c->geometry;
+    for (size_t column = 0; column < g->keys; column++)
+        if (mask_keeps(c, head, row, column) &&
+            c->mask[(head * g->queries + row) * g->keys + column] == 2)
+            return true;
+    return false;
+}
+
+static void check_shorter(const attention_case *c, const pare_plan *plan)
+{
+    const pare_plan *shorter = plan->shorter;
+    const pare_plan_geometry *g = &shorter->geometry;
+    assert_true(2 * g->queries <= plan->geometry.queries + 1 && g->keys <= plan->geometry.keys);
+    assert_int_equal(g->heads, plan->geometry.heads);
+    assert_int_equal(shorter->list_size, plan->list_size);
+    for (size_t h = 0; h < g->heads; h++) {
+        check_head(c, shorter, h);
+        for (size_t row = 0; row < g->queries; row++)
+            assert_int_equal(shorter->heads[h]->uniform[row], row_is_uniform(c, h, row));
+    }
+}
+
+/* What a sequence takes holds it, and the next shorter one does not. */
+static void check_choice(const pare_plan *plan, size_t queries, size_t memory)
+{
+    bool causal = plan->geometry.causal;
+    pri_sequence sequence = {
+        .queries = queries, .keys = queries + memory, .memory = causal ? memory : 0};
+    const pare_plan *taken = pri_plan_for(plan, &sequence);
+    assert_true(pri_plan_holds(&taken->geometry, &sequence));
+    assert_true(!taken->shorter || !pri_plan_holds(&taken->shorter->geometry, &sequence));
+}
+
+static void test_shorter_plans(void **state)
+{
+    (void)state;
+    const struct {
+        case_options options;
+        size_t shortest, count; /* of rows; of shorter plans */
+    } cases[] = {
+        {{.plan_queries = 66, .plan_keys = 66}, 9, 3},
+        {{.plan_queries = 300, .plan_keys = 300, .band = 20}, 8, 4},
+        {{.plan_queries = 30, .plan_keys = 70, .uniform = .3}, 4, 3},
+        {{.plan_queries = 150, .plan_keys = 300, .causal = true, .uniform = .3}, 8, 4},
+        {{.plan_queries = 12, .plan_keys = 15}, 12, 0},
+        {{.plan_queries = 12, .plan_keys = 400, .causal = true}, 12, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        attention_case c;
+        case_options options = cases[i].options;
+        options.heads = 2;
+        options.density = .4;
+        options.seed = 30 + i;
+        make_case_plan(&c, options);
+        size_t count = 0, memory = options.plan_keys - options.plan_queries;
+        const pare_plan *plan = c.plan;
+        for (; plan->shorter; plan = plan->shorter, count++)
+            check_shorter(&c, plan);
+        assert_int_equal(plan->geometry.queries, cases[i].shortest);
+        assert_int_equal(count, cases[i].count);
+        for (size_t queries = 0; queries <= options.plan_queries; queries++)
+            check_choice(c.plan, queries, queries % (memory + 1));
+        free_case_plan(&c);
+    }
 }
 
 /* Spans where cells cluster, lists where they do not. Where exactly the one begins follows the
@@ -244,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_cell_once),
+        cmocka_unit_test(test_shorter_plans),
         cmocka_unit_test(test_formats_follow_the_pattern),
         cmocka_unit_test(test_equal_heads_share),
         cmocka_unit_test(test_refusals),

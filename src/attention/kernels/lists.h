@@ -8,8 +8,8 @@
  *
  * A call shorter than its plan, or with a window, has cells in the lists that are not admissible.
  * Entries ascend, so those of rows and columns behind the call's last are left out (a quad's last
- * scores may be of anything); others are computed, from rows of zeros. The weights of all are set
- * to zero. */
+ * scores may be of anything), and so are their weights in a backward pass; others are computed,
+ * from rows of zeros, and get weights of zero. */
 #ifndef PARE_SRC_ATTENTION_KERNELS_LISTS_H
 #define PARE_SRC_ATTENTION_KERNELS_LISTS_H
 
@@ -32,15 +32,15 @@ V_INLINE size_t cells_met(const run_list *list, size_t i)
 /* Whether the call has fewer columns than its plan, at their end. */
 static bool ends_early(const kernel_state *s)
 {
-    return !s->call->causal && s->sequence.keys < s->call->plan->geometry.keys;
+    return !s->call->causal && s->sequence.keys < s->plan->geometry.keys;
 }
 
 static run_list row_list(const kernel_state *s, const row_block *block, size_t tile)
 {
-    size_t index = block->first / s->list_size * s->call->plan->list_tiles + tile;
-    const pri_list_place *place = s->plan->row_places + index;
-    run_list list = {s->plan->row_runs + place[0].run, place[1].run - place[0].run,
-                     s->plan->columns + place[0].entry, NULL};
+    size_t index = block->first / s->list_size * s->plan->list_tiles + tile;
+    const pri_list_place *place = s->head->row_places + index;
+    run_list list = {s->head->row_runs + place[0].run, place[1].run - place[0].run,
+                     s->head->columns + place[0].entry, NULL};
     if (ends_early(s))
         list.met = s->row_met + pri_smaller(tile, s->list_tiles.end) * s->list_size;
     return list;
@@ -164,15 +164,14 @@ static void fill_inadmissible(const kernel_state *s, size_t row, size_t tile, pr
         values[k] = value;
 }
 
-/* values *= dropout factors of a run's cells */
-static void list_dropout(const kernel_state *s, size_t row, size_t tile, pri_run run, size_t met,
-                         const uint16_t *entries, float *values)
+/* Of a run's cells. */
+static void dropout_factors(const kernel_state *s, size_t row, size_t tile, size_t met,
+                            const uint16_t *entries, float *factors)
 {
-    (void)run;
     pri_dropout_row draws = dropout_of_row(s, row);
     uint32_t first = (uint32_t)(tile * s->list_size - s->shift);
     for (size_t k = 0; k < met; k++)
-        values[k] *= pri_dropout_factor(draws, first + entries[k]);
+        factors[k] = pri_dropout_factor(draws, first + entries[k]);
 }
 
 V_INLINE void store_lanes(float *to, v_float v, size_t count)
@@ -224,7 +223,7 @@ V_INLINE v_float cell_scores(const float *scores, const uint64_t *cells, size_t 
 /* Where weights of row r of the block lie. */
 static pri_range weights_of_row(const kernel_state *s, const row_block *block, size_t r)
 {
-    const uint32_t *first = s->plan->row_first + block->first;
+    const uint32_t *first = s->head->row_first + block->first;
     return (pri_range){first[r] - first[0], first[r + 1] - first[0]};
 }
 
@@ -233,8 +232,8 @@ static void list_softmax(const kernel_state *s, row_block *block, size_t r)
 {
     pri_range row = weights_of_row(s, block, r);
     float *scores = s->weights + row.begin;
-    size_t count = row.end - row.begin, first_bit = s->plan->row_first[block->first + r];
-    const uint64_t *cells = s->plan->is_cell;
+    size_t count = row.end - row.begin, first_bit = s->head->row_first[block->first + r];
+    const uint64_t *cells = s->head->is_cell;
     if (is_uniform(s, block->first + r))
         for (size_t k = 0; k < count; k++)
             scores[k] = scores[k] == -INFINITY ? scores[k] : 0;
@@ -260,6 +259,16 @@ static void list_softmax(const kernel_state *s, row_block *block, size_t r)
 typedef void run_action(const kernel_state *s, size_t row, size_t tile, pri_run run, size_t met,
                         const uint16_t *entries, float *values);
 
+static void drop_run(const kernel_state *s, size_t row, size_t tile, pri_run run, size_t met,
+                     const uint16_t *entries, float *values)
+{
+    (void)run;
+    float factors[PRI_LIST_SIZE_MOST];
+    dropout_factors(s, row, tile, met, entries, factors);
+    for (size_t k = 0; k < met; k++)
+        values[k] *= factors[k];
+}
+
 static void absent_is_infinite(const kernel_state *s, size_t row, size_t tile, pri_run run,
                                size_t met, const uint16_t *entries, float *values)
 {
@@ -269,7 +278,7 @@ static void absent_is_infinite(const kernel_state *s, size_t row, size_t tile, p
 /* Every tile of the plan, since weights of all of them belong to the block's rows. */
 static void for_each_run(const kernel_state *s, const row_block *block, run_action *action)
 {
-    for (size_t tile = 0; tile < s->call->plan->list_tiles; tile++) {
+    for (size_t tile = 0; tile < s->plan->list_tiles; tile++) {
         run_list list = row_list(s, block, tile);
         for (size_t i = 0; i < list.count; i++) {
             pri_run run = list.runs[i];
@@ -292,7 +301,7 @@ static void forward_lists(const kernel_state *s, row_block *block)
     for (size_t r = 0; r < block->count; r++)
         list_softmax(s, block, r);
     if (s->call->dropout > 0)
-        for_each_run(s, block, list_dropout);
+        for_each_run(s, block, drop_run);
     for (size_t tile = s->list_tiles.begin; tile < s->list_tiles.end; tile++)
         list_sums(s, &weights, row_list(s, block, tile), listed_columns(s, s->listed.values, tile),
                   0, s->sum);
@@ -300,74 +309,37 @@ static void forward_lists(const kernel_state *s, row_block *block)
 
 /* ---- Backward ---- */
 
-/* What is special about a run before its scores become weights: rows that the call does not have,
- * or that attend uniformly, columns that are not admissible, dropout. */
-static void prepare_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
-                        size_t met, const uint16_t *entries, float *scores, float *gradients)
+/* One run: scores s - logsumexp become weights a factor, with a = exp(s - logsumexp), and gradients
+ * dO.v, less `expected` unless there is dropout, become ds = a (factor dO.v - expected). */
+static void run_gradients(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
+                          size_t met, const uint16_t *entries, float *weights, float *gradients)
 {
     size_t row = block->first + run.index;
-    if (run.index >= block->count) {
-        for (size_t k = 0; k < run.cells; k++) {
-            scores[k] = -INFINITY;
-            gradients[k] = 0;
-        }
-        return;
-    }
-    float expected = block->expected[run.index];
-    if (is_uniform(s, row))
-        for (size_t k = 0; k < run.cells; k++)
-            scores[k] = -block->logsumexp[run.index];
-    if (s->call->dropout > 0) {
-        for (size_t k = 0; k < run.cells; k++)
-            gradients[k] += expected;
-        list_dropout(s, row, tile, run, met, entries, gradients);
-        for (size_t k = 0; k < run.cells; k++)
-            gradients[k] -= expected;
-    }
-    if (is_cut(s)) {
-        fill_inadmissible(s, row, tile, run, met, entries, scores, -INFINITY);
+    bool dropping = s->call->dropout > 0, uniform = is_uniform(s, row);
+    float factors[PRI_LIST_SIZE_MOST];
+    v_float expected = v_set(block->expected[run.index]);
+    if (dropping)
+        dropout_factors(s, row, tile, met, entries, factors);
+    for (size_t k = 0; uniform && k < met; k++)
+        weights[k] = -block->logsumexp[run.index];
+    if (s->call->causal && is_cut(s)) {
+        fill_inadmissible(s, row, tile, run, met, entries, weights, -INFINITY);
         fill_inadmissible(s, row, tile, run, met, entries, gradients, 0);
     }
-}
-
-/* The same after it. */
-static void finish_run(const kernel_state *s, const row_block *block, size_t tile, pri_run run,
-                       size_t met, const uint16_t *entries, float *weights, float *gradients)
-{
-    size_t row = block->first + run.index;
-    if (run.index >= block->count)
-        return;
-    if (s->call->dropout > 0)
-        list_dropout(s, row, tile, run, met, entries, weights);
-    if (is_uniform(s, row))
-        clear_floats(gradients, run.cells);
-}
-
-typedef void gradient_action(const kernel_state *s, const row_block *block, size_t tile,
-                             pri_run run, size_t met, const uint16_t *entries, float *weights,
-                             float *gradients);
-
-static void for_each_gradient_run(const kernel_state *s, const row_block *block, size_t tile,
-                                  run_list list, gradient_action *action)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < list.count; i++) {
-        action(s, block, tile, list.runs[i], cells_met(&list, i), list.entries + at,
-               s->weights + at, s->gradients + at);
-        at += entries_in(list.runs[i]);
+    for (size_t k = 0; k < met; k += V_WIDTH) {
+        v_float weight = v_exp_bounded(v_load(weights + k)), gradient = v_load(gradients + k);
+        v_float factor = dropping ? v_load_partial(factors + k, met - k) : v_set(1);
+        if (dropping)
+            gradient = v_sub(v_mul(gradient, factor), expected);
+        store_lanes(gradients + k, uniform ? v_zero() : v_mul(weight, gradient), met - k);
+        store_lanes(weights + k, dropping ? v_mul(weight, factor) : weight, met - k);
     }
 }
 
-/* One tile: scores s - logsumexp become weights a factor, with a = exp(s - logsumexp), and
- * gradients factor dO.v - expected become ds = a (factor dO.v - expected). */
-static void list_gradients(const kernel_state *s, const row_block *block, size_t tile,
-                           run_list list)
+/* The same where no run is special, all of them at once. */
+static void plain_gradients(const kernel_state *s, run_list list)
 {
-    size_t count = 0,
-           rows = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
-    bool special = is_cut(s) || s->plan->has_uniform || s->call->dropout > 0 || block->count < rows;
-    if (special)
-        for_each_gradient_run(s, block, tile, list, prepare_run);
+    size_t count = 0;
     uint16_t no_cell = (uint16_t)s->list_size;
     for (size_t i = 0; i < list.count; i++)
         count += entries_in(list.runs[i]);
@@ -377,8 +349,33 @@ static void list_gradients(const kernel_state *s, const row_block *block, size_t
         v_store(s->gradients + k, v_mul(weight, v_load(s->gradients + k)));
         v_store(s->weights + k, weight);
     }
-    if (special)
-        for_each_gradient_run(s, block, tile, list, finish_run);
+}
+
+/* Whether the block has fewer rows than its plan. */
+static bool has_fewer_rows(const kernel_state *s, const row_block *block)
+{
+    return block->count < pri_smaller(s->list_size, s->plan->geometry.queries - block->first);
+}
+
+/* Weights and score gradients of one tile; those that the call does not meet are left alone. */
+static void list_gradients(const kernel_state *s, const row_block *block, size_t tile,
+                           run_list list)
+{
+    if (!is_cut(s) && !s->head->has_uniform && s->call->dropout == 0 && !has_fewer_rows(s, block)) {
+        plain_gradients(s, list);
+        return;
+    }
+    float *weights = s->weights, *gradients = s->gradients;
+    for (size_t i = 0; i < list.count; i++) {
+        pri_run run = list.runs[i];
+        size_t entries = entries_in(run);
+        if (run.index < block->count)
+            run_gradients(s, block, tile, run, cells_met(&list, i), list.entries, weights,
+                          gradients);
+        list.entries += entries;
+        weights += entries;
+        gradients += entries;
+    }
 }
 
 /* The table's gradient: row delta gets ds (q + w) of every cell at that distance. */
@@ -390,7 +387,7 @@ static void scatter_to_table(const kernel_state *s, const row_block *block, size
         pri_run run = list.runs[i];
         const float *query = s->positional + run.index * s->stride;
         ptrdiff_t first = distance_row(s, block->first + run.index, tile * s->list_size);
-        for (size_t k = 0; k < run.cells; k++) {
+        for (size_t k = 0; run.index < block->count && k < run.cells; k++) {
             if (gradients[k] == 0) /* not admissible perhaps: its row may lie outside the table */
                 continue;
             float *to = s->task->table_sum + (first + list.entries[k]) * (ptrdiff_t)s->stride;
@@ -434,15 +431,15 @@ V_INLINE void sum_column_runs(const column_sums *of, run_list list, row_shape sh
 static const pri_list_place *column_place(const kernel_state *s, const row_block *block,
                                           size_t tile)
 {
-    return s->plan->column_places + block->first / s->list_size * s->call->plan->list_tiles + tile;
+    return s->head->column_places + block->first / s->list_size * s->plan->list_tiles + tile;
 }
 
 static run_list column_list(const kernel_state *s, const row_block *block, size_t tile)
 {
     const pri_list_place *place = column_place(s, block, tile);
-    size_t rows = pri_smaller(s->list_size, s->call->plan->geometry.queries - block->first);
-    return (run_list){s->plan->column_runs + place[0].run, place[1].run - place[0].run,
-                      s->plan->rows + place[0].entry, block->count < rows ? s->column_met : NULL};
+    return (run_list){s->head->column_runs + place[0].run, place[1].run - place[0].run,
+                      s->head->rows + place[0].entry,
+                      has_fewer_rows(s, block) ? s->column_met : NULL};
 }
 
 /* Fills column_met for the tile. */
@@ -463,7 +460,7 @@ static void list_column_sums(const kernel_state *s, const row_block *block, size
     run_list list = column_list(s, block, tile);
     const pri_list_place *place = column_place(s, block, tile);
     column_sums of = {key_columns(s, tile * s->list_size, s->list_size),
-                      s->plan->weights + place[0].entry, rows, weights, NULL};
+                      s->head->weights + place[0].entry, rows, weights, NULL};
     of.sums = sums + (tile * s->list_size + of.columns.begin - s->shift) * s->stride;
     WITH_CONSTANT_SHAPE(vectors_for(s->head_size), sum_column_runs, &of, list)
 }
@@ -471,8 +468,9 @@ static void list_column_sums(const kernel_state *s, const row_block *block, size
 static void backward_list(const kernel_state *s, const row_block *block, size_t tile, run_list list)
 {
     score_target scores = {.rows = block->count, .scores = s->weights, .offsets = block->logsumexp};
-    score_target gradients = {
-        .rows = block->count, .scores = s->gradients, .offsets = block->expected};
+    score_target gradients = {.rows = block->count,
+                              .scores = s->gradients,
+                              .offsets = s->call->dropout > 0 ? NULL : block->expected};
     attention_scores(s, block, tile, list, scores);
     list_scores(s, &gradients, list, listed_columns(s, s->listed.values, tile), 0,
                 s->listed.output_gradient);

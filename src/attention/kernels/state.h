@@ -28,7 +28,8 @@ typedef struct list_rows {
 typedef struct kernel_state {
     const pare_attention *call;
     const pri_task *task;
-    const pri_head_plan *plan; /* of the head; NULL: everything admissible is kept */
+    const pare_plan *plan;     /* for the sequence's length; NULL: everything admissible is kept */
+    const pri_head_plan *head; /* of the plan */
     pri_sequence sequence;
     size_t head_size, stride, shift;
     size_t list_size;
@@ -74,7 +75,7 @@ static pri_range admissible_columns(const kernel_state *s, size_t row)
 
 static bool is_uniform(const kernel_state *s, size_t row)
 {
-    return s->plan && s->plan->uniform[row];
+    return s->head && s->head->uniform[row];
 }
 
 static size_t logsumexp_index(const kernel_state *s, size_t row)
@@ -228,12 +229,12 @@ static void pack_listed_rows(const kernel_state *s, const float *from, size_t fr
 
 static bool has_windows(const kernel_state *s)
 {
-    return !s->plan || s->plan->windows;
+    return !s->head || s->head->windows;
 }
 
 static bool has_lists(const kernel_state *s)
 {
-    return s->plan && s->plan->listed;
+    return s->head && s->head->listed;
 }
 
 /* Readies `count` rows of the state for lists. */
@@ -275,7 +276,10 @@ static void pack_distances(const kernel_state *s)
                         first + c * s->stride);
     }
     clear_floats(first + longest * s->stride, margin);
-    copy_for_lists(s, s->distances, longest + 2 * (s->list_size + 1), s->listed.distances);
+    /* For the head's other sequences too, which may take plans that have lists. */
+    if (LISTS_APART && s->task->shape->lists)
+        pack_listed_rows(s, s->distances, s->stride, NULL, 1, longest + 2 * (s->list_size + 1),
+                         s->listed.distances);
     if (!s->distance_panel)
         return;
     clear_floats(s->distance_panel, s->head_size * s->distance_stride);
@@ -298,14 +302,16 @@ static kernel_state prepare(const pri_task *task, pri_thread *thread)
     const pri_shape *shape = task->shape;
     kernel_state s = {.call = call,
                       .task = task,
-                      .plan = call->plan ? call->plan->heads[task->head] : NULL,
                       .sequence = pri_sequence_at(call, task->sequence),
                       .head_size = shape->head_size,
                       .list_size = shape->list_size};
     carver c = {thread->scratch, 0};
     carve_state(&s, shape, &c);
-    if (call->plan)
-        s.shift = pri_column_shift(&call->plan->geometry, &s.sequence);
+    if (call->plan) {
+        s.plan = pri_plan_for(call->plan, &s.sequence);
+        s.head = s.plan->heads[task->head];
+        s.shift = pri_column_shift(&s.plan->geometry, &s.sequence);
+    }
     s.tiles = tiles_around(&s, PRI_TILE_COLUMNS);
     s.list_tiles = tiles_around(&s, s.list_size);
     if (call->relative && thread->packed_table_head != task->head) {

@@ -79,9 +79,9 @@ typedef struct window_list {
 static window_list windows_of_strip(const kernel_state *s, const row_block *block, size_t place,
                                     size_t end)
 {
-    if (s->plan) {
-        const uint32_t *first = s->plan->window_first + pri_strip_of(block->first + place);
-        return (window_list){s->plan->windows + first[0], first[1] - first[0], 0};
+    if (s->head) {
+        const uint32_t *first = s->head->window_first + pri_strip_of(block->first + place);
+        return (window_list){s->head->windows + first[0], first[1] - first[0], 0};
     }
     size_t begin = admissible_columns(s, block->first + place).begin / PRI_TILE_COLUMNS;
     size_t last = admissible_columns(s, block->first + end - 1).end;
@@ -224,7 +224,7 @@ V_INLINE uint32_t present_lanes(const uint64_t *bits, column_span span, pri_rang
 
 static const uint64_t *bits_of_row(const kernel_state *s, size_t row, column_span span)
 {
-    return span.complete ? NULL : pri_plan_row_bits(s->call->plan, s->task->head, row);
+    return span.complete ? NULL : pri_plan_row_bits(s->plan, s->task->head, row);
 }
 
 /* Whether every lane of the span is a cell of the row, so that nothing needs masking. */
