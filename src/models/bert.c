@@ -554,11 +554,6 @@ static json_t *bert_to_config(const pare_model *base)
     return pri_bert_write_config(&model->config, model->labels);
 }
 
-static const char *bert_architecture(const pare_model *model)
-{
-    return pri_bert_architecture(pare_bert_config_of(model)->head);
-}
-
 static pare_geometry bert_attention(const pare_model *model, pare_attention_kind kind,
                                     size_t length)
 {
@@ -575,7 +570,6 @@ const pri_family pri_bert_family = {
     .name = "bert",
     .from_config = bert_from_config,
     .to_config = bert_to_config,
-    .architecture = bert_architecture,
     .own_name = bert_own_name,
     .bind = bert_bind,
     .destroy = bert_destroy,

@@ -144,8 +144,7 @@ pare_status pri_read_weights(pare_model *model, const char *directory, bool fres
 {
     pri_weights weights;
     char *name;
-    PRI_TRY(
-        pri_weights_open_directory(directory, model->family->architecture(model), &weights, &name));
+    PRI_TRY(pri_weights_open_directory(directory, &weights, &name));
     pare_status status = copy_weights(model, &weights, fresh_head, seed);
     pri_weights_close(&weights);
     pri_free(name);
