@@ -232,9 +232,13 @@ static int open_answerer(answerer *opened, const char *directory, const string_l
 {
     size_t none;
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
-    if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory, precision);
-    /* A model that answers nothing is refused before the first question is waited for. */
+    int exit_code = status == PARE_OK
+                        ? check_use("answer", &opened->session, directory, MODEL_ANSWERER)
+                        : fail("answer", status);
+    if (exit_code)
+        return exit_code;
+    status = open_encoder(&opened->session, directory, precision);
+    /* What cannot work is refused before the first question is waited for. */
     if (status == PARE_OK)
         status = pare_answer_question(opened->session.inference, opened->session.data.tokenizer, "",
                                       "", NULL, 0, NULL, &none, NULL);

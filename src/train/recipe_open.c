@@ -4,9 +4,33 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "models/checkpoint.h"
 #include "pare/train.h"
 
 /* ---- Data ---- */
+
+/* Before the tokenizer, which is another one in models of other types. */
+static pare_status check_model_type(const char *directory, pare_task_kind task)
+{
+    static const pri_family *const of_tasks[] = {
+        [PARE_TASK_LANGUAGE_MODELLING] = &pri_transformer_xl_family,
+        [PARE_TASK_CLASSIFICATION] = &pri_bert_family,
+        [PARE_TASK_QUESTION_ANSWERING] = &pri_bert_family,
+        [PARE_TASK_MASKED_LANGUAGE_MODELLING] = &pri_bert_family,
+        [PARE_TASK_TRANSLATION] = &pri_marian_family};
+    json_t *config;
+    char *path;
+    const pri_family *family;
+    PRI_TRY(pri_read_config(directory, &config, &path, &family));
+    pare_status status = PARE_OK;
+    if (family != of_tasks[task])
+        status = pri_fail(PARE_ERROR_ARGUMENT,
+                          "%s: a model of type \"%s\" does not serve %s, which needs type \"%s\"",
+                          path, family->name, pare_task_names[task], of_tasks[task]->name);
+    json_decref(config);
+    pri_free(path);
+    return status;
+}
 
 static pare_status load_vocabulary(const char *directory, pare_vocabulary **vocabulary)
 {
@@ -56,10 +80,12 @@ static pare_status open_task(const pare_recipe *recipe, pare_recipe_data *data)
 pare_status pare_recipe_open(const pare_recipe *recipe, const char *model_directory,
                              pare_recipe_data *data)
 {
+    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
     *data = (pare_recipe_data){.task = NULL};
+    if (directory)
+        PRI_TRY(check_model_type(directory, recipe->task));
     if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
         return open_language_modelling(recipe, model_directory, data);
-    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
     if (recipe->task == PARE_TASK_TRANSLATION)
         return open_translation(recipe, directory, data);
     if (directory)

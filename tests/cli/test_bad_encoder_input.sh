@@ -278,16 +278,47 @@ sed 's/layers: 1/layers: 2/' pretrain.yaml >deeper.yaml
 expect 0 "$pare" train deeper.yaml --output deeper
 expect_failure "$pare" eval deeper --recipe pretrain.yaml --mask good.mask
 stderr_is_one_line
-expect_failure "$pare" eval good --recipe pretrain.yaml
-stderr_is_one_line
-expect_failure "$pare" eval encoder --recipe classify.yaml
-stderr_is_one_line
-refused 2 "good is a classifier, not a language model; use 'pare classify'" \
-    "$pare" generate good --prompt 'the cat'
-refused 2 "answers is a model that answers questions, not a language model; use 'pare answer'" \
-    "$pare" generate answers --json
-refused 2 "encoder is a model of masked words, not a language model; use 'pare eval' with a recipe" \
-    "$pare" generate encoder
+
+# ---- Models and recipes that do not fit ----
+write_recipe language.yaml text.txt
+expect 0 "$pare" train language.yaml --output language --set training.steps=2
+write_pairs pairs.source pairs.target
+write_pairs_recipe translate.yaml pairs.source pairs.target
+expect 0 "$pare" train translate.yaml --output translator --set training.steps=2
+grep -v maximum_vocabulary translate.yaml | sed 's/^model.*/model: {checkpoint: translator}/' >continue.yaml
+# Of each: its directory, its recipe, what it is, and the verb that is for it.
+fits='encoder|pretrain|a model of masked words|eval
+good|classify|a classifier|classify
+answers|answer|a model that answers questions|answer
+language|language|a language model|generate
+translator|translate|a translation model|translate'
+while IFS='|' read -r model own what verb; do
+    while IFS='|' read -r _ recipe wanted other; do
+        [ "$own" = "$recipe" ] && continue
+        refused 2 "^pare eval: $model is $what, and $recipe.yaml is a recipe for [a-z-]+; name a model or" \
+            "$pare" eval "$model" --recipe "$recipe.yaml"
+        [ "$other" = eval ] && continue
+        refused 2 "^pare $other: $model is $what, not $wanted; use 'pare $verb'" "$pare" "$other" "$model"
+    done <<<"$fits"
+done <<<"$fits"
+# An average needs no head, but the passes over questions and masked words have one.
+expect 0 "$pare" observe encoder --recipe classify.yaml --output encoder.average
+refused 2 'no head for question answering' "$pare" observe good --recipe answer.yaml --output run
+refused 2 'no head for masked words' "$pare" observe good --recipe pretrain.yaml --output run
+refused 2 'translator is a translation model, and answer.yaml is a recipe for question-answering' \
+    "$pare" observe translator --recipe answer.yaml --output run
+refused 2 'good is a classifier, and language.yaml is a recipe for language-modelling' \
+    "$pare" observe good --recipe language.yaml --output run
+for checkpoint in language translator; do
+    for recipe in adapt classify answer; do
+        refused 2 "$checkpoint/config.json: a model of type \"[a-z-]+\" does not serve .*, which needs type \"bert\"" \
+            train $recipe --set model.checkpoint=$checkpoint
+    done
+done
+for checkpoint in encoder good language; do
+    refused 2 "$checkpoint/config.json: .* does not serve translation, which needs type \"marian\"" \
+        train continue --set model.checkpoint=$checkpoint
+done
 rm -rf headless && cp -r good headless
 sed -i 's/BertForSequenceClassification/BertModel/' headless/config.json
 refused 2 "headless is an encoder without a head, not a language model; train it on a task with 'pare" \
