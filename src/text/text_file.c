@@ -9,8 +9,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/arithmetic.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 static pare_status fail_file(const char *action, const char *path)
 {
@@ -25,13 +27,9 @@ struct pri_reader {
     uint8_t *input;
     z_stream stream; /* next_in and avail_in are the unread part of input, for plain text too */
     bool gzip, in_member;
+    char head[3]; /* what was read first to see whether it is a byte-order mark, and is none */
+    size_t head_size;
 };
-
-static void close_descriptor(int descriptor)
-{
-    if (descriptor != STDIN_FILENO)
-        close(descriptor);
-}
 
 static pare_status fill_input(pri_reader *reader)
 {
@@ -46,58 +44,7 @@ static pare_status fill_input(pri_reader *reader)
     return PARE_OK;
 }
 
-static pare_status open_reader(const char *path, int descriptor, pri_reader *opened)
-{
-    opened->descriptor = descriptor;
-    opened->path = pri_string_copy(path);
-    opened->input = pri_allocate(INPUT_SIZE, 1);
-    if (!opened->path || !opened->input)
-        return PARE_ERROR_MEMORY;
-    PRI_TRY(fill_input(opened));
-    if (opened->stream.avail_in >= 2)
-        opened->gzip = opened->input[0] == 0x1f && opened->input[1] == 0x8b;
-    const int gzip_window = 15 + 16; /* the largest window; only the gzip wrapper */
-    if (opened->gzip && inflateInit2(&opened->stream, gzip_window) != Z_OK) {
-        opened->gzip = false;
-        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
-    }
-    return PARE_OK;
-}
-
-static pare_status create_reader(const char *path, int descriptor, pri_reader **reader)
-{
-    pri_reader *opened = pri_allocate_zero(1, sizeof *opened);
-    if (!opened) {
-        close_descriptor(descriptor);
-        return PARE_ERROR_MEMORY;
-    }
-    pare_status status = open_reader(path, descriptor, opened);
-    if (status != PARE_OK) {
-        pri_reader_close(opened);
-        return status;
-    }
-    *reader = opened;
-    return PARE_OK;
-}
-
-pare_status pri_reader_open(const char *path, pri_reader **reader)
-{
-    *reader = NULL;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return fail_file("open", path);
-    if (pri_path_is_directory(path)) {
-        close(descriptor);
-        return pri_fail(PARE_ERROR_FILE, "%s: is a directory; name a text file", path);
-    }
-    return create_reader(path, descriptor, reader);
-}
-
-pare_status pri_reader_open_standard_input(pri_reader **reader)
-{
-    *reader = NULL;
-    return create_reader("standard input", STDIN_FILENO, reader);
-}
+/* ---- Reading ---- */
 
 static pare_status fail_gzip(const pri_reader *reader, const char *reason)
 {
@@ -146,7 +93,7 @@ static pare_status copy_more(pri_reader *reader)
     return PARE_OK;
 }
 
-pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
+static pare_status read_more(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
 {
     uInt wanted = capacity > 1 << 30 ? 1u << 30 : (uInt)capacity;
     reader->stream.next_out = buffer;
@@ -154,6 +101,90 @@ pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, s
     pare_status status = reader->gzip ? inflate_more(reader) : copy_more(reader);
     *size = wanted - reader->stream.avail_out;
     return status;
+}
+
+/* ---- Opening ---- */
+
+/* Byte by byte and no further than it looks like a mark: a pipe may have no more for a while. */
+static pare_status read_past_mark(pri_reader *reader)
+{
+    size_t got = reader->stream.avail_in;
+    while (got && pri_utf8_begins_mark(reader->head, reader->head_size)) {
+        PRI_TRY(read_more(reader, reader->head + reader->head_size, 1, &got));
+        reader->head_size += got;
+    }
+    reader->head_size -= pri_utf8_mark(reader->head, reader->head_size);
+    return PARE_OK;
+}
+
+static void close_descriptor(int descriptor)
+{
+    if (descriptor != STDIN_FILENO)
+        close(descriptor);
+}
+
+static pare_status open_reader(const char *path, int descriptor, pri_reader *opened)
+{
+    opened->descriptor = descriptor;
+    opened->path = pri_string_copy(path);
+    opened->input = pri_allocate(INPUT_SIZE, 1);
+    if (!opened->path || !opened->input)
+        return PARE_ERROR_MEMORY;
+    PRI_TRY(fill_input(opened));
+    if (opened->stream.avail_in >= 2)
+        opened->gzip = opened->input[0] == 0x1f && opened->input[1] == 0x8b;
+    const int gzip_window = 15 + 16; /* the largest window; only the gzip wrapper */
+    if (opened->gzip && inflateInit2(&opened->stream, gzip_window) != Z_OK) {
+        opened->gzip = false;
+        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
+    }
+    return read_past_mark(opened);
+}
+
+static pare_status create_reader(const char *path, int descriptor, pri_reader **reader)
+{
+    pri_reader *opened = pri_allocate_zero(1, sizeof *opened);
+    if (!opened) {
+        close_descriptor(descriptor);
+        return PARE_ERROR_MEMORY;
+    }
+    pare_status status = open_reader(path, descriptor, opened);
+    if (status != PARE_OK) {
+        pri_reader_close(opened);
+        return status;
+    }
+    *reader = opened;
+    return PARE_OK;
+}
+
+pare_status pri_reader_open(const char *path, pri_reader **reader)
+{
+    *reader = NULL;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return fail_file("open", path);
+    if (pri_path_is_directory(path)) {
+        close(descriptor);
+        return pri_fail(PARE_ERROR_FILE, "%s: is a directory; name a text file", path);
+    }
+    return create_reader(path, descriptor, reader);
+}
+
+pare_status pri_reader_open_standard_input(pri_reader **reader)
+{
+    *reader = NULL;
+    return create_reader("standard input", STDIN_FILENO, reader);
+}
+
+pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
+{
+    *size = pri_smaller(capacity, reader->head_size);
+    if (!*size)
+        return read_more(reader, buffer, capacity, size);
+    memcpy(buffer, reader->head, *size);
+    reader->head_size -= *size;
+    memmove(reader->head, reader->head + *size, reader->head_size);
+    return PARE_OK;
 }
 
 void pri_reader_close(pri_reader *reader)

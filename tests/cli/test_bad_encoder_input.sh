@@ -199,6 +199,21 @@ refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the 
 expect 0 "$pare" eval good --recipe classify.yaml
 expect 0 "$pare" eval good --recipe classify.yaml --json
 stdout_has '^  "predictions": 10,$'
+# Texts in other encodings are refused, marks before a text are none of it.
+sed '4s/the/\xe9t\xe9/' train.tsv >latin.tsv
+refused 3 'latin.tsv:4: byte [0-9]+ of the line is not UTF-8; convert the text, as in' \
+    train classify --set data.train=latin.tsv
+sed '7s/the/\xe9t\xe9/' text.txt >latin.txt
+refused 3 'latin.txt:7: byte [0-9]+ of the line is not UTF-8' "$pare" train pretrain.yaml \
+    --set data.train=latin.txt --output run
+refused 3 'latin.txt:7: byte [0-9]+ of the line is not UTF-8' train adapt --set data.train=latin.txt
+refused 3 'latin.txt:7: byte [0-9]+ of the line is not UTF-8' "$pare" tokenize run latin.txt --train
+for text in train.tsv text.txt squad.json; do { printf '\357\273\277' && cat $text; } >marked-$text; done
+accepted train classify --set data.train=marked-train.tsv
+accepted train answer --set data.train=marked-squad.json
+accepted "$pare" train pretrain.yaml --set data.train=marked-text.txt --output run
+check "a mark changes no vocabulary" cmp -s run/vocab.txt encoder/vocab.txt
+check "a mark changes no weights" cmp -s run/model.safetensors encoder/model.safetensors
 # Quotes are characters like others: a stray one joins no lines.
 sed '3s/no/"no/' train.tsv >quoted.tsv
 accepted train classify --set data.train=quoted.tsv

@@ -31,6 +31,9 @@ stdout_is "$answers"
 stderr_is_empty
 expect 0 sh -c "cat lines | '$pare' classify judge - --threads 1"
 stdout_is "$answers"
+{ printf '\357\273\277' && cat lines; } >marked
+expect 0 "$pare" classify judge marked
+stdout_is "$answers"
 gzip -c lines >lines.gz
 expect 0 "$pare" classify judge lines.gz
 stdout_is "$answers"
