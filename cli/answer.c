@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "line_batches.h"
 #include "source.h"
 
 const cli_command answer_command = {
@@ -193,8 +194,10 @@ static int answer_lines(answerer *used, pare_lines *lines, const char *prompt)
         pare_status status = pare_lines_next(lines, &line, &length);
         if (status != PARE_OK)
             return fail("answer", status);
-        if (!line)
+        if (!line) {
+            end_prompt(prompt);
             return 0;
+        }
         used->line++;
         int exit_code = answer_copy(used, line, length);
         if (exit_code == PARE_ERROR_FORMAT && *prompt)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -26,14 +27,28 @@ struct pri_reader {
     char *path;
     uint8_t *input;
     z_stream stream; /* next_in and avail_in are the unread part of input, for plain text too */
-    bool gzip, in_member;
+    bool begun, ended, gzip, in_member;
     char head[3]; /* what was read first to see whether it is a byte-order mark, and is none */
     size_t head_size;
 };
 
+/* Signals come to a thread of their own, so they end no read: who waits looks for them. */
+static pare_status wait_for_input(const pri_reader *reader)
+{
+    const int tenth_of_a_second = 100;
+    struct pollfd waiting = {.fd = reader->descriptor, .events = POLLIN};
+    while (poll(&waiting, 1, tenth_of_a_second) == 0)
+        if (pare_interrupted())
+            return pri_fail(PARE_ERROR_INTERRUPTED, "interrupted");
+    return PARE_OK;
+}
+
 static pare_status fill_input(pri_reader *reader)
 {
     ssize_t count;
+    if (reader->ended) /* a terminal would go on after its end */
+        return PARE_OK;
+    PRI_TRY(wait_for_input(reader));
     do
         count = read(reader->descriptor, reader->input, INPUT_SIZE);
     while (count < 0 && errno == EINTR);
@@ -41,6 +56,7 @@ static pare_status fill_input(pri_reader *reader)
         return fail_file("read", reader->path);
     reader->stream.next_in = reader->input;
     reader->stream.avail_in = (uInt)count;
+    reader->ended = !count;
     return PARE_OK;
 }
 
@@ -103,8 +119,6 @@ static pare_status read_more(pri_reader *reader, void *buffer, size_t capacity, 
     return status;
 }
 
-/* ---- Opening ---- */
-
 /* Byte by byte and no further than it looks like a mark: a pipe may have no more for a while. */
 static pare_status read_past_mark(pri_reader *reader)
 {
@@ -116,6 +130,36 @@ static pare_status read_past_mark(pri_reader *reader)
     reader->head_size -= pri_utf8_mark(reader->head, reader->head_size);
     return PARE_OK;
 }
+
+/* Only when somebody reads: a person has seen no prompt when a file is opened. */
+static pare_status begin(pri_reader *reader)
+{
+    const int gzip_window = 15 + 16; /* the largest window; only the gzip wrapper */
+    reader->begun = true;
+    PRI_TRY(fill_input(reader));
+    bool gzip =
+        reader->stream.avail_in >= 2 && reader->input[0] == 0x1f && reader->input[1] == 0x8b;
+    if (gzip && inflateInit2(&reader->stream, gzip_window) != Z_OK)
+        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", reader->path);
+    reader->gzip = gzip;
+    return read_past_mark(reader);
+}
+
+pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
+{
+    *size = 0;
+    if (!reader->begun)
+        PRI_TRY(begin(reader));
+    *size = pri_smaller(capacity, reader->head_size);
+    if (!*size)
+        return read_more(reader, buffer, capacity, size);
+    memcpy(buffer, reader->head, *size);
+    reader->head_size -= *size;
+    memmove(reader->head, reader->head + *size, reader->head_size);
+    return PARE_OK;
+}
+
+/* ---- Opening and closing ---- */
 
 static void close_descriptor(int descriptor)
 {
@@ -130,15 +174,7 @@ static pare_status open_reader(const char *path, int descriptor, pri_reader *ope
     opened->input = pri_allocate(INPUT_SIZE, 1);
     if (!opened->path || !opened->input)
         return PARE_ERROR_MEMORY;
-    PRI_TRY(fill_input(opened));
-    if (opened->stream.avail_in >= 2)
-        opened->gzip = opened->input[0] == 0x1f && opened->input[1] == 0x8b;
-    const int gzip_window = 15 + 16; /* the largest window; only the gzip wrapper */
-    if (opened->gzip && inflateInit2(&opened->stream, gzip_window) != Z_OK) {
-        opened->gzip = false;
-        return pri_fail(PARE_ERROR_MEMORY, "%s: out of memory opening it", path);
-    }
-    return read_past_mark(opened);
+    return PARE_OK;
 }
 
 static pare_status create_reader(const char *path, int descriptor, pri_reader **reader)
@@ -174,17 +210,6 @@ pare_status pri_reader_open_standard_input(pri_reader **reader)
 {
     *reader = NULL;
     return create_reader("standard input", STDIN_FILENO, reader);
-}
-
-pare_status pri_reader_read(pri_reader *reader, void *buffer, size_t capacity, size_t *size)
-{
-    *size = pri_smaller(capacity, reader->head_size);
-    if (!*size)
-        return read_more(reader, buffer, capacity, size);
-    memcpy(buffer, reader->head, *size);
-    reader->head_size -= *size;
-    memmove(reader->head, reader->head + *size, reader->head_size);
-    return PARE_OK;
 }
 
 void pri_reader_close(pri_reader *reader)
