@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEFAULT_LANES 10
 #define DEFAULT_LENGTH 128
@@ -11,9 +12,27 @@
 const char *const text_column_keys[] = {"data.text_column", "data.second_text_column", NULL};
 const char *const label_column_keys[] = {"data.label_column", NULL};
 
+/* Whether an option that stands for keys gave a value to `key`. */
+static bool is_made(const string_list *list, const char *key)
+{
+    const size_t length = strlen(key);
+    const char *end = list->made + list->made_bytes;
+    for (const char *item = list->made; item < end; item += strlen(item) + 1)
+        if (!strncmp(item, key, length) && item[length] == '=')
+            return true;
+    return false;
+}
+
 pare_status load_recipe(const char *path, const string_list *overrides, pare_recipe *recipe)
 {
-    return pare_recipe_load(path, getenv("PARE_DATA"), overrides->items, overrides->count, recipe);
+    pare_status status =
+        pare_recipe_load(path, getenv("PARE_DATA"), overrides->items, overrides->count, recipe);
+    /* --text-columns names all of them: a recipe's second one goes when one is named. */
+    bool single =
+        is_made(overrides, text_column_keys[0]) && !is_made(overrides, text_column_keys[1]);
+    if (status == PARE_OK && single && recipe->task == PARE_TASK_CLASSIFICATION)
+        recipe->data.classification.text_columns[1] = NULL;
+    return status;
 }
 
 pare_status open_context(uint64_t threads, pare_context **context)

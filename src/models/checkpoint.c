@@ -97,7 +97,11 @@ pare_status pri_read_config(const char *directory, json_t **config, char **path,
     *path = pri_path_join(directory, "config.json");
     if (!*path)
         return PARE_ERROR_MEMORY;
-    pare_status status = pri_json_load(*path, config);
+    pare_status status =
+        pri_path_exists(*path)
+            ? pri_json_load(*path, config)
+            : pri_fail(PARE_ERROR_FILE, "%s does not exist; name a directory that holds a model",
+                       *path);
     if (status == PARE_OK)
         status = find_family(*config, *path, family);
     if (status != PARE_OK) {

@@ -140,13 +140,25 @@ static bool parse_column(const char *text, size_t *column)
 pare_status pri_tsv_find_column(const pri_tsv_row *header, const char *path, const char *wanted,
                                 size_t *column)
 {
+    size_t found = 0;
     for (size_t i = 0; header && i < header->count; i++)
         if (!strcmp(header->fields[i], wanted)) {
             *column = i;
-            return PARE_OK;
+            found++;
         }
+    if (found == 1)
+        return PARE_OK;
+    if (found)
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s:%llu: %zu columns are called '%s'; name one by its number, from 1",
+                        path, (unsigned long long)header->line, found, wanted);
     if (parse_column(wanted, column))
         return PARE_OK;
+    if (header && header->count == 1)
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s:%llu: no column '%s', as the header is a single one; columns must be "
+                        "separated by tabs",
+                        path, (unsigned long long)header->line, wanted);
     if (header)
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s:%llu: the header has no column '%s'; name one of its %zu columns, or a "

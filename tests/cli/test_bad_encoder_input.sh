@@ -192,6 +192,28 @@ refused 2 '.--label-column needs NAME' train classify --label-column ''
 sed '3s/bad/ugly/' dev.tsv >bad.tsv
 refused 3 'bad.tsv:3.*ugly' train classify --set data.valid=bad.tsv
 refused 3 'train.tsv:2.*good' train classify --set data.regression=true
+printf 'text,label\nthe cat,good\nthe dog,bad\n' >commas.csv
+refused 3 "commas.csv:1: no column 'text', .*separated by tabs" \
+    train classify --set data.train=commas.csv
+sed '1s/label/text/' train.tsv >twice.tsv
+refused 3 "twice.tsv:1: 2 columns are called 'text'; name one by its number" \
+    train classify --set data.train=twice.tsv
+for table in train dev; do
+    awk -v table=$table 'NR > 1 { $0 = $0 "." (table == "dev") NR } { print }' $table.tsv |
+        sed 's/good/5/; s/bad/3/' >$table-measured.tsv
+done
+refused 3 "dev-measured.tsv:2: the label '5.12' does not occur .*set data.regression to true" \
+    train classify --set data.train=train-measured.tsv --set data.valid=dev-measured.tsv
+accepted train classify --set data.train=train-measured.tsv --set data.valid=dev-measured.tsv \
+    --set data.regression=true
+# --text-columns says which columns there are, whatever the recipe has.
+sed 's/text_column: text/&, second_text_column: label/' classify.yaml >pairs.yaml
+accepted train classify
+cp run/model.safetensors single.weights
+accepted train pairs
+check "pairs are others" cmp_differs run/model.safetensors single.weights
+accepted train pairs --text-columns text
+check "one column replaces two" cmp -s run/model.safetensors single.weights
 # Labels that the model knows under other names, or in another order.
 for table in train dev; do sed 's/\tgood$/\tfine/' $table.tsv >$table-renamed.tsv; done
 refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the data" "$pare" eval good \
