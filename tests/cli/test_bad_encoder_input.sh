@@ -264,6 +264,10 @@ answers 3 'bad.json.*answer_start'
 echo '{"data": []}' >bad.json
 answers 3 'bad.json'
 refused 4 'absent.json' train answer --set data.train=absent.json
+# What cannot be measured is refused before training.
+sed 's/"answers": \[[^]]*\]/"answers": []/' squad.json >unanswered.json
+refused 3 'unanswered.json: no question has an answer, so nothing can be measured' \
+    train answer --set data.valid=unanswered.json
 # A start that is wrong is corrected where the answer occurs.
 questions 'the cat sees the dog .' 'the cat sees ?' 'the dog' 2 >moved.json
 accepted train answer --set data.train=moved.json
