@@ -151,6 +151,8 @@ printf 'good\na\tb\tc\nbad\n' >tabs
 expect 3 "$pare" classify judge tabs
 stdout_is 'positive	0.8553'
 stderr_is 'pare classify: tabs:2: more than one tab; a line is a text, or two with a tab between them'
+expect 2 "$pare" classify judge -json
+stderr_is "pare classify: unknown option '-json'; see 'pare classify --help'"
 expect 4 "$pare" classify judge absent
 stderr_is_one_line
 stderr_has 'absent'
