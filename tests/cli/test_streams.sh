@@ -16,6 +16,7 @@ answer oracle|which film ?	a good film|good|no tab
 tokenize judge|bad films|bad film ##s|-'
 
 # wait_until COMMAND...: at most a minute.
+# shellcheck disable=SC2317 # called through check
 wait_until() {
     local tries=600
     until "$@" || [ $((tries -= 1)) -eq 0 ]; do sleep 0.1; done
