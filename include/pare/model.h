@@ -56,9 +56,9 @@ pare_transformer_xl_create(pare_context *context, const pare_transformer_xl_conf
 PARE_API const pare_transformer_xl_config *pare_transformer_xl_config_of(const pare_model *model);
 
 /* ---- BERT ---------------------------------------------------------------------------------------
- * Encoders of the kind of arXiv 1810.04805: BERT of any size and MiniLM. The comments give the key
- * of the same meaning in Hugging Face's BertConfig; only hidden_act "gelu" and absolute positions
- * are offered. */
+ * Encoders of the kind of arXiv 1810.04805: BERT of any size, MiniLM, and DistilBERT (arXiv
+ * 1910.01108). The comments give the key of the same meaning in Hugging Face's BertConfig; only
+ * hidden_act "gelu" and absolute positions are offered. */
 typedef enum pare_head {
     PARE_HEAD_NONE,               /* BertModel, with its pooler */
     PARE_HEAD_CLASSIFICATION,     /* BertForSequenceClassification */
@@ -73,12 +73,15 @@ typedef struct pare_bert_config {
     size_t size;         /* hidden_size, a multiple of heads */
     size_t feed_forward; /* intermediate_size */
     size_t positions;    /* max_position_embeddings: tokens of the longest sequence */
-    size_t segments;     /* type_vocab_size */
+    size_t segments;     /* type_vocab_size; 0 and nothing else in DistilBERT */
+    bool distilled;      /* DistilBERT's form: classes and keys of that name, no segments, and
+                            differences in the heads */
     pare_head head;
     size_t labels;            /* of the classification head (id2label); 1: regression */
     float dropout;            /* hidden_dropout_prob */
     float attention_dropout;  /* attention_probs_dropout_prob */
     float head_dropout;       /* classifier_dropout; negative: that of `dropout` */
+    float answer_dropout;     /* qa_dropout, DistilBERT only: before answers */
     float initial_deviation;  /* initializer_range */
     float layer_norm_epsilon; /* layer_norm_eps */
 } pare_bert_config;

@@ -132,6 +132,12 @@ PARE_API pare_tensor *pare_sequence_cross_entropy(pare_tape *tape, pare_tensor *
 /* Mean of (prediction - target)^2 over predictions (n, 1) -> (1, 1). `losses` (n) or NULL. */
 PARE_API pare_tensor *pare_mean_squared_error(pare_tape *tape, pare_tensor *predictions,
                                               const float *targets, float *losses);
+/* T^2 KL(softmax(targets / T) || softmax(logits / T)), mean over distributions -> (1, 1), what a
+ * model is distilled with (arXiv 1503.02531); targets (n, columns) are the teacher's logits. A
+ * distribution is a row of logits (n, columns), or with `sequences` (not NULL) each column over the
+ * tokens of each sequence. */
+PARE_API pare_tensor *pare_divergence(pare_tape *tape, pare_tensor *logits, const float *targets,
+                                      const pare_ragged *sequences, float temperature);
 
 /* Adaptive softmax (arXiv 1609.04309) with the layout of Transformer-XL. Cluster 0 is the
  * shortlist; cutoffs[c] is the first word of cluster c + 1; cutoffs end with the vocabulary size.

@@ -17,7 +17,7 @@ typedef struct pare_result_measure {
 /* One finished run. NaN: not known. */
 typedef struct pare_result_row {
     char method[24];    /* "dense", "attention-pruning", "random" */
-    char start[16];     /* "restart", "continue", "zero-shot"; "" for dense */
+    char start[16];     /* "restart", "continue", "stepwise", "zero-shot"; "" for dense */
     char attention[16]; /* pruned runs of translation: "encoder", "decoder", "cross", "selves" (both
                            self attentions), "all"; percents are of these together. Otherwise "" */
     uint64_t seed;      /* of the random mask; in a sweep over training seeds, of training */
@@ -42,6 +42,7 @@ typedef struct pare_results {
     char machine[128], level[32], version[32], command[512];
     int threads;
     char geometry[32], scope[32], average[32];    /* geometry: "cell, ends first, blocks of 32" */
+    char distillation[32];                        /* share of the loss; "" for none */
     char average_path[PARE_ATTENTION_KINDS][256]; /* relative; averages of the (first) dense run; ""
                                                      where the model has no such attention */
     pare_result_row *rows;

@@ -56,6 +56,12 @@ PARE_API uint64_t pare_task_batches_per_epoch(const pare_task *task);
 PARE_API uint64_t pare_task_training_tokens(const pare_task *task, uint64_t batches);
 /* Runs the next training batch forward; returns the loss (1, 1) on the tape. */
 PARE_API pare_tensor *pare_task_training_loss(pare_task *task, pare_model *model, pare_tape *tape);
+/* From now on the loss of training is (1 - share) of the task's own and `share` of how far the
+ * model's outputs are from those of `teacher`, which sees the same batches without dropout: the
+ * mean squared error of regression, otherwise the divergence of probabilities at temperature 2
+ * (pare_divergence). For encoders. The teacher is borrowed; NULL: none. */
+PARE_API PARE_MUST_CHECK pare_status pare_task_set_teacher(pare_task *task, pare_inference *teacher,
+                                                           double share);
 /* Back to the first batch of the first epoch, with empty memory. A task serves one model at a time:
  * call this before training another one. */
 PARE_API void pare_task_rewind(pare_task *task);

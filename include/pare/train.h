@@ -103,6 +103,8 @@ PARE_API PARE_MUST_CHECK pare_status pare_measure_step(pare_model *model, pare_t
 typedef enum pare_start {
     PARE_START_RESTART,  /* the same initial weights as the dense run (default) */
     PARE_START_CONTINUE, /* from the dense run's best weights */
+    PARE_START_STEPWISE, /* from those of the run with the next smaller percent; the first as above
+                          */
     PARE_START_ZERO_SHOT /* dense weights, no training under the mask */
 } pare_start;
 
@@ -147,8 +149,10 @@ typedef struct pare_recipe {
                             pare_attention_kind; every percent is run for each of these */
     size_t attention_count;
     pare_start start;
-    bool effective;  /* percents are of the corpus's cells (p_eff), not of admissible ones */
-    bool ends_first; /* coordinates of averages (pare/pruning.h) */
+    double distillation; /* share of a pruned run's loss that follows the dense run's outputs; 0:
+                            none. Encoders (pare_task_set_teacher) */
+    bool effective;      /* percents are of the corpus's cells (p_eff), not of admissible ones */
+    bool ends_first;     /* coordinates of averages (pare/pruning.h) */
     pare_prune_options prune; /* geometry, block, average, scope, empty_row; the rest is unused.
                                  Geometry relative of a decoder's self attention is distance */
     char *dense;              /* directory of a dense run to share, or NULL: <output>/dense */

@@ -1,5 +1,6 @@
-/* BERT (arXiv 1810.04805). Tokens of all sequences lie end to end; only attention knows where a
- * sequence ends, so nothing is computed for padding. With token w at position i in segment t:
+/* BERT (arXiv 1810.04805) and DistilBERT (arXiv 1910.01108). Tokens of all sequences lie end to
+ * end; only attention knows where a sequence ends, so nothing is computed for padding. With token w
+ * at position i in segment t:
  *
  *     h = drop(LN(W[w] + P[i] + S[t]))
  *     q = W_q h + b_q, k = ..., v = ...;  s_ij = q_i.k_j / sqrt(D);  a = softmax(s)
@@ -11,7 +12,8 @@
  *     question answering    W_a h + b_a, for every token
  *     masked words          W LN(gelu(W_t h + b_t)) + b, for chosen tokens; W is the embedding
  *
- * Names and shapes of the parameters are those of Hugging Face's classes. */
+ * DistilBERT has no segments S, relu for tanh, and drop(h) before answers. bert_parameters.c has
+ * the parameters' names, bert_form.c what tells the two apart. */
 #include "models/bert.h"
 
 #include <math.h>
@@ -20,6 +22,7 @@
 
 #include "base/arithmetic.h"
 #include "base/memory.h"
+#include "models/bert_form.h"
 #include "models/checkpoint.h"
 #include "nn/tape.h"
 #include "pruning/geometry.h"
@@ -89,8 +92,10 @@ static pare_tensor *embed(const forward_pass *pass)
         return NULL;
     pare_tensor *words = pare_embedding(tape, model->words, ids.words, pass->tokens, 1.0f);
     pare_tensor *places = pare_embedding(tape, model->positions, ids.positions, pass->tokens, 1.0f);
-    pare_tensor *kinds = pare_embedding(tape, model->segments, ids.segments, pass->tokens, 1.0f);
-    pare_tensor *sum = pare_add(tape, pare_add(tape, words, kinds), places);
+    if (model->segments)
+        words = pare_add(tape, words,
+                         pare_embedding(tape, model->segments, ids.segments, pass->tokens, 1.0f));
+    pare_tensor *sum = pare_add(tape, words, places);
     return pare_dropout(tape, pri_norm_run(&pass->blocks, &model->embedding_norm, sum),
                         model->config.dropout);
 }
@@ -131,7 +136,7 @@ static pare_status check_words(const pri_bert *model, const pare_encoder_batch *
 static pare_status check_segments(const pri_bert *model, const pare_encoder_batch *batch)
 {
     size_t tokens = batch->offsets[batch->sequences];
-    for (size_t i = 0; batch->segments && i < tokens; i++)
+    for (size_t i = 0; model->segments && batch->segments && i < tokens; i++)
         if (batch->segments[i] >= model->config.segments)
             return pri_fail(PARE_ERROR_ARGUMENT,
                             "token %zu belongs to segment %lu but the model has %zu "
@@ -176,12 +181,18 @@ static pare_status begin_pass(forward_pass *pass)
     return PARE_OK;
 }
 
+static bool is_bert(const pri_family *family)
+{
+    return family == &pri_bert_family || family == &pri_distilbert_family;
+}
+
 static pare_status check_bert(const pare_model *model)
 {
-    if (model->family == &pri_bert_family)
+    if (is_bert(model->family))
         return PARE_OK;
-    return pri_fail(PARE_ERROR_UNSUPPORTED, "a model of type \"%s\" is needed, not \"%s\"",
-                    pri_bert_family.name, model->family->name);
+    return pri_fail(PARE_ERROR_UNSUPPORTED,
+                    "a model of type \"%s\" or \"%s\" is needed, not \"%s\"", pri_bert_family.name,
+                    pri_distilbert_family.name, model->family->name);
 }
 
 /* Hidden states in the order of the layers' rows. */
@@ -219,8 +230,9 @@ static pare_status check_head(const pri_bert *model, pare_head head)
 {
     if (model->config.head == head)
         return PARE_OK;
+    const pri_bert_form *form = pri_bert_form_of(&model->config);
     return pri_fail(PARE_ERROR_ARGUMENT, "the model is a %s but a %s is needed",
-                    pri_bert_architecture(model->config.head), pri_bert_architecture(head));
+                    form->classes[model->config.head], form->classes[head]);
 }
 
 /* The last hidden states of a model that must have `head` (NONE: any), in the layers' order. */
@@ -260,7 +272,7 @@ pare_tensor *pare_encoder_classify(pare_model *base, pare_tape *tape,
     float dropout = config->head_dropout < 0.0f ? config->dropout : config->head_dropout;
     pare_tensor *pooled = pare_linear_dropped(
         tape, pare_select_rows(tape, h, first, batch->sequences), model->pooler_weight,
-        model->pooler_bias, PARE_ACTIVATION_TANH, dropout);
+        model->pooler_bias, pri_bert_form_of(config)->pooler_activation, dropout);
     return pare_linear(tape, pooled, model->head_weight, model->head_bias, PARE_ACTIVATION_NONE);
 }
 
@@ -270,8 +282,9 @@ pare_tensor *pare_encoder_spans(pare_model *base, pare_tape *tape, const pare_en
     pare_tensor *h = run_encoder(base, tape, batch, PARE_HEAD_QUESTION_ANSWERING, &pass);
     if (!h)
         return NULL;
-    return in_sentence_order(&pass,
-                             linear(&pass, h, pass.model->head_weight, pass.model->head_bias));
+    const pri_bert *model = pass.model;
+    h = pare_dropout(tape, h, model->config.answer_dropout);
+    return in_sentence_order(&pass, linear(&pass, h, model->head_weight, model->head_bias));
 }
 
 /* `h` at chosen tokens of the batch. */
@@ -308,179 +321,6 @@ pare_tensor *pare_encoder_words(pare_model *base, pare_tape *tape, const pare_en
     return linear(&pass, transformed, model->words, model->head_bias);
 }
 
-/* ---- Parameters ---- */
-
-static const char *body_prefix(const pri_bert *model)
-{
-    return model->config.head == PARE_HEAD_NONE ? "" : "bert.";
-}
-
-static bool has_pooler(const pri_bert *model)
-{
-    return model->config.head == PARE_HEAD_NONE || model->config.head == PARE_HEAD_CLASSIFICATION;
-}
-
-static void declare_matrix(pri_bert *model, pare_tensor **slot, size_t rows, size_t columns,
-                           const char *prefix, const char *name)
-{
-    pri_model_declare(&model->base, slot, PRI_WEIGHT, rows, columns,
-                      model->config.initial_deviation, prefix, name);
-}
-
-static void declare_vector(pri_bert *model, pare_tensor **slot, pri_parameter_kind kind,
-                           size_t columns, const char *prefix, const char *name)
-{
-    pri_model_declare(&model->base, slot, kind, 1, columns, 0.0f, prefix, name);
-}
-
-/* `path` with ".weight" and ".bias". */
-static void declare_linear(pri_bert *model, pare_tensor **weight, pare_tensor **bias, size_t out,
-                           size_t in, const char *path)
-{
-    declare_matrix(model, weight, out, in, path, ".weight");
-    declare_vector(model, bias, PRI_BIAS, out, path, ".bias");
-}
-
-static void declare_norm(pri_bert *model, pri_norm *norm, const char *path)
-{
-    declare_vector(model, &norm->gain, PRI_GAIN, model->config.size, path, ".weight");
-    declare_vector(model, &norm->offset, PRI_BIAS, model->config.size, path, ".bias");
-}
-
-static void declare_embeddings(pri_bert *model)
-{
-    const pare_bert_config *config = &model->config;
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "%sembeddings.", body_prefix(model));
-    declare_matrix(model, &model->words, config->vocabulary, config->size, prefix,
-                   "word_embeddings.weight");
-    if (config->head == PARE_HEAD_MASKED_WORDS)
-        pri_model_declare_alias(&model->base, "cls.predictions.decoder.", "weight", false);
-    declare_matrix(model, &model->positions, config->positions, config->size, prefix,
-                   "position_embeddings.weight");
-    declare_matrix(model, &model->segments, config->segments, config->size, prefix,
-                   "token_type_embeddings.weight");
-    snprintf(prefix, sizeof prefix, "%sembeddings.LayerNorm", body_prefix(model));
-    declare_norm(model, &model->embedding_norm, prefix);
-}
-
-static void declare_layer(pri_bert *model, size_t index)
-{
-    pri_attention_block *attention = &model->layers[index].attention;
-    pri_feed_forward_block *feed_forward = &model->layers[index].feed_forward;
-    size_t d = model->config.size, inner = model->config.feed_forward;
-    struct {
-        const char *name;
-        pare_tensor **weight, **bias;
-        size_t out, in;
-    } linears[] = {
-        {"attention.self.query", &attention->query_weight, &attention->query_bias, d, d},
-        {"attention.self.key", &attention->key_weight, &attention->key_bias, d, d},
-        {"attention.self.value", &attention->value_weight, &attention->value_bias, d, d},
-        {"attention.output.dense", &attention->output_weight, &attention->output_bias, d, d},
-        {"intermediate.dense", &feed_forward->inner_weight, &feed_forward->inner_bias, inner, d},
-        {"output.dense", &feed_forward->outer_weight, &feed_forward->outer_bias, d, inner},
-    };
-    char path[PRI_NAME_MAX];
-    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
-        snprintf(path, sizeof path, "%sencoder.layer.%zu.%s", body_prefix(model), index,
-                 linears[i].name);
-        declare_linear(model, linears[i].weight, linears[i].bias, linears[i].out, linears[i].in,
-                       path);
-    }
-    snprintf(path, sizeof path, "%sencoder.layer.%zu.attention.output.LayerNorm",
-             body_prefix(model), index);
-    declare_norm(model, &attention->norm, path);
-    snprintf(path, sizeof path, "%sencoder.layer.%zu.output.LayerNorm", body_prefix(model), index);
-    declare_norm(model, &feed_forward->norm, path);
-}
-
-static void declare_pooler(pri_bert *model)
-{
-    size_t d = model->config.size;
-    char path[64];
-    snprintf(path, sizeof path, "%spooler.dense", body_prefix(model));
-    declare_linear(model, &model->pooler_weight, &model->pooler_bias, d, d, path);
-}
-
-static void declare_word_head(pri_bert *model)
-{
-    const pare_bert_config *config = &model->config;
-    declare_vector(model, &model->head_bias, PRI_BIAS, config->vocabulary, "cls.predictions.",
-                   "bias");
-    pri_model_declare_alias(&model->base, "cls.predictions.decoder.", "bias", false);
-    declare_linear(model, &model->transform_weight, &model->transform_bias, config->size,
-                   config->size, "cls.predictions.transform.dense");
-    declare_norm(model, &model->transform_norm, "cls.predictions.transform.LayerNorm");
-}
-
-/* What is declared last: a pooler is no part of some checkpoints either. */
-static void declare_head(pri_bert *model)
-{
-    const pare_bert_config *config = &model->config;
-    size_t begin = model->base.parameter_count;
-    if (has_pooler(model))
-        declare_pooler(model);
-    if (config->head == PARE_HEAD_CLASSIFICATION)
-        declare_linear(model, &model->head_weight, &model->head_bias, config->labels, config->size,
-                       "classifier");
-    if (config->head == PARE_HEAD_QUESTION_ANSWERING)
-        declare_linear(model, &model->head_weight, &model->head_bias, 2, config->size,
-                       "qa_outputs");
-    if (config->head == PARE_HEAD_MASKED_WORDS)
-        declare_word_head(model);
-    for (size_t i = begin; i < model->base.parameter_count; i++)
-        model->base.notes[i].head = true;
-}
-
-/* ---- Names in files ---- */
-
-static bool begins_with(const char *text, const char *begin)
-{
-    return !strncmp(text, begin, strlen(begin));
-}
-
-/* Tensors of other classes of the family, and indices that are no parameters. */
-static bool is_left_out(const pri_bert *model, const char *name)
-{
-    pare_head head = model->config.head;
-    return begins_with(name, "embeddings.position_ids") ||
-           begins_with(name, "embeddings.token_type_ids") ||
-           begins_with(name, "cls.seq_relationship.") ||
-           (begins_with(name, "pooler.") && !has_pooler(model)) ||
-           (begins_with(name, "cls.") && head != PARE_HEAD_MASKED_WORDS) ||
-           (begins_with(name, "classifier.") && head != PARE_HEAD_CLASSIFICATION) ||
-           (begins_with(name, "qa_outputs.") && head != PARE_HEAD_QUESTION_ANSWERING);
-}
-
-/* Old checkpoints call gain and offset gamma and beta. */
-static void rename_norm(char *name)
-{
-    static const char *const old[] = {"LayerNorm.gamma", "LayerNorm.beta"};
-    static const char *const new[] = {"weight", "bias"};
-    for (int i = 0; i < 2; i++) {
-        size_t length = strlen(name), end = strlen(old[i]), kept = strlen("LayerNorm.");
-        if (length >= end && !strcmp(name + length - end, old[i]))
-            snprintf(name + length - end + kept, end, "%s", new[i]);
-    }
-}
-
-/* The body has the prefix "bert." in some files and none in others. */
-static const char *bert_own_name(const pare_model *base, const char *stored, char *spelling)
-{
-    const pri_bert *model = (const pri_bert *)base;
-    const char *name = begins_with(stored, "bert.") ? stored + strlen("bert.") : stored;
-    if (is_left_out(model, name))
-        return NULL;
-    if (strlen(name) + sizeof "bert.weight" > PRI_NAME_MAX)
-        return stored;
-    bool body = begins_with(name, "embeddings.") || begins_with(name, "encoder.") ||
-                begins_with(name, "pooler.");
-    snprintf(spelling, PRI_NAME_MAX, "%s%s", body ? body_prefix(model) : "", body ? name : stored);
-    rename_norm(spelling);
-    return spelling;
-}
-
 /* ---- Family ---- */
 
 static void bert_bind(pare_model *model)
@@ -497,14 +337,6 @@ static void bert_destroy(pare_model *base)
     pri_free(model);
 }
 
-static void declare_parameters(pri_bert *model)
-{
-    declare_embeddings(model);
-    for (size_t l = 0; l < model->config.layers; l++)
-        declare_layer(model, l);
-    declare_head(model);
-}
-
 /* Checked configuration; parameters declared but not allocated. Takes the labels over. */
 static pare_status declare_model(pare_context *context, const pare_bert_config *config,
                                  char **labels, pare_model **model)
@@ -514,7 +346,7 @@ static pare_status declare_model(pare_context *context, const pare_bert_config *
         pri_bert_free_labels(labels, config->labels);
         return PARE_ERROR_MEMORY;
     }
-    created->base = (pare_model){.family = &pri_bert_family,
+    created->base = (pare_model){.family = pri_bert_form_of(config)->family,
                                  .context = context,
                                  .layers = config->layers,
                                  .size = config->size,
@@ -528,7 +360,7 @@ static pare_status declare_model(pare_context *context, const pare_bert_config *
         status = created->labels ? PARE_OK : PARE_ERROR_MEMORY;
     }
     if (status == PARE_OK) {
-        declare_parameters(created);
+        pri_bert_declare(created);
         status = created->base.declared;
     }
     if (status != PARE_OK) {
@@ -566,20 +398,15 @@ static pare_geometry bert_attention(const pare_model *model, pare_attention_kind
                            .keys = length};
 }
 
-const pri_family pri_bert_family = {
-    .name = "bert",
-    .from_config = bert_from_config,
-    .to_config = bert_to_config,
-    .own_name = bert_own_name,
-    .bind = bert_bind,
-    .destroy = bert_destroy,
-    .kinds = 1,
-    .attention = bert_attention,
-};
+#define BERT_FUNCTIONS                                                                             \
+    .from_config = bert_from_config, .to_config = bert_to_config, .own_name = pri_bert_own_name,   \
+    .bind = bert_bind, .destroy = bert_destroy, .kinds = 1, .attention = bert_attention
+const pri_family pri_bert_family = {.name = "bert", BERT_FUNCTIONS};
+const pri_family pri_distilbert_family = {.name = "distilbert", BERT_FUNCTIONS};
 
 const pare_bert_config *pare_bert_config_of(const pare_model *model)
 {
-    if (model->family != &pri_bert_family)
+    if (!is_bert(model->family))
         return NULL;
     return &((const pri_bert *)model)->config;
 }
@@ -611,11 +438,12 @@ static pare_status config_with_head(const char *directory, pare_head head, size_
     const pri_family *family;
     PRI_TRY(pri_read_config(directory, &object, &path, &family));
     pare_status status =
-        family == &pri_bert_family
+        is_bert(family)
             ? pri_bert_read_config(object, path, config, names)
             : pri_fail(PARE_ERROR_UNSUPPORTED,
-                       "%s: a model of type \"%s\" takes no other head; use one of type \"%s\"",
-                       path, family->name, pri_bert_family.name);
+                       "%s: a model of type \"%s\" takes no other head; use one of type \"%s\" or "
+                       "\"%s\"",
+                       path, family->name, pri_bert_family.name, pri_distilbert_family.name);
     json_decref(object);
     pri_free(path);
     PRI_TRY(status);
@@ -697,7 +525,7 @@ pare_status pare_bert_set_labels(pare_model *base, const char *const *names)
 const char *pare_bert_label(const pare_model *base, size_t label)
 {
     const pri_bert *model = (const pri_bert *)base;
-    if (base->family != &pri_bert_family || !model->labels || label >= model->config.labels)
+    if (!is_bert(base->family) || !model->labels || label >= model->config.labels)
         return NULL;
     return model->labels[label];
 }

@@ -12,7 +12,7 @@
 #include "models/weights.h"
 
 static const pri_family *const families[] = {&pri_transformer_xl_family, &pri_bert_family,
-                                             &pri_marian_family};
+                                             &pri_distilbert_family, &pri_marian_family};
 
 /* ---- Weights: reading ---- */
 

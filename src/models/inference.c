@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "models/bert.h"
+#include "models/bert_form.h"
 #include "models/encoder_stack.h"
 
 struct pare_inference {
@@ -11,6 +12,7 @@ struct pare_inference {
     const pri_bert *bert;
     pri_encoder_stack stack;
     pri_packed_linear pooler, transform, head; /* those the model has */
+    float *no_segment;                         /* (size) zeros, of models without segments */
     pri_arena *arena;
 };
 
@@ -62,6 +64,9 @@ static pare_status pack_all(pare_inference *inference)
     inference->arena = pri_arena_create();
     if (!inference->arena)
         return PARE_ERROR_MEMORY;
+    inference->no_segment = pri_allocate_zero(inference->bert->config.size, sizeof(float));
+    if (!inference->no_segment)
+        return PARE_ERROR_MEMORY;
     PRI_TRY(pri_encoder_stack_pack(&inference->stack));
     return pack_head(inference);
 }
@@ -101,6 +106,7 @@ void pare_inference_destroy(pare_inference *inference)
     pri_packed_linear_destroy(&inference->pooler);
     pri_packed_linear_destroy(&inference->transform);
     pri_packed_linear_destroy(&inference->head);
+    pri_free(inference->no_segment);
     pri_arena_destroy(inference->arena);
     pri_free(inference);
 }
@@ -129,15 +135,24 @@ static void *allocate(const inference_run *run, size_t count, size_t size)
     return pri_arena_allocate(run->inference->arena, count, size);
 }
 
+static const float *segment_of(const inference_run *run, size_t token)
+{
+    const pri_bert *bert = run->inference->bert;
+    const uint32_t *segments = run->batch->segments;
+    if (!bert->segments)
+        return run->inference->no_segment;
+    return bert->segments->value + (segments ? segments[token] : 0) * bert->config.size;
+}
+
 static void embed(const void *user, size_t token, size_t position, float *row)
 {
     const inference_run *run = user;
     const pri_bert *bert = run->inference->bert;
     const pare_encoder_batch *batch = run->batch;
-    size_t size = bert->config.size, segment = batch->segments ? batch->segments[token] : 0;
+    size_t size = bert->config.size;
     memcpy(row, bert->words->value + batch->tokens[token] * size, size * sizeof(float));
     run->inference->stack.rules.kernels->add_layer_norm(
-        size, bert->positions->value + position * size, bert->segments->value + segment * size,
+        size, bert->positions->value + position * size, segment_of(run, token),
         bert->embedding_norm.gain->value, bert->embedding_norm.offset->value,
         bert->config.layer_norm_epsilon, row);
 }
@@ -217,7 +232,8 @@ static pare_status write_labels(const inference_run *run, const float *states, f
     float *pooled = pri_encoder_run_rows(&run->encoder, count);
     if (!pooled)
         return PARE_ERROR_MEMORY;
-    pri_encoder_run_apply(&run->encoder, &run->inference->pooler, PARE_ACTIVATION_TANH, count,
+    pri_encoder_run_apply(&run->encoder, &run->inference->pooler,
+                          pri_bert_form_of(&run->inference->bert->config)->pooler_activation, count,
                           states, pooled);
     pri_encoder_run_apply(&run->encoder, &run->inference->head, PARE_ACTIVATION_NONE, count, pooled,
                           output);

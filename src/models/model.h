@@ -32,7 +32,8 @@ typedef struct pri_family {
     const pare_adaptive_softmax *(*output)(const pare_model *model);
 } pri_family;
 
-extern const pri_family pri_transformer_xl_family, pri_bert_family, pri_marian_family;
+extern const pri_family pri_transformer_xl_family, pri_bert_family, pri_distilbert_family,
+    pri_marian_family;
 
 #define PRI_NAME_MAX 128 /* bytes of a parameter's name, where families look at them */
 

@@ -43,7 +43,8 @@ typedef struct pri_nn_kernels {
      * gradient of that, which is added to column_sums (NULL: not). */
     float (*softmax_cross_entropy)(size_t columns, const float *bias, size_t target, float *logits,
                                    float *column_sums);
-    /* out = factor * (exp(logits - log_sum) - share) + beta * out; out may be logits itself. */
+    /* out = factor * (exp(logits - log_sum) - share) + beta * out, beta 0 or 1; out may be logits
+     * itself. */
     void (*softmax_gradient)(size_t columns, const float *logits, float log_sum, float factor,
                              float share, float beta, float *out);
     /* Sum of x, in fp64. */

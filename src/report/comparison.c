@@ -113,12 +113,14 @@ static bool have_mean(const comparison *compared)
 enum { TITLE_SIZE = 256, SETTING_SIZE = 48 };
 
 /* What sweeps of one recipe may differ in. */
-enum { SETTINGS = 3 };
+enum { SETTINGS = 4 };
 static void name_setting(const pare_results *results, int setting, char text[SETTING_SIZE])
 {
-    const char *const values[SETTINGS] = {results->geometry, results->scope, results->average};
-    static const char *const words[SETTINGS] = {"geometry", "scope", "average"};
-    const char *value = values[setting][0] ? values[setting] : "unknown";
+    const char *const values[SETTINGS] = {results->geometry, results->scope, results->average,
+                                          results->distillation};
+    static const char *const words[SETTINGS] = {"geometry", "scope", "average", "distillation"};
+    static const char *const missing[SETTINGS] = {"unknown", "unknown", "unknown", "none"};
+    const char *value = values[setting][0] ? values[setting] : missing[setting];
     snprintf(text, SETTING_SIZE, "%s %s", words[setting], value);
 }
 

@@ -273,6 +273,9 @@ static const char *start_sentence(const char *start)
         return "restart: trained under the mask from the dense run's initial weights";
     case 'c':
         return "continue: trained under the mask from the dense run's final weights";
+    case 's':
+        return "stepwise: trained under the mask from the final weights of the run before it, with "
+               "the next smaller p; the first from the dense run's";
     case 'z':
         return "zero-shot: dense weights, no training under the mask";
     default:
@@ -312,6 +315,11 @@ static void append_facts(pri_text *text, const pri_collection *collection)
     append_fact(text, "Average", results->average);
     if (summary->count)
         append_fact(text, "Start", start_sentence(summary->rows[results->count - 1]->start));
+    if (results->distillation[0]) {
+        snprintf(number, sizeof number, "%s of pruned runs' loss follows the dense run's outputs",
+                 results->distillation);
+        append_fact(text, "Distillation", number);
+    }
     const pri_group *dense = pri_summary_dense(summary);
     if (dense && dense->rows[0]->parameters) {
         snprintf(number, sizeof number, "%.2f million", (double)dense->rows[0]->parameters / 1e6);

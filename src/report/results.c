@@ -72,6 +72,7 @@ static const string_field string_fields[] = {
     STRING(geometry),
     STRING(scope),
     STRING(average),
+    STRING(distillation),
     STRING_AS("average_path", average_path[PARE_ATTENTION_SELF]),
     STRING_AS("average_path_decoder", average_path[PARE_ATTENTION_DECODER]),
     STRING_AS("average_path_cross", average_path[PARE_ATTENTION_CROSS]),
@@ -200,7 +201,7 @@ static bool one_of(const char *value, const char *const *choices)
 static pare_status check_row(const pare_result_row *row, const char *name, size_t index)
 {
     static const char *const methods[] = {"dense", "attention-pruning", "random", NULL};
-    static const char *const starts[] = {"", "restart", "continue", "zero-shot", NULL};
+    static const char *const starts[] = {"", "restart", "continue", "stepwise", "zero-shot", NULL};
     if (!one_of(row->attention, pri_attentions))
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s: row %zu: attention \"%s\" is none of encoder, decoder, selves, cross "
@@ -211,9 +212,10 @@ static pare_status check_row(const pare_result_row *row, const char *name, size_
                         "%s: row %zu: method \"%s\" is none of dense, attention-pruning and random",
                         name, index + 1, row->method);
     if (!one_of(row->start, starts))
-        return pri_fail(PARE_ERROR_FORMAT,
-                        "%s: row %zu: start \"%s\" is none of restart, continue and zero-shot",
-                        name, index + 1, row->start);
+        return pri_fail(
+            PARE_ERROR_FORMAT,
+            "%s: row %zu: start \"%s\" is none of restart, continue, stepwise and zero-shot", name,
+            index + 1, row->start);
     return PARE_OK;
 }
 

@@ -16,6 +16,7 @@
 static const char *const start_names[] = {
     [PARE_START_RESTART] = "restart",
     [PARE_START_CONTINUE] = "continue",
+    [PARE_START_STEPWISE] = "stepwise",
     [PARE_START_ZERO_SHOT] = "zero-shot",
 };
 
@@ -207,6 +208,16 @@ static void describe_batches(const pare_recipe *recipe, json_t *description)
         json_object_set_new(description, "batch.tokens", json_integer((json_int_t)tokens));
 }
 
+static void describe_pruned_training(const pare_recipe *recipe, const pri_run *run,
+                                     json_t *description)
+{
+    json_object_set_new(description, "distillation", json_real(recipe->distillation));
+    json_t *stages = json_array();
+    for (size_t i = 0; i < run->stage_count; i++)
+        json_array_append_new(stages, json_real(run->stages[i]));
+    json_object_set_new(description, "stages", stages);
+}
+
 static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
 {
     const pare_recipe *recipe = setting->recipe;
@@ -224,6 +235,8 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
                   "length", (json_int_t)recipe->length, "model", describe_model(setting));
     if (description)
         describe_batches(recipe, description);
+    if (description && pruned(run))
+        describe_pruned_training(recipe, run, description);
     /* Pruned runs that begin at the weights of another sweep's dense run may train differently. */
     bool borrowed = !pruned(run) && recipe->dense && recipe->start != PARE_START_RESTART;
     if (description && !borrowed &&
@@ -312,9 +325,9 @@ static void report_with_label(void *user, const pare_progress_event *event)
     progress->outer->report(progress->outer->user, &labelled);
 }
 
-static pare_status load_dense_weights(const pri_run *run, pare_model *model)
+static pare_status load_start_weights(const pri_run *run, pare_model *model)
 {
-    char *path = pri_path_join(run->dense, "model.safetensors");
+    char *path = pri_path_join(run->weights, "model.safetensors");
     pare_status status = path ? pare_model_load_weights(model, path) : PARE_ERROR_MEMORY;
     pri_free(path);
     return status;
@@ -388,19 +401,36 @@ static double inadmissible_percent(const pare_model *model, size_t length)
 typedef struct opened_run {
     pare_model *model;
     pare_tape *tape;
+    pare_model *dense; /* with distillation, and what runs it */
+    pare_inference *teacher;
 } opened_run;
 
-static void close_run(opened_run *opened)
+static pare_status close_run(const pri_run_setting *setting, opened_run *opened)
 {
+    pare_status status = pare_task_set_teacher(setting->data.task, NULL, 0);
+    pare_inference_destroy(opened->teacher);
+    pare_model_destroy(opened->dense);
     pare_model_destroy(opened->model);
     pare_tape_destroy(opened->tape);
+    return status;
+}
+
+static pare_status open_teacher(const pri_run_setting *setting, const pri_run *run,
+                                opened_run *opened)
+{
+    const pare_recipe *recipe = setting->recipe;
+    if (!pruned(run) || recipe->distillation == 0)
+        return PARE_OK;
+    PRI_TRY(pare_model_load(setting->context, run->dense, &opened->dense));
+    PRI_TRY(pare_inference_create(opened->dense, recipe->training.precision, &opened->teacher));
+    return pare_task_set_teacher(setting->data.task, opened->teacher, recipe->distillation);
 }
 
 /* All that may turn out to be impossible, before the directory is bound to these settings. Close
  * also after a failure. */
 static pare_status open_run(const pri_run_setting *setting, const pri_run *run, opened_run *opened)
 {
-    *opened = (opened_run){NULL, NULL};
+    *opened = (opened_run){.model = NULL};
     if (trained(run))
         PRI_TRY(pri_training_check(&setting->recipe->training, setting->data.task));
     /* A tape of its own: a shared one would keep the size of the largest pass so far. */
@@ -408,7 +438,8 @@ static pare_status open_run(const pri_run_setting *setting, const pri_run *run, 
     PRI_TRY(pare_recipe_create_model(setting->recipe, &setting->data, setting->context,
                                      &opened->model));
     if (pruned(run) && run->start != PARE_START_RESTART)
-        PRI_TRY(load_dense_weights(run, opened->model));
+        PRI_TRY(load_start_weights(run, opened->model));
+    PRI_TRY(open_teacher(setting, run, opened));
     PRI_TRY(pri_mask_set_apply(&run->masks, opened->model));
     return pare_task_check_model(setting->data.task, opened->model);
 }
@@ -517,8 +548,8 @@ static pare_status execute(const pri_run_setting *setting, const pri_run *run, j
         status = claim_directory(setting, run, identity, run_path);
     if (status == PARE_OK)
         status = work(setting, run, &opened, row);
-    close_run(&opened);
-    return status;
+    pare_status closed = close_run(setting, &opened);
+    return status == PARE_OK ? closed : status;
 }
 
 static pare_status load_or_execute(const pri_run_setting *setting, const pri_run *run,

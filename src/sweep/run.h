@@ -22,12 +22,15 @@ void pri_run_setting_close(pri_run_setting *setting);
 pare_results pri_run_results(const pri_run_setting *setting);
 
 typedef struct pri_run {
-    char label[64];        /* "attention-pruning-90", for progress */
+    char label[96];        /* "attention-pruning-90", for progress */
     const char *directory; /* where the run lives */
     const char *method;    /* "dense", "attention-pruning", "random" */
     pare_start start;      /* of pruned runs */
-    const char *dense;     /* directory with the dense weights, for continue and zero-shot */
-    pri_mask_set masks;    /* empty: dense; borrowed */
+    const char *dense;     /* directory of the dense run: what a pruned one is distilled from */
+    const char *weights;   /* directory of the weights to start from, unless it is a restart */
+    const double *stages;  /* stepwise: the percents of the runs before this one */
+    size_t stage_count;
+    pri_mask_set masks; /* empty: dense; borrowed */
 } pri_run;
 
 /* Kinds of attention that the recipe's model has. */

@@ -80,6 +80,8 @@ static void describe_sweep(sweep *state)
     snprintf(results->scope, sizeof results->scope, "%s", pare_scope_names[recipe->prune.scope]);
     snprintf(results->average, sizeof results->average, "%s",
              pare_average_names[recipe->prune.average]);
+    if (recipe->distillation > 0)
+        snprintf(results->distillation, sizeof results->distillation, "%g", recipe->distillation);
 }
 
 /* results.json is complete after every row: an unfinished sweep can be looked at. */
@@ -196,51 +198,101 @@ static pare_status make_dense(sweep *state)
     return status;
 }
 
+enum { LABEL_SIZE = sizeof((pri_run *)0)->label };
+
+/* What the pruned runs of one list of percents have in common. */
+typedef struct run_series {
+    pare_method method;
+    unsigned attention;
+    uint64_t seed; /* of random masks */
+    const double *percents;
+} run_series;
+
 /* What is pruned, where there is a choice, how, how much, and for random masks with which seed:
  * "attention-pruning-cross-60". */
-static void name_run(const sweep *state, pri_run *run, unsigned attention, double percent,
-                     uint64_t seed)
+static void name_run(const sweep *state, const run_series *series, size_t index,
+                     char name[LABEL_SIZE])
 {
     const char *suffix[] = {[PARE_START_RESTART] = "",
                             [PARE_START_CONTINUE] = "-continue",
+                            [PARE_START_STEPWISE] = "-stepwise",
                             [PARE_START_ZERO_SHOT] = "-zero-shot"};
+    const pare_recipe *recipe = state->setting.recipe;
     bool one = state->kinds == 1;
-    const char *share = state->setting.recipe->effective ? "-effective" : "";
     char number[32] = "";
-    if (!strcmp(run->method, "random"))
-        snprintf(number, sizeof number, "-seed-%llu", (unsigned long long)seed);
-    snprintf(run->label, sizeof run->label, "%s%s%s-%g%s%s%s", run->method, one ? "" : "-",
-             one ? "" : pri_attention_name(attention), percent, share, number, suffix[run->start]);
+    if (series->method == PARE_METHOD_RANDOM)
+        snprintf(number, sizeof number, "-seed-%llu", (unsigned long long)series->seed);
+    snprintf(name, LABEL_SIZE, "%s%s%s-%g%s%s%s%s", pare_method_names[series->method],
+             one ? "" : "-", one ? "" : pri_attention_name(series->attention),
+             series->percents[index], recipe->effective ? "-effective" : "", number,
+             suffix[recipe->start], recipe->distillation > 0 ? "-distilled" : "");
 }
 
-static pare_status run_pruned(sweep *state, pare_method method, unsigned attention, double percent,
-                              uint64_t seed)
+static char *directory_of(const sweep *state, const run_series *series, size_t index)
+{
+    char name[LABEL_SIZE];
+    name_run(state, series, index, name);
+    return pri_path_join(state->output, name);
+}
+
+static bool stepwise(const sweep *state)
+{
+    return state->setting.recipe->start == PARE_START_STEPWISE;
+}
+
+/* Of the weights a run starts from, unless it is a restart. */
+static char *weights_of(const sweep *state, const run_series *series, size_t index)
+{
+    return stepwise(state) && index ? directory_of(state, series, index - 1)
+                                    : pri_string_copy(state->dense_directory);
+}
+
+static pare_status execute_pruned(sweep *state, const run_series *series, size_t index,
+                                  pri_run *run)
 {
     const pare_recipe *recipe = state->setting.recipe;
     pare_prune_options prune = recipe->prune;
-    prune.method = method;
-    prune.percent = percent;
-    prune.seed = seed;
-    pri_run run = {.method = pare_method_names[method],
-                   .start = recipe->start,
-                   .dense = state->dense_directory};
-    name_run(state, &run, attention, percent, seed);
-
-    char *directory = pri_path_join(state->output, run.label);
-    pare_status status = directory ? pri_mask_set_create(state->averages, attention, &prune,
-                                                         recipe->effective, &run.masks)
-                                   : PARE_ERROR_MEMORY;
+    prune.method = series->method;
+    prune.percent = series->percents[index];
+    prune.seed = series->seed;
     pare_result_row row;
     bool fresh = false;
-    if (status == PARE_OK) {
-        run.directory = directory;
-        status = pri_run_execute(&state->setting, &run, &row, &fresh);
-    }
+    pare_status status = pri_mask_set_create(state->averages, series->attention, &prune,
+                                             recipe->effective, &run->masks);
     if (status == PARE_OK)
-        status = add_row(state, &row, directory, fresh);
-    pri_mask_set_free(&run.masks);
-    pri_free(directory);
+        status = pri_run_execute(&state->setting, run, &row, &fresh);
+    if (status == PARE_OK)
+        status = add_row(state, &row, run->directory, fresh);
+    pri_mask_set_free(&run->masks);
     return status;
+}
+
+static pare_status run_pruned(sweep *state, const run_series *series, size_t index)
+{
+    char *directory = directory_of(state, series, index);
+    char *weights = weights_of(state, series, index);
+    pri_run run = {.directory = directory,
+                   .method = pare_method_names[series->method],
+                   .start = state->setting.recipe->start,
+                   .dense = state->dense_directory,
+                   .weights = weights,
+                   .stages = series->percents,
+                   .stage_count = stepwise(state) ? index : 0};
+    name_run(state, series, index, run.label);
+    pare_status status =
+        directory && weights ? execute_pruned(state, series, index, &run) : PARE_ERROR_MEMORY;
+    pri_free(directory);
+    pri_free(weights);
+    return status;
+}
+
+static pare_status run_attention_pruning(sweep *state, unsigned attention)
+{
+    const pare_recipe *recipe = state->setting.recipe;
+    const run_series series = {PARE_METHOD_ATTENTION_PRUNING, attention, 0, recipe->percents};
+    for (size_t i = 0; i < recipe->percent_count; i++)
+        PRI_TRY(run_pruned(state, &series, i));
+    return PARE_OK;
 }
 
 static pare_status run_random(sweep *state, unsigned attention)
@@ -249,9 +301,11 @@ static pare_status run_random(sweep *state, unsigned attention)
     const uint64_t *seeds = recipe->seed_count ? &recipe->training.seed : recipe->random_seeds;
     size_t seed_count = recipe->seed_count ? 1 : recipe->random_seed_count;
     for (size_t i = 0; i < recipe->random_percent_count; i++)
-        for (size_t s = 0; s < seed_count; s++)
-            PRI_TRY(run_pruned(state, PARE_METHOD_RANDOM, attention, recipe->random_percents[i],
-                               seeds[s]));
+        for (size_t s = 0; s < seed_count; s++) {
+            const run_series series = {PARE_METHOD_RANDOM, attention, seeds[s],
+                                       recipe->random_percents};
+            PRI_TRY(run_pruned(state, &series, i));
+        }
     return PARE_OK;
 }
 
@@ -271,9 +325,7 @@ static pare_status run_all(sweep *state)
     PRI_TRY(make_dense(state));
     note_averages(state);
     for (size_t kinds = 0; kinds < recipe->attention_count; kinds++)
-        for (size_t i = 0; i < recipe->percent_count; i++)
-            PRI_TRY(run_pruned(state, PARE_METHOD_ATTENTION_PRUNING, recipe->attention[kinds],
-                               recipe->percents[i], 0));
+        PRI_TRY(run_attention_pruning(state, recipe->attention[kinds]));
     for (size_t kinds = 0; kinds < recipe->attention_count; kinds++)
         PRI_TRY(run_random(state, recipe->attention[kinds]));
     PRI_TRY(pare_results_save(state->results, state->results_path));
@@ -360,6 +412,22 @@ static bool has_random(const pri_mask_set *masks)
     return false;
 }
 
+/* What a single pruned run needs of the dense one. */
+static pare_status check_single(const pare_recipe *recipe)
+{
+    if (recipe->start == PARE_START_STEPWISE)
+        return pri_fail(PARE_ERROR_ARGUMENT,
+                        "sweep.start stepwise is for sweeps; start one run from the run before it "
+                        "with --set sweep.start=continue --set sweep.dense=DIRECTORY");
+    if (recipe->dense || (recipe->start == PARE_START_RESTART && recipe->distillation == 0))
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_ARGUMENT,
+                    "%s needs the dense run; name its directory with --set sweep.dense=DIRECTORY",
+                    recipe->distillation > 0               ? "sweep.distillation"
+                    : recipe->start == PARE_START_CONTINUE ? "sweep.start continue"
+                                                           : "sweep.start zero-shot");
+}
+
 static pare_status run_single(const pri_run_setting *setting, const char *directory,
                               const pri_mask_set *masks, pare_results *result)
 {
@@ -371,13 +439,11 @@ static pare_status run_single(const pri_run_setting *setting, const char *direct
                                                  : "attention-pruning",
                    .start = recipe->start,
                    .dense = recipe->dense,
+                   .weights = recipe->dense,
                    .masks = *masks};
     snprintf(run.label, sizeof run.label, "%s", run.method);
-    if (!dense && recipe->start != PARE_START_RESTART && !recipe->dense)
-        return pri_fail(PARE_ERROR_ARGUMENT,
-                        "sweep.start %s needs the dense weights; name their directory with "
-                        "--set sweep.dense=DIRECTORY",
-                        recipe->start == PARE_START_CONTINUE ? "continue" : "zero-shot");
+    if (!dense)
+        PRI_TRY(check_single(recipe));
     *result = pri_run_results(setting);
     result->rows = pri_allocate_zero(1, sizeof *result->rows);
     if (!result->rows)

@@ -19,6 +19,7 @@ typedef struct pri_task_functions {
     uint64_t (*batches_per_epoch)(const pare_task *task);
     uint64_t (*training_tokens)(const pare_task *task, uint64_t batches);
     pare_tensor *(*training_loss)(pare_task *task, pare_model *model, pare_tape *tape);
+    bool takes_teacher; /* whether training_loss asks one (distillation.h) */
     void (*rewind)(pare_task *task);
     pare_status (*save_state)(const pare_task *task, const char *path);
     pare_status (*load_state)(pare_task *task, const char *path);
@@ -30,6 +31,8 @@ typedef struct pri_task_functions {
 
 struct pare_task {
     const pri_task_functions *functions;
+    pare_inference *teacher; /* pare_task_set_teacher; NULL: none */
+    float teacher_share;     /* of the loss */
 };
 
 const char *pri_split_name(pare_split split); /* "valid" */

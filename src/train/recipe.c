@@ -155,6 +155,42 @@ static void check_coordinates(pri_recipe_builder *build, const pri_sweep_section
             pri_recipe_fail(build->document, "sweep.block", "blocks need geometry cell");
 }
 
+static void check_ascending(pri_recipe_builder *build, const char *path, const double *percents,
+                            size_t count)
+{
+    for (size_t i = 1; i < count && build->status == PARE_OK; i++)
+        if (percents[i] < percents[i - 1])
+            build->status =
+                pri_recipe_fail(build->document, path,
+                                "with sweep.start stepwise %s must ascend, and %g comes "
+                                "after %g",
+                                path, percents[i], percents[i - 1]);
+}
+
+/* How pruned runs come by their weights. */
+static void build_start(pri_recipe_builder *build, const pri_sweep_section *sweep)
+{
+    pare_recipe *recipe = build->recipe;
+    if (sweep->start)
+        recipe->start = (pare_start)*sweep->start;
+    if (recipe->start == PARE_START_STEPWISE) {
+        check_ascending(build, "sweep.percents", recipe->percents, recipe->percent_count);
+        check_ascending(build, "sweep.random_percents", recipe->random_percents,
+                        recipe->random_percent_count);
+    }
+    recipe->distillation = PRI_NUMBER(sweep, distillation, 0, 0, 1);
+    if (build->status != PARE_OK || recipe->distillation == 0)
+        return;
+    if (recipe->start == PARE_START_ZERO_SHOT)
+        build->status = pri_recipe_fail(build->document, "sweep.distillation",
+                                        "sweep.distillation is for runs that are trained; with "
+                                        "sweep.start zero-shot none is");
+    else if (recipe->task == PARE_TASK_LANGUAGE_MODELLING || recipe->task == PARE_TASK_TRANSLATION)
+        build->status = pri_recipe_fail(build->document, "sweep.distillation",
+                                        "sweep.distillation is for encoders, not for %s",
+                                        pare_task_names[recipe->task]);
+}
+
 static void build_sweep(pri_recipe_builder *build, const pri_sweep_section *sweep)
 {
     pare_recipe *recipe = build->recipe;
@@ -167,8 +203,7 @@ static void build_sweep(pri_recipe_builder *build, const pri_sweep_section *swee
     build_seeds(build, sweep);
     build_attention(build, sweep);
     recipe->effective = sweep->percents_of && *sweep->percents_of;
-    if (sweep->start)
-        recipe->start = (pare_start)*sweep->start;
+    build_start(build, sweep);
     if (sweep->geometry)
         recipe->prune.geometry = (pare_geometry_kind)*sweep->geometry;
     if (sweep->average)

@@ -9,24 +9,35 @@
 
 /* ---- Data ---- */
 
+/* The types of models that serve a task: one, or two. */
+typedef struct model_types {
+    const pri_family *first, *second;
+} model_types;
+
+static model_types types_for(pare_task_kind task)
+{
+    if (task == PARE_TASK_LANGUAGE_MODELLING)
+        return (model_types){&pri_transformer_xl_family, NULL};
+    if (task == PARE_TASK_TRANSLATION)
+        return (model_types){&pri_marian_family, NULL};
+    return (model_types){&pri_bert_family, &pri_distilbert_family};
+}
+
 /* Before the tokenizer, which is another one in models of other types. */
 static pare_status check_model_type(const char *directory, pare_task_kind task)
 {
-    static const pri_family *const of_tasks[] = {
-        [PARE_TASK_LANGUAGE_MODELLING] = &pri_transformer_xl_family,
-        [PARE_TASK_CLASSIFICATION] = &pri_bert_family,
-        [PARE_TASK_QUESTION_ANSWERING] = &pri_bert_family,
-        [PARE_TASK_MASKED_LANGUAGE_MODELLING] = &pri_bert_family,
-        [PARE_TASK_TRANSLATION] = &pri_marian_family};
+    const model_types types = types_for(task);
     json_t *config;
     char *path;
     const pri_family *family;
     PRI_TRY(pri_read_config(directory, &config, &path, &family));
     pare_status status = PARE_OK;
-    if (family != of_tasks[task])
-        status = pri_fail(PARE_ERROR_ARGUMENT,
-                          "%s: a model of type \"%s\" does not serve %s, which needs type \"%s\"",
-                          path, family->name, pare_task_names[task], of_tasks[task]->name);
+    if (family != types.first && family != types.second)
+        status = pri_fail(
+            PARE_ERROR_ARGUMENT,
+            "%s: a model of type \"%s\" does not serve %s, which needs type \"%s\"%s%s%s", path,
+            family->name, pare_task_names[task], types.first->name, types.second ? " or \"" : "",
+            types.second ? types.second->name : "", types.second ? "\"" : "");
     json_decref(config);
     pri_free(path);
     return status;

@@ -43,6 +43,7 @@ static const cyaml_strval_t attention_words[] = {{"encoder", ENCODER_BIT},
 static const cyaml_strval_t percents_of_words[] = {{"admissible", false}, {"effective", true}};
 static const cyaml_strval_t start_words[] = {{"restart", PARE_START_RESTART},
                                              {"continue", PARE_START_CONTINUE},
+                                             {"stepwise", PARE_START_STEPWISE},
                                              {"zero-shot", PARE_START_ZERO_SHOT}};
 static const cyaml_strval_t geometry_words[] = {{"cell", PARE_GEOMETRY_CELL},
                                                 {"distance", PARE_GEOMETRY_DISTANCE},

@@ -108,6 +108,7 @@
     KEY(CHOICES, attention)                                                                        \
     KEY(CHOICE, percents_of)                                                                       \
     KEY(CHOICE, start)                                                                             \
+    KEY(NUMBER, distillation)                                                                      \
     KEY(CHOICE, geometry)                                                                          \
     KEY(BOOLEAN, ends_first)                                                                       \
     KEY(INTEGER, block)                                                                            \

@@ -28,7 +28,8 @@ static void check_round_trip(pare_context *context, const pri_family *family, pa
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const pri_family *const families[] = {&pri_bert_family, &pri_transformer_xl_family};
+    static const pri_family *const families[] = {&pri_bert_family, &pri_distilbert_family,
+                                                 &pri_transformer_xl_family};
     static pare_context *context;
     json_t *config;
     if (!context && pare_context_create(NULL, &context) != PARE_OK)

@@ -127,6 +127,54 @@ static void test_round_trips(void **state)
     }
 }
 
+static pare_bert_config distilled_config(pare_head head)
+{
+    pare_bert_config config = small_bert_config(head);
+    config.distilled = true;
+    config.segments = 0;
+    config.head_dropout = 0.25f;
+    config.answer_dropout = 0.125f;
+    return config;
+}
+
+static void test_distilled_round_trips(void **state)
+{
+    (void)state;
+    for (int head = PARE_HEAD_NONE; head <= PARE_HEAD_MASKED_WORDS; head++) {
+        pare_bert_config config = distilled_config((pare_head)head);
+        pare_model *model, *loaded;
+        check_ok(pare_bert_create(context, &config, 7, &model));
+        check_ok(pare_model_save(model, directory));
+        loaded = load();
+        expect_same_bits(model, loaded);
+        const pare_bert_config *read = pare_bert_config_of(loaded);
+        assert_string_equal(pare_model_family(loaded), "distilbert");
+        assert_int_equal(read->head, head);
+        assert_true(read->distilled && read->segments == 0);
+        assert_true(read->head_dropout == 0.25f && read->answer_dropout == 0.125f);
+        pare_model_destroy(model);
+        pare_model_destroy(loaded);
+    }
+}
+
+/* A checkpoint of masked words, as it is published, becomes a classifier with a fresh head. */
+static void test_distilled_heads_are_exchanged(void **state)
+{
+    (void)state;
+    pare_bert_config config = distilled_config(PARE_HEAD_MASKED_WORDS);
+    pare_model *model, *other;
+    check_ok(pare_bert_create(context, &config, 7, &model));
+    check_ok(pare_model_save(model, directory));
+    check_ok(pare_bert_load_with_head(context, directory, PARE_HEAD_CLASSIFICATION, 2, 1, &other));
+    static const char query[] = "distilbert.transformer.layer.1.attention.q_lin.weight";
+    const pare_tensor *a = bert_tensor(model, query), *b = bert_tensor(other, query);
+    assert_memory_equal(a->value, b->value, a->rows * a->columns * sizeof(float));
+    assert_int_equal(bert_tensor(other, "pre_classifier.weight")->rows, config.size);
+    assert_int_equal(bert_tensor(other, "classifier.weight")->rows, 2);
+    pare_model_destroy(other);
+    pare_model_destroy(model);
+}
+
 static void test_configuration_round_trip(void **state)
 {
     (void)state;
@@ -544,8 +592,11 @@ static void test_configurations_that_do_not_fit(void **state)
 {
     (void)state;
     const pare_status format = PARE_ERROR_FORMAT, unsupported = PARE_ERROR_UNSUPPORTED;
+    refuse_key("model_type", json_string("roberta"), unsupported,
+               "\"roberta\" are not offered; these are: \"transfo-xl\", \"bert\", "
+               "\"distilbert\"");
     refuse_key("model_type", json_string("distilbert"), unsupported,
-               "\"distilbert\" are not offered; these are: \"transfo-xl\", \"bert\"");
+               "\"BertForSequenceClassification\" is not offered; these are: DistilBertModel");
     refuse_key("architectures", json_pack("[s]", "BertForTokenClassification"), unsupported,
                "\"BertForTokenClassification\" is not offered");
     refuse_key("architectures", json_string("BertModel"), format, "\"architectures\"");
@@ -600,6 +651,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trips, start_test, stop_test),
+        cmocka_unit_test_setup_teardown(test_distilled_round_trips, start_test, stop_test),
+        cmocka_unit_test_setup_teardown(test_distilled_heads_are_exchanged, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_configuration_round_trip, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_labels, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_other_spellings, start_test, stop_test),

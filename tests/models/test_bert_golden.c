@@ -1,6 +1,6 @@
-/* BERT against the classes of Hugging Face's library, computed in double precision by
- * tools/golden/bert.py. The weights come through the loader, from a directory written here with the
- * names and the configuration that the library itself chose. */
+/* BERT and DistilBERT against the classes of Hugging Face's library, computed in double precision
+ * by tools/golden/bert.py. The weights come through the loader, from a directory written here with
+ * the names and the configuration that the library itself chose. */
 #include "models/golden_check.h"
 
 #include "documents/json.h"
@@ -141,15 +141,17 @@ static void cut_layers(const golden_case *golden, size_t layers)
     json_t *config;
     snprintf(path, sizeof path, "%s/config.json", golden_directory());
     check_ok(pri_json_load(path, &config));
-    json_object_set_new(config, "num_hidden_layers", json_integer((json_int_t)layers));
+    bool distilled = pare_bert_config_of(golden->model)->distilled;
+    json_object_set_new(config, distilled ? "n_layers" : "num_hidden_layers",
+                        json_integer((json_int_t)layers));
     check_ok(pri_json_save(config, path));
     json_decref(config);
     pri_safetensors_writer *writer = pri_safetensors_writer_create();
     for (size_t i = 0; i < pri_safetensors_count(golden->file); i++) {
         const pri_stored_tensor *stored = pri_safetensors_at(golden->file, i);
-        const char *layer = strstr(stored->name, "encoder.layer.");
+        const char *layer = strstr(stored->name, "r.layer.");
         bool weight = !strncmp(stored->name, "weight/", 7);
-        if (weight && (!layer || strtoul(layer + 14, NULL, 10) < layers))
+        if (weight && (!layer || strtoul(layer + 8, NULL, 10) < layers))
             pri_safetensors_writer_add(writer, stored->name + 7, stored->type, stored->dimensions,
                                        stored->shape, stored->data);
     }
@@ -240,6 +242,16 @@ static void test_masked_words(void **state)
     check_golden("words");
 }
 
+/* Segments are in the batch, and are not read. */
+static void test_distilled(void **state)
+{
+    (void)state;
+    check_golden("distilled_model");
+    check_golden("distilled_classification");
+    check_golden("distilled_answering");
+    check_golden("distilled_words");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_regression, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_question_answering, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_masked_words, start_test, stop_test),
+        cmocka_unit_test_setup_teardown(test_distilled, start_test, stop_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

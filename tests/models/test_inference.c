@@ -42,11 +42,10 @@ static pare_context *context_of(const char *level, int threads)
     return context;
 }
 
-static pare_model *model_of(pare_context *context, pare_head head, size_t head_size)
+static pare_model *model_like(pare_context *context, const pare_bert_config *config)
 {
-    pare_bert_config config = config_of(head, head_size);
     pare_model *model;
-    assert_int_equal(pare_bert_create(context, &config, 5, &model), PARE_OK);
+    assert_int_equal(pare_bert_create(context, config, 5, &model), PARE_OK);
     /* Biases and offsets start at 0, where leaving one out would not show. */
     size_t count;
     pare_parameter *parameters = pare_model_parameters(model, &count);
@@ -55,6 +54,12 @@ static pare_model *model_of(pare_context *context, pare_head head, size_t head_s
             for (size_t j = 0; j < parameters[i].tensor.columns; j++)
                 parameters[i].tensor.value[j] += (float)(0.4 * pri_random_uniform(i + 1, j)) - 0.2f;
     return model;
+}
+
+static pare_model *model_of(pare_context *context, pare_head head, size_t head_size)
+{
+    pare_bert_config config = config_of(head, head_size);
+    return model_like(context, &config);
 }
 
 /* ---- Batches ---- */
@@ -221,12 +226,11 @@ static void check_all_batches(pare_model *model, pare_inference *inference, pare
 /* Some ten products in a row round to 2^-9 each; these weights make sharp attention of it. */
 #define BF16_TOLERANCE 0.2
 
-static void check_head(pare_context *context, pare_head head, size_t head_size,
-                       pare_precision precision)
+/* Destroys the model. */
+static void check_model(pare_model *model, pare_precision precision)
 {
-    pare_model *model = model_of(context, head, head_size);
     pare_inference *inference = inference_of(model, precision);
-    check_all_batches(model, inference, head,
+    check_all_batches(model, inference, pare_bert_config_of(model)->head,
                       precision == PARE_PRECISION_BF16 ? BF16_TOLERANCE : FP32_TOLERANCE);
     pare_inference_destroy(inference);
     pare_model_destroy(model);
@@ -235,8 +239,8 @@ static void check_head(pare_context *context, pare_head head, size_t head_size,
 static void check_heads(pare_context *context, pare_precision precision)
 {
     for (int head = PARE_HEAD_NONE; head <= PARE_HEAD_MASKED_WORDS; head++) {
-        check_head(context, (pare_head)head, 41, precision);
-        check_head(context, (pare_head)head, 32, precision);
+        check_model(model_of(context, (pare_head)head, 41), precision);
+        check_model(model_of(context, (pare_head)head, 32), precision);
     }
 }
 
@@ -250,6 +254,20 @@ static void equals_the_tape_at_every_level(void **state)
         check_heads(context, PARE_PRECISION_FP32);
         pare_context_destroy(context);
     }
+}
+
+/* DistilBERT has no segments, though batches do, and other heads. */
+static void equals_the_tape_of_distilled_models(void **state)
+{
+    (void)state;
+    pare_context *context = context_of(NULL, 2);
+    for (int head = PARE_HEAD_NONE; head <= PARE_HEAD_MASKED_WORDS; head++) {
+        pare_bert_config config = config_of((pare_head)head, 32);
+        config.distilled = true;
+        config.segments = 0;
+        check_model(model_like(context, &config), PARE_PRECISION_FP32);
+    }
+    pare_context_destroy(context);
 }
 
 static void a_model_of_the_shape_of_bert_base(void **state)
@@ -548,6 +566,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_tape_at_every_level),
+        cmocka_unit_test(equals_the_tape_of_distilled_models),
         cmocka_unit_test(a_model_of_the_shape_of_bert_base),
         cmocka_unit_test(bf16_is_near_the_tape),
         cmocka_unit_test(bf16_is_refused_where_it_is_missing),

@@ -120,6 +120,79 @@ static void test_sequence_cross_entropy(void **state)
                                  .settings = &s});
 }
 
+/* ---- Divergence from given distributions ---- */
+
+static const float teacher[TOKENS * COLUMNS] = {
+    0.3f, -1.2f, 2.0f,  0.0f, 0.7f,  -0.4f, 1.1f,  -2.2f, 0.5f,  3.1f,  -0.6f, 0.2f,
+    1.7f, 0.9f,  -1.5f, 0.4f, -0.8f, 0.6f,  -0.1f, 2.4f,  -3.0f, 0.8f,  1.3f,  -0.9f,
+    0.1f, -0.2f, 1.9f,  2.2f, -1.1f, 0.0f,  -0.5f, 0.3f,  0.6f,  -1.8f, 1.4f,  0.9f,
+    0.2f, 2.6f,  -0.7f, 1.0f, -1.3f, 0.5f,  -2.5f, 0.7f,  1.2f};
+static const float temperature = 2.5f;
+
+typedef struct divergence_settings {
+    const pare_ragged *sequences;
+} divergence_settings;
+
+/* Of `count` logits, `stride` apart. */
+static double reference_divergence(const double *logits, const float *targets, size_t count,
+                                   size_t stride)
+{
+    const double t = (double)temperature;
+    double own = 0.0, other = 0.0, sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        own += exp(logits[i * stride] / t);
+        other += exp((double)targets[i * stride] / t);
+    }
+    for (size_t i = 0; i < count; i++) {
+        double q = exp((double)targets[i * stride] / t) / other;
+        sum += q * log(q / (exp(logits[i * stride] / t) / own));
+    }
+    return t * t * sum;
+}
+
+static void divergence_reference(double *const *p, const void *settings, double *result)
+{
+    const divergence_settings *s = settings;
+    *result = 0.0;
+    for (size_t row = 0; !s->sequences && row < TOKENS; row++)
+        *result += reference_divergence(p[0] + row * COLUMNS, teacher + row * COLUMNS, COLUMNS, 1) /
+                   TOKENS;
+    for (size_t n = 0; s->sequences && n < SEQUENCES; n++)
+        for (size_t column = 0; column < COLUMNS; column++) {
+            size_t begin = offsets[n] * COLUMNS + column;
+            *result += reference_divergence(p[0] + begin, teacher + begin,
+                                            offsets[n + 1] - offsets[n], COLUMNS) /
+                       (SEQUENCES * COLUMNS);
+        }
+}
+
+static pare_tensor *divergence_build(pare_tape *tape, pare_tensor *const *p, const void *settings)
+{
+    const divergence_settings *s = settings;
+    return pare_divergence(tape, p[0], teacher, s->sequences, temperature);
+}
+
+static void check_divergence(const char *name, const pare_ragged *sequences)
+{
+    divergence_settings s = {sequences};
+    check_operator(&(check_case){.name = name,
+                                 .parameter_count = 1,
+                                 .shapes = {{TOKENS, COLUMNS}},
+                                 .rows = 1,
+                                 .columns = 1,
+                                 .build = divergence_build,
+                                 .reference = divergence_reference,
+                                 .settings = &s});
+}
+
+static void test_divergence(void **state)
+{
+    (void)state;
+    static const pare_ragged sequences = {.offsets = offsets, .count = SEQUENCES};
+    check_divergence("divergence of rows", NULL);
+    check_divergence("divergence of columns over sequences", &sequences);
+}
+
 /* ---- Losses one by one, and what is refused ---- */
 
 static pare_context *context;
@@ -189,6 +262,8 @@ static void test_refusals(void **state)
             "column 2");
     refused(pare_sequence_cross_entropy(tape, constant(values, 2, 3), 0, &sequences, fine, NULL),
             "2 x 3");
+    refused(pare_divergence(tape, constant(values, 2, 3), values, &sequences, 1), "2 x 3");
+    refused(pare_divergence(tape, constant(values, 2, 3), values, NULL, 0), "above 0, not 0");
 }
 
 int main(void)
@@ -197,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_select_rows),
         cmocka_unit_test(test_mean_squared_error),
         cmocka_unit_test(test_sequence_cross_entropy),
+        cmocka_unit_test(test_divergence),
         cmocka_unit_test_setup_teardown(test_losses_of_each, start, stop),
         cmocka_unit_test_setup_teardown(test_refusals, start, stop),
     };

@@ -304,6 +304,123 @@ static void zero_shot_and_continue_share_a_dense_run(void **state)
     pare_recipe_free(&recipe);
 }
 
+static void load_with(const fixture *f, const char *const *overrides, size_t count,
+                      pare_recipe *recipe)
+{
+    assert_int_equal(pare_recipe_load(f->recipe_path, NULL, overrides, count, recipe), PARE_OK);
+}
+
+/* The second of two percents begins where the first ended. */
+static void a_stepwise_run_starts_from_the_one_before(void **state)
+{
+    fixture *f = *state;
+    pare_recipe recipe;
+    pare_results results, alone;
+    row_counts counts;
+    const char *stepwise[] = {"sweep.start=stepwise", "sweep.percents=[40, 60]",
+                              "sweep.random_percents=[]", "sweep.random_seeds=[]"};
+    load_with(f, stepwise, 4, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    assert_int_equal(results.count, 3);
+    assert_string_equal(results.rows[2].start, "stepwise");
+    assert_string_equal(results.rows[2].directory, "attention-pruning-60-stepwise");
+    pare_recipe_free(&recipe);
+
+    char mask[192], before[192], output[128];
+    snprintf(mask, sizeof mask, "%s/out/attention-pruning-60-stepwise/mask.safetensors",
+             f->directory);
+    snprintf(before, sizeof before, "sweep.dense=%s/out/attention-pruning-40-stepwise",
+             f->directory);
+    snprintf(output, sizeof output, "%s/alone", f->directory);
+    const char *masks[] = {mask}, *follow[] = {"sweep.start=continue", before};
+    pare_sweep_options options = {.output = output};
+    load_with(f, follow, 2, &recipe);
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 1, &options, &alone), PARE_OK);
+    assert_true(alone.rows[0].valid == results.rows[2].valid);
+    assert_true(alone.rows[0].test == results.rows[2].test);
+    pare_results_free(&alone);
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+
+    /* Other steps on the way are another run. */
+    stepwise[1] = "sweep.percents=[50, 60]";
+    load_with(f, stepwise, 4, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "'stages' differs"));
+    /* A single run has none before it. */
+    snprintf(output, sizeof output, "%s/single", f->directory);
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 1, &options, &alone),
+                     PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "stepwise is for sweeps"));
+    pare_recipe_free(&recipe);
+}
+
+static const char encoder_recipe[] =
+    "name: words\n"
+    "task: masked-language-modelling\n"
+    "data: {train: %s}\n"
+    "model: {layers: 1, heads: 2, size: 16, feed_forward: 32, dropout: 0}\n"
+    "training: {rate: 0.01, steps: 8, tokens: 64, length: 16, seed: 3}\n"
+    "sweep: {percents: [50]}\n";
+
+static int set_up_encoder(void **state)
+{
+    set_up(state);
+    fixture *f = *state;
+    pri_text yaml = {0};
+    pri_text_append(&yaml, encoder_recipe, f->text);
+    assert_int_equal(pri_file_replace(f->recipe_path, yaml.data, yaml.length), PARE_OK);
+    pri_text_free(&yaml);
+    return 0;
+}
+
+static double quality_of_pruned(const fixture *f, const char *const *overrides, size_t count,
+                                const char *directory)
+{
+    pare_recipe recipe;
+    pare_results results;
+    row_counts counts;
+    load_with(f, overrides, count, &recipe);
+    assert_int_equal(sweep(f, &recipe, "out", &counts, &results), PARE_OK);
+    assert_string_equal(results.rows[1].directory, directory);
+    assert_string_equal(results.distillation, count ? "0.5" : "");
+    double quality = results.rows[1].valid;
+    pare_results_free(&results);
+    pare_recipe_free(&recipe);
+    return quality;
+}
+
+static void a_pruned_run_may_follow_the_dense_one(void **state)
+{
+    fixture *f = *state;
+    const char *half[] = {"sweep.distillation=0.5"};
+    double alone = quality_of_pruned(f, NULL, 0, "attention-pruning-50");
+    double taught = quality_of_pruned(f, half, 1, "attention-pruning-50-distilled");
+    assert_true(taught != alone);
+
+    /* A single run must be told of the dense one. */
+    char mask[192], output[128];
+    snprintf(mask, sizeof mask, "%s/out/attention-pruning-50/mask.safetensors", f->directory);
+    snprintf(output, sizeof output, "%s/single", f->directory);
+    const char *masks[] = {mask};
+    pare_sweep_options options = {.output = output};
+    pare_recipe recipe;
+    pare_results single;
+    load_with(f, half, 1, &recipe);
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 1, &options, &single),
+                     PARE_ERROR_ARGUMENT);
+    assert_non_null(strstr(pare_error_message(), "sweep.distillation needs the dense run"));
+    pare_recipe_free(&recipe);
+    char dense[192];
+    snprintf(dense, sizeof dense, "sweep.dense=%s/out/dense", f->directory);
+    const char *both[] = {half[0], dense};
+    load_with(f, both, 2, &recipe);
+    assert_int_equal(pare_sweep_train(f->context, &recipe, masks, 1, &options, &single), PARE_OK);
+    assert_true(single.rows[0].valid == taught);
+    pare_results_free(&single);
+    pare_recipe_free(&recipe);
+}
+
 static void an_estimate_counts_steps_and_runs(void **state)
 {
     fixture *f = *state;
@@ -504,6 +621,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stopped_sweep_ends_like_an_unstopped_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(zero_shot_and_continue_share_a_dense_run, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_stepwise_run_starts_from_the_one_before, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_pruned_run_may_follow_the_dense_one, set_up_encoder,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_estimate_counts_steps_and_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(percents_may_be_shares_of_the_work, set_up_pairs,

@@ -18,6 +18,7 @@
 #include "tasks/classification/classification.h"
 #include "tasks/classification/metrics.h"
 #include "tasks/observe_one.h"
+#include "tasks/teacher_check.h"
 #include "temporary_files.h"
 
 static pare_context *context;
@@ -613,17 +614,22 @@ static void test_measures_beside_the_metric(void **state)
     pare_model_destroy(model);
 }
 
+static pare_classification_options number_options(void)
+{
+    const char *table =
+        write_file("numbers.tsv", "1.5\tthe cat\n-2\tdog\n0.25\tis not good\n3\tbad dogs\n");
+    return (pare_classification_options){.train = table,
+                                         .valid = table,
+                                         .text_columns = {"2"},
+                                         .label_column = "1",
+                                         .regression = true,
+                                         .batch = 4};
+}
+
 static void test_regression(void **state)
 {
     (void)state;
-    const char *table =
-        write_file("numbers.tsv", "1.5\tthe cat\n-2\tdog\n0.25\tis not good\n3\tbad dogs\n");
-    pare_task *task = create((pare_classification_options){.train = table,
-                                                           .valid = table,
-                                                           .text_columns = {"2"},
-                                                           .label_column = "1",
-                                                           .regression = true,
-                                                           .batch = 4});
+    pare_task *task = create(number_options());
     pare_model *model = create_model(1, 0);
     const pri_examples *examples = split_of(task, PARE_SPLIT_VALID);
     float predictions[4];
@@ -722,6 +728,37 @@ static void test_a_tiny_model_learns_the_toy_task(void **state)
     assert_true(evaluation.loss < 0.2);
     pare_task_destroy(task);
     pare_model_destroy(model);
+}
+
+static void check_distillation(pare_classification_options options, size_t labels)
+{
+    pare_task *task = create(options);
+    pare_model *student = create_model(labels, 0), *teacher = create_model(labels, 0);
+    check_teacher(tape, task, student, teacher);
+    pare_model_destroy(teacher);
+    pare_model_destroy(student);
+    pare_task_destroy(task);
+}
+
+static void test_a_teacher_of_classes_and_of_numbers(void **state)
+{
+    (void)state;
+    check_distillation(toy_options(), 2);
+    check_distillation(number_options(), 1);
+}
+
+static void test_a_teacher_that_does_not_fit(void **state)
+{
+    (void)state;
+    pare_task *task = create(toy_options());
+    pare_model *model = create_model(3, 0);
+    pare_inference *teacher;
+    check_ok(pare_inference_create(model, PARE_PRECISION_FP32, &teacher));
+    assert_fails(pare_task_set_teacher(task, teacher, 0.5), PARE_ERROR_ARGUMENT,
+                 "the model has 3 outputs and the task needs 2");
+    pare_inference_destroy(teacher);
+    pare_model_destroy(model);
+    pare_task_destroy(task);
 }
 
 static void test_the_training_loss_is_the_mean_over_the_batch(void **state)
@@ -1096,6 +1133,8 @@ int main(void)
         cmocka_unit_test(test_regression),
         cmocka_unit_test(test_a_model_that_does_not_fit),
         cmocka_unit_test(test_a_tiny_model_learns_the_toy_task),
+        cmocka_unit_test(test_a_teacher_of_classes_and_of_numbers),
+        cmocka_unit_test(test_a_teacher_that_does_not_fit),
         cmocka_unit_test(test_the_training_loss_is_the_mean_over_the_batch),
         cmocka_unit_test(test_training_resumes_bit_for_bit),
         cmocka_unit_test(test_observation_averages_single_sequences),

@@ -18,6 +18,7 @@
 #include "status_check.h"
 #include "tasks/masked_language_modelling/packing.h"
 #include "tasks/observe_one.h"
+#include "tasks/teacher_check.h"
 #include "temporary_files.h"
 
 /* Pieces: five special tokens, the words a .. t, and '='. */
@@ -747,6 +748,19 @@ static void test_learning(void **state)
     pare_task_destroy(task);
 }
 
+static void test_a_teacher(void **state)
+{
+    (void)state;
+    pare_bert_config config = tiny_config();
+    config.dropout = config.attention_dropout = 0;
+    pare_task *task = create_task(make_options());
+    pare_model *student = create_model(config), *teacher = create_model(config);
+    check_teacher(tape, task, student, teacher);
+    pare_model_destroy(teacher);
+    pare_model_destroy(student);
+    pare_task_destroy(task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -769,6 +783,7 @@ int main(void)
         cmocka_unit_test(test_average_of_even_attention),
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_learning),
+        cmocka_unit_test(test_a_teacher),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -5,6 +5,7 @@
 #include "nn/optimizer.h"
 #include "tasks/observe_one.h"
 #include "tasks/question_answering/question_answering.h"
+#include "tasks/teacher_check.h"
 
 static pare_context *context;
 static pare_tape *tape;
@@ -671,11 +672,23 @@ static void test_bad_questions(void **state)
     pare_model_destroy(model);
 }
 
+static void test_a_teacher(void **state)
+{
+    (void)state;
+    pare_task *task = create_task(toy_options());
+    pare_model *student = create_model(0, 0.3f), *teacher = create_model(0, 0.3f);
+    check_teacher(tape, task, student, teacher);
+    pare_model_destroy(teacher);
+    pare_model_destroy(student);
+    pare_task_destroy(task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_loss_of_uniform_logits),
+        cmocka_unit_test(test_a_teacher),
         cmocka_unit_test(test_resumes),
         cmocka_unit_test(test_batch_mates),
         cmocka_unit_test(test_questions_without_answers),

@@ -403,6 +403,27 @@ static void bad_overrides_are_refused_by_name(void **state)
         expect_refusal(BASE, &cases[i].text, 1, PARE_ERROR_ARGUMENT, cases[i].message);
 }
 
+static void pruned_runs_start_and_learn_in_ways_that_make_sense(void **state)
+{
+    (void)state;
+    expect_refusal(BASE "sweep: {start: stepwise, percents: [20, 50, 40]}\n", NULL, 0,
+                   PARE_ERROR_FORMAT,
+                   "r.yaml:12: with sweep.start stepwise sweep.percents must ascend, and 40 comes "
+                   "after 50");
+    expect_refusal(BASE "sweep: {start: stepwise, random_percents: [50, 40], random_seeds: [1]}\n",
+                   NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:12: with sweep.start stepwise sweep.random_percents must ascend, and 40 "
+                   "comes after 50");
+    expect_refusal(BASE "sweep: {distillation: 0.5}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:12: sweep.distillation is for encoders, not for language-modelling");
+    expect_refusal(BASE "sweep: {distillation: 1.5}\n", NULL, 0, PARE_ERROR_FORMAT,
+                   "r.yaml:12: sweep.distillation must be 0 to 1, not 1.5");
+    expect_refusal(BASE "sweep: {distillation: 0.5, start: zero-shot}\n", NULL, 0,
+                   PARE_ERROR_FORMAT,
+                   "r.yaml:12: sweep.distillation is for runs that are trained; with sweep.start "
+                   "zero-shot none is");
+}
+
 static void aliases_are_refused(void **state)
 {
     (void)state;
@@ -854,6 +875,7 @@ int main(void)
         cmocka_unit_test(bad_recipes_are_refused_with_place_and_reason),
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(bad_overrides_are_refused_by_name),
+        cmocka_unit_test(pruned_runs_start_and_learn_in_ways_that_make_sense),
         cmocka_unit_test(aliases_are_refused),
         cmocka_unit_test(a_missing_data_directory_is_named),
         cmocka_unit_test(a_missing_file_is_named),

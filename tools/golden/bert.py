@@ -1,8 +1,9 @@
-"""Makes tests/golden/bert_{model,classification,regression,answering,words}.safetensors.
+"""Makes tests/golden/bert_{model,classification,regression,answering,words}.safetensors and
+bert_distilled_{model,classification,answering,words}.safetensors.
 
     python tools/golden/bert.py tests/golden
 
-Each file holds a small random BERT of one class of the transformers library, a batch of sequences of
+Each file holds a small random BERT or DistilBERT of one class of the transformers library, a batch of sequences of
 different lengths, and what the library computes from them in double precision: hidden states after
 the embedding and every layer, the head's output, the loss, all gradients, and the losses of ten
 AdamW steps (decay decoupled, none on biases and layer norms) on that batch with sums that
@@ -18,15 +19,15 @@ import numpy
 import torch
 import transformers
 from safetensors.numpy import save_file
-from transformers import BertConfig
+from transformers import BertConfig, DistilBertConfig
 
 SEED = 20181011
 ADAMW = {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-5, "weight_decay": 0.1}
-COMMON = {
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "initializer_range": 0.25,
-    "attn_implementation": "eager",
+COMMON = {"initializer_range": 0.25, "attn_implementation": "eager"}
+WITHOUT_DROPOUT = {
+    BertConfig: {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    DistilBertConfig: {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0,
+                       "qa_dropout": 0.0},
 }
 CASES = {
     "model": ("BertModel", {"vocab_size": 40, "hidden_size": 20, "num_hidden_layers": 3,
@@ -51,6 +52,19 @@ CASES = {
               {"vocab_size": 45, "hidden_size": 24, "num_hidden_layers": 2,
                "num_attention_heads": 2, "intermediate_size": 33,
                "max_position_embeddings": 16, "type_vocab_size": 3}),
+    "distilled_model": ("DistilBertModel",
+                        {"vocab_size": 40, "dim": 20, "n_layers": 3, "n_heads": 4,
+                         "hidden_dim": 23, "max_position_embeddings": 17}),
+    "distilled_classification": ("DistilBertForSequenceClassification",
+                                 {"vocab_size": 31, "dim": 24, "n_layers": 2, "n_heads": 2,
+                                  "hidden_dim": 30, "max_position_embeddings": 20,
+                                  "id2label": {0: "no", 1: "maybe", 2: "yes"}}),
+    "distilled_answering": ("DistilBertForQuestionAnswering",
+                            {"vocab_size": 37, "dim": 24, "n_layers": 2, "n_heads": 3,
+                             "hidden_dim": 18, "max_position_embeddings": 16}),
+    "distilled_words": ("DistilBertForMaskedLM",
+                        {"vocab_size": 45, "dim": 24, "n_layers": 2, "n_heads": 2,
+                         "hidden_dim": 33, "max_position_embeddings": 16}),
 }
 LENGTHS = [7, 1, 16, 2, 11]
 
@@ -68,9 +82,10 @@ def named_parameters(model):
 def run(case, model, batch, targets):
     """Hidden states (L + 1 of (tokens, d)), head outputs and mean loss."""
     hidden, outputs, losses = [], [], []
+    case = case.removeprefix("distilled_")
     for n, (tokens, segments) in enumerate(batch):
-        result = model(input_ids=tokens[None], token_type_ids=segments[None],
-                       output_hidden_states=True)
+        kinds = {"token_type_ids": segments[None]} if model.config.model_type == "bert" else {}
+        result = model(input_ids=tokens[None], output_hidden_states=True, **kinds)
         hidden.append(torch.stack(result.hidden_states)[:, 0])
         if case == "model":
             outputs.append(result.last_hidden_state[0])
@@ -100,6 +115,7 @@ def run(case, model, batch, targets):
 
 
 def make_targets(case, config):
+    case = case.removeprefix("distilled_")
     if case == "classification":
         return {"labels": torch.randint(0, 3, (len(LENGTHS),)).int()}
     if case == "regression":
@@ -153,7 +169,8 @@ def save(tensors, path, script, seed, config):
 
 def make(case, number, kind, settings):
     torch.manual_seed(SEED + number)
-    config = BertConfig(**COMMON, **settings)
+    config_class = DistilBertConfig if kind.startswith("Distil") else BertConfig
+    config = config_class(**COMMON, **WITHOUT_DROPOUT[config_class], **settings)
     model = getattr(transformers, kind)(config)
     config.architectures = [kind]
     with torch.no_grad():
@@ -163,7 +180,8 @@ def make(case, number, kind, settings):
     model = model.double().train()
     # Token 0 is padding, which gets no gradient there and does not exist in Pare.
     batch = [(torch.randint(1, config.vocab_size, (length,)),
-              torch.randint(0, config.type_vocab_size, (length,))) for length in LENGTHS]
+              torch.randint(0, getattr(config, "type_vocab_size", 2), (length,)))
+             for length in LENGTHS]
     targets = make_targets(case, config)
     tensors = {"tokens": torch.cat([tokens for tokens, _ in batch]).int(),
                "segments": torch.cat([segments for _, segments in batch]).int(),
@@ -178,7 +196,7 @@ def make(case, number, kind, settings):
     tensors |= {"gradient/" + name: torch.zeros_like(tensor) if tensor.grad is None
                 else tensor.grad.clone() for name, tensor in parameters.items()}
 
-    tensors |= train(parameters, lambda name: name.endswith("bias") or "LayerNorm" in name,
+    tensors |= train(parameters, lambda name: name.endswith("bias") or "norm" in name.lower(),
                      lambda: run(case, model, batch, targets)[2])
     return config, arrays(tensors)
 

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "nn/tape.h"
+#include "tasks/distillation.h"
 #include "tasks/encoder_pass.h"
 #include "tasks/remark.h"
 
@@ -130,8 +131,10 @@ static pare_tensor *training_loss(pare_task *task, pare_model *model, pare_tape 
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
     pare_tensor *outputs = pare_encoder_classify(model, tape, &classification->builder.batch);
-    return pri_classification_loss(classification, tape, outputs, classification->classes,
-                                   classification->targets, NULL);
+    pare_tensor *loss = pri_classification_loss(
+        classification, tape, outputs, classification->classes, classification->targets, NULL);
+    const pri_student student = {.batch = &classification->builder.batch, .outputs = outputs};
+    return pri_distil(task, tape, &student, loss);
 }
 
 static uint64_t batches_per_epoch(const pare_task *task)
@@ -222,6 +225,7 @@ static const pri_task_functions functions = {
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,
     .training_loss = training_loss,
+    .takes_teacher = true,
     .rewind = rewind_training,
     .save_state = save_state,
     .load_state = load_state,

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "nn/tape.h"
+#include "tasks/distillation.h"
 #include "tasks/encoder_pass.h"
 #include "tasks/masked_language_modelling/packing.h"
 #include "text/wordpiece.h"
@@ -116,9 +117,11 @@ static pare_tensor *training_loss(pare_task *task, pare_model *model, pare_tape 
     if (status != PARE_OK)
         return pri_tape_fail(tape, status);
     const pri_chosen_words *chosen = &modelling->chosen;
-    pare_tensor *logits =
-        pare_encoder_words(model, tape, &modelling->builder.batch, chosen->rows, chosen->count);
-    return pare_cross_entropy(tape, logits, chosen->words, 0, NULL);
+    const pare_encoder_batch *batch = &modelling->builder.batch;
+    pare_tensor *logits = pare_encoder_words(model, tape, batch, chosen->rows, chosen->count);
+    pare_tensor *loss = pare_cross_entropy(tape, logits, chosen->words, 0, NULL);
+    const pri_student student = {.batch = batch, .rows = chosen->rows, .outputs = logits};
+    return pri_distil(task, tape, &student, loss);
 }
 
 static void rewind_training(pare_task *task)
@@ -157,6 +160,7 @@ static const pri_task_functions functions = {
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,
     .training_loss = training_loss,
+    .takes_teacher = true,
     .rewind = rewind_training,
     .save_state = save_state,
     .load_state = load_state,

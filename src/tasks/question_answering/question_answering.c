@@ -253,6 +253,7 @@ static const pri_task_functions functions = {
     .batches_per_epoch = batches_per_epoch,
     .training_tokens = training_tokens,
     .training_loss = pri_question_training_loss,
+    .takes_teacher = true,
     .rewind = rewind_training,
     .save_state = pri_question_training_save,
     .load_state = pri_question_training_load,

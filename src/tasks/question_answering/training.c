@@ -1,6 +1,7 @@
 /* Training on windows: batches, loss, and where training is. */
 #include "base/memory.h"
 #include "nn/tape.h"
+#include "tasks/distillation.h"
 #include "tasks/question_answering/question_answering.h"
 
 /* ---- Loss ---- */
@@ -70,7 +71,9 @@ pare_tensor *pri_question_training_loss(pare_task *task, pare_model *model, pare
         return pri_tape_fail(tape, status);
     const pare_encoder_batch *batch = &answering->builder.batch;
     pare_tensor *logits = pare_encoder_spans(model, tape, batch);
-    return pri_span_loss(tape, logits, batch, &answering->targets, NULL, NULL);
+    pare_tensor *loss = pri_span_loss(tape, logits, batch, &answering->targets, NULL, NULL);
+    const pri_student student = {.batch = batch, .outputs = logits};
+    return pri_distil(task, tape, &student, loss);
 }
 
 /* ---- The position as a file ---- */
