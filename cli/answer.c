@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "line_batches.h"
 #include "source.h"
 
 const cli_command answer_command = {
@@ -193,8 +194,10 @@ static int answer_lines(answerer *used, pare_lines *lines, const char *prompt)
         pare_status status = pare_lines_next(lines, &line, &length);
         if (status != PARE_OK)
             return fail("answer", status);
-        if (!line)
+        if (!line) {
+            end_prompt(prompt);
             return 0;
+        }
         used->line++;
         int exit_code = answer_copy(used, line, length);
         if (exit_code == PARE_ERROR_FORMAT && *prompt)
@@ -232,9 +235,13 @@ static int open_answerer(answerer *opened, const char *directory, const string_l
 {
     size_t none;
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
-    if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory, precision);
-    /* A model that answers nothing is refused before the first question is waited for. */
+    int exit_code = status == PARE_OK
+                        ? check_use("answer", &opened->session, directory, MODEL_ANSWERER)
+                        : fail("answer", status);
+    if (exit_code)
+        return exit_code;
+    status = open_encoder(&opened->session, directory, precision);
+    /* What cannot work is refused before the first question is waited for. */
     if (status == PARE_OK)
         status = pare_answer_question(opened->session.inference, opened->session.data.tokenizer, "",
                                       "", NULL, 0, NULL, &none, NULL);

@@ -46,16 +46,19 @@ static int open_classifier(classifier *opened, const char *directory, const stri
                            bool dense, pare_precision precision, uint64_t threads)
 {
     pare_status status = open_session(&opened->session, directory, masks, dense, threads);
-    if (status == PARE_OK)
-        status = open_encoder(&opened->session, directory, precision);
+    int exit_code = status == PARE_OK
+                        ? check_use("classify", &opened->session, directory, MODEL_CLASSIFIER)
+                        : fail("classify", status);
+    if (exit_code)
+        return exit_code;
+    status = open_encoder(&opened->session, directory, precision);
     if (status != PARE_OK)
         return fail("classify", status);
-    const pare_bert_config *config = pare_bert_config_of(opened->session.model);
-    opened->labels = config && config->labels ? config->labels : 1;
+    opened->labels = pare_bert_config_of(opened->session.model)->labels;
     opened->scores = calloc(LINES_MAX * opened->labels, sizeof *opened->scores);
     if (!opened->scores)
         return fail_memory("classify");
-    /* A model that is no classifier is refused before the first line is waited for. */
+    /* What cannot work is refused before the first line is waited for. */
     status = pare_classify(opened->session.inference, opened->session.data.tokenizer, NULL, 0,
                            opened->scores, NULL);
     return status == PARE_OK ? 0 : fail("classify", status);

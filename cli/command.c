@@ -261,7 +261,9 @@ bool parse_arguments(const cli_command *command, const cli_option *options, int 
             print_help(command, options);
             return false;
         }
-        if (!strncmp(word, "--", 2))
+        if (word[0] == '-' && word[1] && word[1] != '-')
+            *exit_code = fail_usage(command->name, "unknown option '%s'", word);
+        else if (!strncmp(word, "--", 2))
             *exit_code = take_option(command, options, argument_count, argument_values, &i);
         else if (parsed->count == command->positionals_max)
             *exit_code = fail_usage(command->name, "unexpected argument '%s'", word);

@@ -109,9 +109,11 @@ int command_eval(int argument_count, char **argument_values)
     if (status == PARE_OK)
         exit_code = check_text("eval", &session, parsed.positionals[0], &source);
     if (status == PARE_OK && !exit_code)
-        status = open_task(&session, parsed.positionals[0], &source);
+        status = load_source(&session, &source);
     if (status == PARE_OK && !exit_code)
-        exit_code = check_batches("eval", &session, &source);
+        exit_code = check_recipe("eval", &session, parsed.positionals[0], &source);
+    if (status == PARE_OK && !exit_code)
+        status = open_task(&session, parsed.positionals[0]);
     if (status == PARE_OK && !exit_code)
         exit_code = check_predictions(&session, predictions);
     if (status == PARE_OK && !exit_code)

@@ -70,7 +70,7 @@ int command_generate(int argument_count, char **argument_values)
     cli_session session = {0};
     pare_status status = open_session(&session, parsed.positionals[0], &masks, dense, threads);
     if (status == PARE_OK)
-        exit_code = check_continues_text("generate", &session, parsed.positionals[0]);
+        exit_code = check_use("generate", &session, parsed.positionals[0], MODEL_LANGUAGE);
     if (status == PARE_OK && !exit_code)
         status = open_vocabulary(&session, parsed.positionals[0]);
     if (status == PARE_OK && !exit_code)

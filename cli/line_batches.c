@@ -29,6 +29,12 @@ static int keep_line(line_batch *batch, const char *verb, const char *line, size
     return 0;
 }
 
+void end_prompt(const char *prompt)
+{
+    if (*prompt)
+        fputc('\n', stderr);
+}
+
 static int answer_all(const char *verb, pare_lines *lines, const char *prompt, line_answer answer,
                       void *user, line_batch *batch)
 {
@@ -46,10 +52,12 @@ static int answer_all(const char *verb, pare_lines *lines, const char *prompt, l
             continue;
         int answered = batch->count ? answer(user, batch) : 0;
         forget_lines(batch);
-        if (answered)
+        if (answered && (answered != PARE_ERROR_FORMAT || !*prompt)) /* who types may type again */
             return answered;
         if (status != PARE_OK)
             return fail(verb, status);
+        if (last && !exit_code)
+            end_prompt(prompt);
         if (last || fflush(stdout)) /* main reports what cannot be written */
             return exit_code;
     }

@@ -15,8 +15,8 @@ typedef struct line_batch {
     size_t count;              /* at least 1 */
 } line_batch;
 
-/* Prints what is to be said of the lines, in their order; returns an exit code, and anything but 0
- * ends the reading. */
+/* Prints what is to be said of the lines, in their order; returns an exit code. Anything but 0 ends
+ * the reading, except that who types may go on after a line of wrong form. */
 typedef int (*line_answer)(void *user, const line_batch *batch);
 
 /* Reads the file at `path`, or from "-" the standard input, with a prompt when that is a terminal.
@@ -24,5 +24,7 @@ typedef int (*line_answer)(void *user, const line_batch *batch);
  */
 int answer_line_batches(const char *verb, const char *path, const char *prompt, line_answer answer,
                         void *user);
+/* What the shell prints after a prompt (none: "") that got no line belongs on a line of its own. */
+void end_prompt(const char *prompt);
 
 #endif

@@ -161,7 +161,7 @@ static int describe(pare_average *const *averages, size_t kinds, const char *out
 int command_observe(int argument_count, char **argument_values)
 {
     static const char *const splits[] = {"train", "valid", "test", NULL};
-    source_options source = {0};
+    source_options source = {.any_head = true}; /* heads are no attention */
     string_list merge = {.count = 0};
     const char *output = "average.safetensors";
     bool json = false, ends_first = false;
@@ -197,9 +197,11 @@ int command_observe(int argument_count, char **argument_values)
     if (status == PARE_OK)
         exit_code = check_text("observe", &session, parsed.positionals[0], &source);
     if (status == PARE_OK && !exit_code)
-        status = open_task(&session, parsed.positionals[0], &source);
+        status = load_source(&session, &source);
     if (status == PARE_OK && !exit_code)
-        exit_code = check_batches("observe", &session, &source);
+        exit_code = check_recipe("observe", &session, parsed.positionals[0], &source);
+    if (status == PARE_OK && !exit_code)
+        status = open_task(&session, parsed.positionals[0]);
     if (status == PARE_OK && !exit_code)
         exit_code = check_outputs(output, pare_model_attention_kinds(session.model));
     if (status == PARE_OK && !exit_code)

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEFAULT_LANES 10
 #define DEFAULT_LENGTH 128
@@ -11,9 +12,27 @@
 const char *const text_column_keys[] = {"data.text_column", "data.second_text_column", NULL};
 const char *const label_column_keys[] = {"data.label_column", NULL};
 
+/* Whether an option that stands for keys gave a value to `key`. */
+static bool is_made(const string_list *list, const char *key)
+{
+    const size_t length = strlen(key);
+    const char *end = list->made + list->made_bytes;
+    for (const char *item = list->made; item < end; item += strlen(item) + 1)
+        if (!strncmp(item, key, length) && item[length] == '=')
+            return true;
+    return false;
+}
+
 pare_status load_recipe(const char *path, const string_list *overrides, pare_recipe *recipe)
 {
-    return pare_recipe_load(path, getenv("PARE_DATA"), overrides->items, overrides->count, recipe);
+    pare_status status =
+        pare_recipe_load(path, getenv("PARE_DATA"), overrides->items, overrides->count, recipe);
+    /* --text-columns names all of them: a recipe's second one goes when one is named. */
+    bool single =
+        is_made(overrides, text_column_keys[0]) && !is_made(overrides, text_column_keys[1]);
+    if (status == PARE_OK && single && recipe->task == PARE_TASK_CLASSIFICATION)
+        recipe->data.classification.text_columns[1] = NULL;
+    return status;
 }
 
 pare_status open_context(uint64_t threads, pare_context **context)
@@ -62,45 +81,82 @@ pare_status open_session(cli_session *session, const char *directory, const stri
     return status;
 }
 
-/* ---- Which models a verb is for ---- */
+/* ---- Which models a verb and a recipe are for ---- */
 
-typedef struct model_use {
+static const struct {
     const char *name, *advice;
-} model_use;
+} uses[] = {
+    [MODEL_LANGUAGE] = {"a language model", "use 'pare generate', or 'pare eval' with a text"},
+    [MODEL_CLASSIFIER] = {"a classifier", "use 'pare classify'"},
+    [MODEL_ANSWERER] = {"a model that answers questions", "use 'pare answer'"},
+    [MODEL_MASKED_WORDS] = {"a model of masked words", "use 'pare eval' with a recipe, or train it "
+                                                       "on another task with 'pare train'"},
+    [MODEL_TRANSLATOR] = {"a translation model", "use 'pare translate'"},
+    [MODEL_HEADLESS] = {"an encoder without a head", "train it on a task with 'pare train'"}};
 
-/* Of any model but a language model. */
 static model_use use_of(const pare_model *model)
 {
-    static const model_use of_heads[] = {
-        [PARE_HEAD_NONE] = {"an encoder without a head", "train it on a task with 'pare train'"},
-        [PARE_HEAD_CLASSIFICATION] = {"a classifier", "use 'pare classify'"},
-        [PARE_HEAD_QUESTION_ANSWERING] = {"a model that answers questions", "use 'pare answer'"},
-        [PARE_HEAD_MASKED_WORDS] = {"a model of masked words", "use 'pare eval' with a recipe"}};
+    static const model_use of_heads[] = {[PARE_HEAD_NONE] = MODEL_HEADLESS,
+                                         [PARE_HEAD_CLASSIFICATION] = MODEL_CLASSIFIER,
+                                         [PARE_HEAD_QUESTION_ANSWERING] = MODEL_ANSWERER,
+                                         [PARE_HEAD_MASKED_WORDS] = MODEL_MASKED_WORDS};
     const pare_bert_config *encoder = pare_bert_config_of(model);
-    return encoder ? of_heads[encoder->head]
-                   : (model_use){"a translation model", "use 'pare translate'"};
-}
-
-static bool is_language_model(const cli_session *session)
-{
-    return pare_transformer_xl_config_of(session->model) != NULL;
+    if (encoder)
+        return of_heads[encoder->head];
+    return pare_transformer_xl_config_of(model) ? MODEL_LANGUAGE : MODEL_TRANSLATOR;
 }
 
 int check_text(const char *verb, const cli_session *session, const char *directory,
                const source_options *options)
 {
-    if (!options->text || is_language_model(session))
+    model_use use = use_of(session->model);
+    if (!options->text || use == MODEL_LANGUAGE)
         return 0;
     return fail_usage(verb, "--text is for language models, and %s is %s; give --recipe", directory,
-                      use_of(session->model).name);
+                      uses[use].name);
 }
 
-int check_continues_text(const char *verb, const cli_session *session, const char *directory)
+int check_use(const char *verb, const cli_session *session, const char *directory, model_use wanted)
 {
-    if (is_language_model(session))
-        return 0;
     model_use use = use_of(session->model);
-    return fail_usage(verb, "%s is %s, not a language model; %s", directory, use.name, use.advice);
+    if (use == wanted)
+        return 0;
+    return fail_usage(verb, "%s is %s, not %s; %s", directory, uses[use].name, uses[wanted].name,
+                      uses[use].advice);
+}
+
+static bool is_encoder(model_use use)
+{
+    return use != MODEL_LANGUAGE && use != MODEL_TRANSLATOR;
+}
+
+static int check_batches(const char *verb, const cli_session *session,
+                         const source_options *options)
+{
+    bool given = options->lanes || options->length || options->memory;
+    if (session->recipe.task == PARE_TASK_LANGUAGE_MODELLING || !given)
+        return 0;
+    return fail_usage(verb,
+                      "--batch, --length and --memory are for language models; the recipe "
+                      "says how %s is read",
+                      pare_task_names[session->recipe.task]);
+}
+
+int check_recipe(const char *verb, const cli_session *session, const char *directory,
+                 const source_options *options)
+{
+    static const model_use of_tasks[] = {[PARE_TASK_LANGUAGE_MODELLING] = MODEL_LANGUAGE,
+                                         [PARE_TASK_CLASSIFICATION] = MODEL_CLASSIFIER,
+                                         [PARE_TASK_QUESTION_ANSWERING] = MODEL_ANSWERER,
+                                         [PARE_TASK_MASKED_LANGUAGE_MODELLING] = MODEL_MASKED_WORDS,
+                                         [PARE_TASK_TRANSLATION] = MODEL_TRANSLATOR};
+    model_use use = use_of(session->model), wanted = of_tasks[session->recipe.task];
+    bool serves = options->any_head && is_encoder(use) && is_encoder(wanted);
+    if (use == wanted || serves)
+        return check_batches(verb, session, options);
+    return fail_usage(
+        verb, "%s is %s, and %s is a recipe for %s; name a model or a recipe that fits", directory,
+        uses[use].name, options->recipe, pare_task_names[session->recipe.task]);
 }
 
 /* ---- Data ---- */
@@ -143,7 +199,7 @@ static pare_recipe recipe_of_text(const pare_model *model, const char *text)
             .train = text, .valid = text, .test = text, .lanes = DEFAULT_LANES, .length = length}};
 }
 
-pare_status open_task(cli_session *session, const char *directory, const source_options *options)
+pare_status load_source(cli_session *session, const source_options *options)
 {
     session->recipe = recipe_of_text(session->model, options->text);
     if (options->recipe) {
@@ -152,21 +208,15 @@ pare_status open_task(cli_session *session, const char *directory, const source_
             return status;
     }
     override_batches(options, &session->recipe.data.language_modelling);
+    return PARE_OK;
+}
+
+pare_status open_task(cli_session *session, const char *directory)
+{
     pare_status status = pare_recipe_open(&session->recipe, directory, &session->data);
     if (status == PARE_OK && *pare_task_remark(session->data.task))
         fprintf(stderr, "%s\n", pare_task_remark(session->data.task));
     return status;
-}
-
-int check_batches(const char *verb, const cli_session *session, const source_options *options)
-{
-    bool given = options->lanes || options->length || options->memory;
-    if (session->recipe.task == PARE_TASK_LANGUAGE_MODELLING || !given)
-        return 0;
-    return fail_usage(verb,
-                      "--batch, --length and --memory are for language models; the recipe "
-                      "says how %s is read",
-                      pare_task_names[session->recipe.task]);
 }
 
 pare_status open_encoder(cli_session *session, const char *directory, pare_precision precision)

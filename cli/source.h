@@ -40,6 +40,7 @@ typedef struct source_options {
     uint64_t lanes, length, memory; /* 0: the recipe's, or defaults */
     uint64_t threads;
     bool evaluation_only; /* a text too short for the lanes of training will do */
+    bool any_head;        /* an encoder of any head will do for a recipe of encoders */
 } source_options;
 
 /* Prints what is wrong with `options` and returns an exit code, 0 when they fit together. */
@@ -54,16 +55,28 @@ pare_status open_context(uint64_t threads, pare_context **context);
  * of attention; NULL or none: its own; `dense`: use none. */
 pare_status open_session(cli_session *session, const char *directory, const string_list *masks,
                          bool dense, uint64_t threads);
-/* Two more like check_source, once the model is open: a text without a recipe, and the continuation
- * of a text, are for language models. */
+/* What a model is there for. */
+typedef enum model_use {
+    MODEL_LANGUAGE,
+    MODEL_CLASSIFIER,
+    MODEL_ANSWERER,
+    MODEL_MASKED_WORDS,
+    MODEL_TRANSLATOR,
+    MODEL_HEADLESS /* an encoder that is there for nothing yet */
+} model_use;
+
+/* More like check_source, once the model is open: whether it is of the verb's use; a text without
+ * a recipe is for language models; and what the recipe, once loaded, is for. */
+int check_use(const char *verb, const cli_session *session, const char *directory,
+              model_use wanted);
 int check_text(const char *verb, const cli_session *session, const char *directory,
                const source_options *options);
-int check_continues_text(const char *verb, const cli_session *session, const char *directory);
-/* Adds the task that `options` describe, read as the model in `directory` reads text. */
-pare_status open_task(cli_session *session, const char *directory, const source_options *options);
-/* The same as check_source, once the task is known: lanes, segments and memory are a language
- * model's. */
-int check_batches(const char *verb, const cli_session *session, const source_options *options);
+int check_recipe(const char *verb, const cli_session *session, const char *directory,
+                 const source_options *options);
+/* Adds the recipe that `options` name or describe. */
+pare_status load_source(cli_session *session, const source_options *options);
+/* Adds its task, read as the model in `directory` reads text. */
+pare_status open_task(cli_session *session, const char *directory);
 /* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
 /* Adds an encoder's tokenizer, in session->data, and its inference. */

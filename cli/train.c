@@ -12,9 +12,11 @@ const cli_command train_command = {
     .arguments = "RECIPE --output DIRECTORY [options]",
     .summary = "train one model, dense or under a mask",
     .details =
-        "Writes a model directory: config.json, model.safetensors (best on validation),\n"
-        "vocab.json, the mask, log.jsonl and the last checkpoint. Stopped in any way, the same\n"
-        "command goes on and ends with the same bits.",
+        "Writes a model directory: config.json, model.safetensors (the best on validation, or the\n"
+        "last, as the recipe says), the vocabulary or tokenizer, the mask, log.jsonl and, until "
+        "it\n"
+        "is finished, the last checkpoint. Stopped in any way, the same command goes on and ends\n"
+        "with the same bits.",
     .example = "  pare train recipes/lm-wikitext2-tiny.yaml --output runs/dense",
     .positionals_min = 1,
     .positionals_max = 1};

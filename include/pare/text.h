@@ -1,5 +1,10 @@
-/* Tokens and vocabularies. Text is UTF-8; invalid bytes are kept as they are (a token is a string
- * of bytes), except that a NUL byte is an error: the file is binary. */
+/* Tokens and vocabularies. Text is UTF-8; a byte-order mark at the beginning of a file is left out.
+ * Bytes that are not UTF-8:
+ *  - the words of a language model are strings of bytes and keep them;
+ *  - the tokenizers of encoders and translation act as if U+FFFD stood there, which loses letters,
+ * so files to train a tokenizer, to train or to evaluate on are refused with file and line;
+ *  - lines to be answered, one by one, are not refused.
+ * A zero byte in a file is an error: it is binary. */
 #ifndef PARE_TEXT_H
 #define PARE_TEXT_H
 
@@ -69,7 +74,8 @@ PARE_API void pare_tokens_free(pare_tokens *tokens);
  */
 
 typedef struct pare_lines pare_lines;
-/* A plain or gzip file; "-" is the standard input, whose lines arrive as they are written. */
+/* A plain or gzip file; "-" is the standard input, whose lines arrive as they are written. A
+ * byte-order mark before the first line is left out. */
 PARE_API PARE_MUST_CHECK pare_status pare_lines_open(const char *path, pare_lines **lines);
 /* The next line without its newline, valid until the next call; any bytes may be in it. *line NULL:
  * there are no more. A safe point for interruption. */

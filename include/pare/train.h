@@ -177,8 +177,8 @@ typedef struct pare_recipe_data {
 } pare_recipe_data;
 
 /* Reads the data of `recipe`: as the model in `model_directory` reads text, or when that is NULL
- * with the tokenizer of model.checkpoint, or one built from the training text. Close also after a
- * failure. */
+ * with the tokenizer of model.checkpoint, or one built from the training text. Refuses a directory
+ * whose model is of another type than the task's. Close also after a failure. */
 PARE_API PARE_MUST_CHECK pare_status pare_recipe_open(const pare_recipe *recipe,
                                                       const char *model_directory,
                                                       pare_recipe_data *data);

@@ -58,17 +58,32 @@ size_t pri_utf8_read(const char *text, size_t size, uint32_t *character)
     return count;
 }
 
+/* Eight at a time: most texts are little else. */
+static size_t skip_ascii(const char *text, size_t size)
+{
+    size_t skipped = 0;
+    for (uint64_t eight; size - skipped >= sizeof eight; skipped += sizeof eight) {
+        memcpy(&eight, text + skipped, sizeof eight);
+        if (eight & UINT64_C(0x8080808080808080))
+            break;
+    }
+    return skipped;
+}
+
+size_t pri_utf8_valid_bytes(const char *text, size_t size)
+{
+    size_t valid = 0;
+    for (size_t length = 1; valid < size && length; valid += length) {
+        valid += skip_ascii(text + valid, size - valid);
+        length = pri_utf8_length(text + valid, size - valid);
+    }
+    return valid;
+}
+
 bool pri_utf8_valid(const char *string)
 {
     size_t size = strlen(string);
-    while (size) {
-        size_t length = pri_utf8_length(string, size);
-        if (!length)
-            return false;
-        string += length;
-        size -= length;
-    }
-    return true;
+    return pri_utf8_valid_bytes(string, size) == size;
 }
 
 size_t pri_utf8_write(uint32_t character, char bytes[4])
@@ -85,8 +100,14 @@ size_t pri_utf8_write(uint32_t character, char bytes[4])
     return length;
 }
 
+static const char mark[] = {'\xef', '\xbb', '\xbf'};
+
 size_t pri_utf8_mark(const char *text, size_t size)
 {
-    static const char mark[] = {'\xef', '\xbb', '\xbf'};
     return size >= sizeof mark && !memcmp(text, mark, sizeof mark) ? sizeof mark : 0;
+}
+
+bool pri_utf8_begins_mark(const char *text, size_t size)
+{
+    return size < sizeof mark && !memcmp(text, mark, size);
 }

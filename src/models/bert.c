@@ -386,12 +386,6 @@ static json_t *bert_to_config(const pare_model *base)
     return pri_bert_write_config(&model->config, model->labels);
 }
 
-static const char *bert_architecture(const pare_model *model)
-{
-    const pare_bert_config *config = pare_bert_config_of(model);
-    return pri_bert_form_of(config)->classes[config->head];
-}
-
 static pare_geometry bert_attention(const pare_model *model, pare_attention_kind kind,
                                     size_t length)
 {
@@ -405,9 +399,8 @@ static pare_geometry bert_attention(const pare_model *model, pare_attention_kind
 }
 
 #define BERT_FUNCTIONS                                                                             \
-    .from_config = bert_from_config, .to_config = bert_to_config,                                  \
-    .architecture = bert_architecture, .own_name = pri_bert_own_name, .bind = bert_bind,           \
-    .destroy = bert_destroy, .kinds = 1, .attention = bert_attention
+    .from_config = bert_from_config, .to_config = bert_to_config, .own_name = pri_bert_own_name,   \
+    .bind = bert_bind, .destroy = bert_destroy, .kinds = 1, .attention = bert_attention
 const pri_family pri_bert_family = {.name = "bert", BERT_FUNCTIONS};
 const pri_family pri_distilbert_family = {.name = "distilbert", BERT_FUNCTIONS};
 

@@ -97,7 +97,11 @@ pare_status pri_read_config(const char *directory, json_t **config, char **path,
     *path = pri_path_join(directory, "config.json");
     if (!*path)
         return PARE_ERROR_MEMORY;
-    pare_status status = pri_json_load(*path, config);
+    pare_status status =
+        pri_path_exists(*path)
+            ? pri_json_load(*path, config)
+            : pri_fail(PARE_ERROR_FILE, "%s does not exist; name a directory that holds a model",
+                       *path);
     if (status == PARE_OK)
         status = find_family(*config, *path, family);
     if (status != PARE_OK) {
@@ -144,8 +148,7 @@ pare_status pri_read_weights(pare_model *model, const char *directory, bool fres
 {
     pri_weights weights;
     char *name;
-    PRI_TRY(
-        pri_weights_open_directory(directory, model->family->architecture(model), &weights, &name));
+    PRI_TRY(pri_weights_open_directory(directory, &weights, &name));
     pare_status status = copy_weights(model, &weights, fresh_head, seed);
     pri_weights_close(&weights);
     pri_free(name);

@@ -518,12 +518,6 @@ static json_t *marian_to_config(const pare_model *model)
     return pri_marian_write_config(pare_marian_config_of(model));
 }
 
-static const char *marian_architecture(const pare_model *model)
-{
-    (void)model;
-    return "MarianMTModel";
-}
-
 static pare_geometry marian_attention(const pare_model *model, pare_attention_kind kind,
                                       size_t length)
 {
@@ -542,7 +536,6 @@ const pri_family pri_marian_family = {
     .name = "marian",
     .from_config = marian_from_config,
     .to_config = marian_to_config,
-    .architecture = marian_architecture,
     .own_name = marian_own_name,
     .bind = marian_bind,
     .destroy = marian_destroy,

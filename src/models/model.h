@@ -14,8 +14,7 @@ typedef struct pri_family {
     /* A model as `config` (from file `path`) describes it, its parameters declared. */
     pare_status (*from_config)(pare_context *context, const json_t *config, const char *path,
                                pare_model **model);
-    json_t *(*to_config)(const pare_model *model);        /* NULL: no memory */
-    const char *(*architecture)(const pare_model *model); /* its class in Hugging Face's library */
+    json_t *(*to_config)(const pare_model *model); /* NULL: no memory */
     /* NULL: tensors in files are named like parameters. Otherwise the parameter's name for a
      * tensor's, which may be written to `spelling` (PRI_NAME_MAX); NULL: nothing of this model's,
      * but to be expected in such a file. */

@@ -507,12 +507,6 @@ static json_t *transformer_xl_to_config(const pare_model *model)
     return pri_transformer_xl_write_config(pare_transformer_xl_config_of(model));
 }
 
-static const char *transformer_xl_architecture(const pare_model *model)
-{
-    (void)model;
-    return "TransfoXLLMHeadModel";
-}
-
 static pare_geometry transformer_xl_attention(const pare_model *model, pare_attention_kind kind,
                                               size_t length)
 {
@@ -536,7 +530,6 @@ const pri_family pri_transformer_xl_family = {
     .name = "transfo-xl",
     .from_config = transformer_xl_from_config,
     .to_config = transformer_xl_to_config,
-    .architecture = transformer_xl_architecture,
     .bind = transformer_xl_bind,
     .destroy = transformer_xl_destroy,
     .kinds = 1,

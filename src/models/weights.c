@@ -4,6 +4,7 @@
 #include "models/weights.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -95,26 +96,54 @@ static pare_status open_parts(const char *directory, const char *index, pri_weig
     return status;
 }
 
-static pare_status fail_without_weights(const char *directory, const char *weights,
-                                        const char *architecture)
+#define CLASS_MAX 64
+
+static bool is_class_name(const char *name)
 {
-    char *pickled = pri_path_join(directory, "pytorch_model.bin");
-    if (!pickled)
-        return PARE_ERROR_MEMORY;
-    bool exists = pri_path_exists(pickled);
-    pri_free(pickled);
-    if (!exists)
-        return pri_fail(PARE_ERROR_FILE, "%s does not exist; name a directory that holds a model",
-                        weights);
-    return pri_fail(PARE_ERROR_UNSUPPORTED,
-                    "%s holds pytorch_model.bin, which only Python can read; convert it once: "
-                    "python3 -c \"from transformers import %s as M; M.from_pretrained('%s')"
-                    ".save_pretrained('%s')\"",
-                    directory, architecture, directory, directory);
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+    return length && !name[length] && length < CLASS_MAX;
 }
 
-pare_status pri_weights_open_directory(const char *directory, const char *architecture,
-                                       pri_weights *weights, char **name)
+/* The class that wrote a directory: converted with it, the weights keep their head. The name goes
+ * into a line to be copied, so anything that is no name of a class is left alone. */
+static void read_class(const char *directory, char class_name[CLASS_MAX])
+{
+    json_t *config = NULL;
+    char *path = pri_path_join(directory, "config.json");
+    if (path && pri_json_load(path, &config) != PARE_OK)
+        config = NULL;
+    const char *name =
+        json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    snprintf(class_name, CLASS_MAX, "%s", name && is_class_name(name) ? name : "AutoModel");
+    json_decref(config);
+    pri_free(path);
+}
+
+static bool holds(const char *directory, const char *name)
+{
+    char *path = pri_path_join(directory, name);
+    bool exists = path && pri_path_exists(path);
+    pri_free(path);
+    return exists;
+}
+
+static pare_status fail_without_weights(const char *directory, const char *weights)
+{
+    static const char whole[] = "pytorch_model.bin", index[] = "pytorch_model.bin.index.json";
+    const char *pickled = holds(directory, whole) ? whole : index;
+    if (!holds(directory, pickled))
+        return pri_fail(PARE_ERROR_FILE, "%s does not exist; name a directory that holds a model",
+                        weights);
+    char class_name[CLASS_MAX];
+    read_class(directory, class_name);
+    return pri_fail(PARE_ERROR_UNSUPPORTED,
+                    "%s holds %s, which only Python can read; convert it once: "
+                    "python3 -c \"from transformers import %s as M; M.from_pretrained('%s')"
+                    ".save_pretrained('%s')\"",
+                    directory, pickled, class_name, directory, directory);
+}
+
+pare_status pri_weights_open_directory(const char *directory, pri_weights *weights, char **name)
 {
     *weights = (pri_weights){.count = 0};
     *name = pri_path_join(directory, "model.safetensors");
@@ -127,7 +156,7 @@ pare_status pri_weights_open_directory(const char *directory, const char *archit
         else if (pri_path_exists(index))
             status = open_parts(directory, index, weights);
         else
-            status = fail_without_weights(directory, *name, architecture);
+            status = fail_without_weights(directory, *name);
     }
     pri_free(index);
     if (status == PARE_OK)

@@ -13,10 +13,8 @@ typedef struct pri_weights {
 
 pare_status pri_weights_open_file(const char *path, pri_weights *weights);
 /* model.safetensors of a directory, or the files that model.safetensors.index.json names; `name`
- * holds the path for messages, to be freed by the caller after the weights are closed.
- * `architecture` is the class that could convert a file of PyTorch. */
-pare_status pri_weights_open_directory(const char *directory, const char *architecture,
-                                       pri_weights *weights, char **name);
+ * holds the path for messages, to be freed by the caller after the weights are closed. */
+pare_status pri_weights_open_directory(const char *directory, pri_weights *weights, char **name);
 void pri_weights_close(pri_weights *weights);
 
 /* Where each parameter is read from. */

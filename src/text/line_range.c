@@ -1,20 +1,27 @@
-/* What all readers of texts share: going through lines, counting them, and telling text from binary
- * data. */
+/* What all readers of texts share: going through lines, counting them, and telling what is no text.
+ */
 #include "text/line_range.h"
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "pare/text.h"
 #include "text/text_file.h"
 
-pare_status pri_text_check_binary(const char *name, const char *data, size_t size, uint64_t offset)
+pare_status pri_text_check_line(const char *name, uint64_t number, const char *line, size_t length)
 {
-    const char *zero = memchr(data, 0, size);
-    if (!zero)
+    if (memchr(line, 0, length))
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s:%llu: a zero byte; this is binary, or text in UTF-16, and UTF-8 is "
+                        "needed, plain or gzip",
+                        name, (unsigned long long)number);
+    size_t valid = pri_utf8_valid_bytes(line, length);
+    if (valid == length)
         return PARE_OK;
     return pri_fail(PARE_ERROR_FORMAT,
-                    "%s: looks binary (a zero byte at offset %llu); give UTF-8 text, plain or gzip",
-                    name, (unsigned long long)(offset + (uint64_t)(zero - data)));
+                    "%s:%llu: byte %zu of the line is not UTF-8; convert the text, as in 'iconv -f "
+                    "latin1 -t utf-8'",
+                    name, (unsigned long long)number, valid + 1);
 }
 
 pare_status pri_text_count_lines(const char *path, uint64_t *lines)
@@ -39,17 +46,15 @@ pare_status pri_text_count_lines(const char *path, uint64_t *lines)
 static pare_status visit_lines(pare_lines *lines, const char *path, pri_line_range range,
                                pri_line_visit visit, void *user)
 {
-    uint64_t offset = 0;
     for (uint64_t number = 0; number < range.end; number++) {
         const char *line;
         size_t length;
         PRI_TRY(pare_lines_next(lines, &line, &length));
         if (!line)
             break;
-        PRI_TRY(pri_text_check_binary(path, line, length, offset));
-        offset += length + 1;
         if (number < range.begin)
             continue;
+        PRI_TRY(pri_text_check_line(path, number + 1, line, length));
         if (length >= UINT32_MAX)
             return pri_fail(PARE_ERROR_UNSUPPORTED,
                             "%s: a line of 4 GB or more; break it into lines", path);

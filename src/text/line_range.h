@@ -12,10 +12,11 @@ typedef struct pri_line_range {
 
 /* The lines of a plain or gzip file, an unterminated last one included. */
 pare_status pri_text_count_lines(const char *path, uint64_t *lines);
-/* Text has no zero bytes. `data` lies at `offset` in the file called `name`. */
-pare_status pri_text_check_binary(const char *name, const char *data, size_t size, uint64_t offset);
+/* For texts that tokenizers read, which would replace what is not UTF-8: refuses a line that is
+ * not, or has zero bytes. It is number `number`, from 1, of the file called `name`. */
+pare_status pri_text_check_line(const char *name, uint64_t number, const char *line, size_t length);
 
-/* Is called with each line in order, without its newline; less than 4 GB, no zero bytes. */
+/* Is called with each line in order, without its newline: UTF-8 of less than 4 GB. */
 typedef pare_status (*pri_line_visit)(void *user, const char *line, size_t length);
 /* Those of a plain or gzip file. A safe point for interruption at each. */
 pare_status pri_text_visit_lines(const char *path, pri_line_range range, pri_line_visit visit,

@@ -77,9 +77,19 @@ static pare_status feed_bytes(pri_scanner *scanner, const char *data, size_t siz
     return PARE_OK;
 }
 
+static pare_status check_zeros(const pri_scanner *scanner, const char *data, size_t size)
+{
+    const char *zero = memchr(data, 0, size);
+    if (!zero)
+        return PARE_OK;
+    return pri_fail(PARE_ERROR_FORMAT,
+                    "%s: looks binary (a zero byte at offset %llu); give UTF-8 text, plain or gzip",
+                    scanner->name, (unsigned long long)(scanner->offset + (uint64_t)(zero - data)));
+}
+
 pare_status pri_scanner_feed(pri_scanner *scanner, const char *data, size_t size)
 {
-    PRI_TRY(pri_text_check_binary(scanner->name, data, size, scanner->offset));
+    PRI_TRY(check_zeros(scanner, data, size));
     scanner->offset += size;
     while (size) {
         const char *newline = memchr(data, '\n', size);

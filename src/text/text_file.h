@@ -1,4 +1,5 @@
-/* Reading a text piece by piece, plain or gzip (recognised by content). */
+/* Reading a text piece by piece, plain or gzip (recognised by content). The byte-order mark that
+ * some editors put before a text is left out. */
 #ifndef PARE_SRC_TEXT_TEXT_FILE_H
 #define PARE_SRC_TEXT_TEXT_FILE_H
 

@@ -6,7 +6,7 @@
 
 #include "base/arithmetic.h"
 #include "base/memory.h"
-#include "base/utf8.h"
+#include "text/line_range.h"
 #include "text/text_file.h"
 
 #define CHUNK_SIZE ((size_t)1 << 16)
@@ -26,14 +26,10 @@ static pare_status reserve_text(pri_tsv *tsv, size_t length)
 
 static pare_status append(pri_tsv *tsv, const char *data, size_t size)
 {
-    unsigned long long line = (unsigned long long)tsv->line + 1;
     if (size > PRI_TSV_LINE_MAX - tsv->length)
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s:%llu: longer than %zu bytes; is this tab-separated text?", tsv->name,
-                        line, PRI_TSV_LINE_MAX);
-    if (memchr(data, 0, size))
-        return pri_fail(PARE_ERROR_FORMAT, "%s:%llu: holds a NUL byte; this is no text", tsv->name,
-                        line);
+                        (unsigned long long)tsv->line + 1, PRI_TSV_LINE_MAX);
     PRI_TRY(reserve_text(tsv, tsv->length + size + 1));
     memcpy(tsv->text + tsv->length, data, size);
     tsv->length += size;
@@ -76,9 +72,9 @@ static pare_status finish_line(pri_tsv *tsv)
         length--;
     if (!length)
         return PARE_OK;
+    PRI_TRY(pri_text_check_line(tsv->name, tsv->line, tsv->text, length));
     tsv->text[length] = 0;
-    char *text = tsv->text + (tsv->line == 1 ? pri_utf8_mark(tsv->text, length) : 0);
-    return *text ? visit_row(tsv, text) : PARE_OK;
+    return visit_row(tsv, tsv->text);
 }
 
 pare_status pri_tsv_feed(pri_tsv *tsv, const char *data, size_t size)
@@ -144,13 +140,25 @@ static bool parse_column(const char *text, size_t *column)
 pare_status pri_tsv_find_column(const pri_tsv_row *header, const char *path, const char *wanted,
                                 size_t *column)
 {
+    size_t found = 0;
     for (size_t i = 0; header && i < header->count; i++)
         if (!strcmp(header->fields[i], wanted)) {
             *column = i;
-            return PARE_OK;
+            found++;
         }
+    if (found == 1)
+        return PARE_OK;
+    if (found)
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s:%llu: %zu columns are called '%s'; name one by its number, from 1",
+                        path, (unsigned long long)header->line, found, wanted);
     if (parse_column(wanted, column))
         return PARE_OK;
+    if (header && header->count == 1)
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s:%llu: no column '%s', as the header is a single one; columns must be "
+                        "separated by tabs",
+                        path, (unsigned long long)header->line, wanted);
     if (header)
         return pri_fail(PARE_ERROR_FORMAT,
                         "%s:%llu: the header has no column '%s'; name one of its %zu columns, or a "

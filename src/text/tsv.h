@@ -29,9 +29,9 @@ typedef struct pri_tsv {
     size_t fields_capacity;
 } pri_tsv;
 
-/* A text arrives in any number of chunks. Lines end in LF or CR LF; empty lines hold no row; a byte
- * order mark before the first is skipped. A NUL byte and a line longer than PRI_TSV_LINE_MAX are
- * format errors that name file and line. */
+/* A text arrives in any number of chunks. Lines end in LF or CR LF; empty lines hold no row. A line
+ * that is not UTF-8, has a zero byte or is longer than PRI_TSV_LINE_MAX is a format error that
+ * names file and line. */
 pare_status pri_tsv_feed(pri_tsv *tsv, const char *data, size_t size);
 /* The end of the text: its last row, if no newline ended it. */
 pare_status pri_tsv_finish(pri_tsv *tsv);

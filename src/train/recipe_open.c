@@ -4,9 +4,44 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "models/checkpoint.h"
 #include "pare/train.h"
 
 /* ---- Data ---- */
+
+/* The types of models that serve a task: one, or two. */
+typedef struct model_types {
+    const pri_family *first, *second;
+} model_types;
+
+static model_types types_for(pare_task_kind task)
+{
+    if (task == PARE_TASK_LANGUAGE_MODELLING)
+        return (model_types){&pri_transformer_xl_family, NULL};
+    if (task == PARE_TASK_TRANSLATION)
+        return (model_types){&pri_marian_family, NULL};
+    return (model_types){&pri_bert_family, &pri_distilbert_family};
+}
+
+/* Before the tokenizer, which is another one in models of other types. */
+static pare_status check_model_type(const char *directory, pare_task_kind task)
+{
+    const model_types types = types_for(task);
+    json_t *config;
+    char *path;
+    const pri_family *family;
+    PRI_TRY(pri_read_config(directory, &config, &path, &family));
+    pare_status status = PARE_OK;
+    if (family != types.first && family != types.second)
+        status = pri_fail(
+            PARE_ERROR_ARGUMENT,
+            "%s: a model of type \"%s\" does not serve %s, which needs type \"%s\"%s%s%s", path,
+            family->name, pare_task_names[task], types.first->name, types.second ? " or \"" : "",
+            types.second ? types.second->name : "", types.second ? "\"" : "");
+    json_decref(config);
+    pri_free(path);
+    return status;
+}
 
 static pare_status load_vocabulary(const char *directory, pare_vocabulary **vocabulary)
 {
@@ -56,10 +91,12 @@ static pare_status open_task(const pare_recipe *recipe, pare_recipe_data *data)
 pare_status pare_recipe_open(const pare_recipe *recipe, const char *model_directory,
                              pare_recipe_data *data)
 {
+    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
     *data = (pare_recipe_data){.task = NULL};
+    if (directory)
+        PRI_TRY(check_model_type(directory, recipe->task));
     if (recipe->task == PARE_TASK_LANGUAGE_MODELLING)
         return open_language_modelling(recipe, model_directory, data);
-    const char *directory = model_directory ? model_directory : recipe->model.checkpoint;
     if (recipe->task == PARE_TASK_TRANSLATION)
         return open_translation(recipe, directory, data);
     if (directory)

@@ -97,6 +97,34 @@ static void test_each_ill_formed_sequence_is_one_replacement(void **state)
     }
 }
 
+static void test_how_much_of_a_text_is_well_formed(void **state)
+{
+    (void)state;
+    char text[40];
+    for (size_t before = 0; before < 30; before++) {
+        memset(text, 'a', sizeof text);
+        memcpy(text + before, "\xc3\xa9\xff", 3);
+        assert_int_equal(pri_utf8_valid_bytes(text, sizeof text), before + 2);
+        assert_int_equal(pri_utf8_valid_bytes(text, before + 2), before + 2);
+        assert_int_equal(pri_utf8_valid_bytes(text, before + 1), before);
+    }
+    assert_int_equal(pri_utf8_valid_bytes("a\0b", 3), 3);
+    assert_int_equal(pri_utf8_valid_bytes(NULL, 0), 0);
+}
+
+static void test_byte_order_marks(void **state)
+{
+    (void)state;
+    assert_int_equal(pri_utf8_mark("\xef\xbb\xbfid", 5), 3);
+    assert_int_equal(pri_utf8_mark("\xef\xbb\xbf", 2), 0);
+    assert_int_equal(pri_utf8_mark("\xef\xbb\xbeid", 5), 0);
+    assert_true(pri_utf8_begins_mark("", 0));
+    assert_true(pri_utf8_begins_mark("\xef\xbb", 2));
+    assert_false(pri_utf8_begins_mark("\xef\xbb\xbf", 3));
+    assert_false(pri_utf8_begins_mark("a", 1));
+    assert_false(pri_utf8_begins_mark("\xef\xbc", 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +132,8 @@ int main(void)
         cmocka_unit_test(test_ill_formed),
         cmocka_unit_test(test_written_characters_are_read_back),
         cmocka_unit_test(test_each_ill_formed_sequence_is_one_replacement),
+        cmocka_unit_test(test_how_much_of_a_text_is_well_formed),
+        cmocka_unit_test(test_byte_order_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ stderr_is_one_line
 expect 2 "$pare" answer oracle --context -
 stderr_is_one_line
 expect 2 "$pare" answer judge lines
-stderr_has 'no head for question answering'
+stderr_has "judge is a classifier, not a model that answers questions; use 'pare classify'"
 stderr_is_one_line
 expect 4 "$pare" answer oracle absent
 stderr_is_one_line

@@ -192,6 +192,28 @@ refused 2 '.--label-column needs NAME' train classify --label-column ''
 sed '3s/bad/ugly/' dev.tsv >bad.tsv
 refused 3 'bad.tsv:3.*ugly' train classify --set data.valid=bad.tsv
 refused 3 'train.tsv:2.*good' train classify --set data.regression=true
+printf 'text,label\nthe cat,good\nthe dog,bad\n' >commas.csv
+refused 3 "commas.csv:1: no column 'text', .*separated by tabs" \
+    train classify --set data.train=commas.csv
+sed '1s/label/text/' train.tsv >twice.tsv
+refused 3 "twice.tsv:1: 2 columns are called 'text'; name one by its number" \
+    train classify --set data.train=twice.tsv
+for table in train dev; do
+    awk -v table=$table 'NR > 1 { $0 = $0 "." (table == "dev") NR } { print }' $table.tsv |
+        sed 's/good/5/; s/bad/3/' >$table-measured.tsv
+done
+refused 3 "dev-measured.tsv:2: the label '5.12' does not occur .*set data.regression to true" \
+    train classify --set data.train=train-measured.tsv --set data.valid=dev-measured.tsv
+accepted train classify --set data.train=train-measured.tsv --set data.valid=dev-measured.tsv \
+    --set data.regression=true
+# --text-columns says which columns there are, whatever the recipe has.
+sed 's/text_column: text/&, second_text_column: label/' classify.yaml >pairs.yaml
+accepted train classify
+cp run/model.safetensors single.weights
+accepted train pairs
+check "pairs are others" cmp_differs run/model.safetensors single.weights
+accepted train pairs --text-columns text
+check "one column replaces two" cmp -s run/model.safetensors single.weights
 # Labels that the model knows under other names, or in another order.
 for table in train dev; do sed 's/\tgood$/\tfine/' $table.tsv >$table-renamed.tsv; done
 refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the data" "$pare" eval good \
@@ -199,6 +221,21 @@ refused 2 "label [01] is '(good|bad)' in the model and '(fine|bad|good)' in the 
 expect 0 "$pare" eval good --recipe classify.yaml
 expect 0 "$pare" eval good --recipe classify.yaml --json
 stdout_has '^  "predictions": 10,$'
+# Texts in other encodings are refused, marks before a text are none of it.
+sed '4s/the/\xe9t\xe9/' train.tsv >latin.tsv
+refused 3 'latin.tsv:4: byte [0-9]+ of the line is not UTF-8; convert the text, as in' \
+    train classify --set data.train=latin.tsv
+sed '7s/the/\xe9t\xe9/' text.txt >latin.txt
+refused 3 'latin.txt:7: byte [0-9]+ of the line is not UTF-8' "$pare" train pretrain.yaml \
+    --set data.train=latin.txt --output run
+refused 3 'latin.txt:7: byte [0-9]+ of the line is not UTF-8' train adapt --set data.train=latin.txt
+refused 3 'latin.txt:7: byte [0-9]+ of the line is not UTF-8' "$pare" tokenize run latin.txt --train
+for text in train.tsv text.txt squad.json; do { printf '\357\273\277' && cat $text; } >marked-$text; done
+accepted train classify --set data.train=marked-train.tsv
+accepted train answer --set data.train=marked-squad.json
+accepted "$pare" train pretrain.yaml --set data.train=marked-text.txt --output run
+check "a mark changes no vocabulary" cmp -s run/vocab.txt encoder/vocab.txt
+check "a mark changes no weights" cmp -s run/model.safetensors encoder/model.safetensors
 # Quotes are characters like others: a stray one joins no lines.
 sed '3s/no/"no/' train.tsv >quoted.tsv
 accepted train classify --set data.train=quoted.tsv
@@ -227,6 +264,10 @@ answers 3 'bad.json.*answer_start'
 echo '{"data": []}' >bad.json
 answers 3 'bad.json'
 refused 4 'absent.json' train answer --set data.train=absent.json
+# What cannot be measured is refused before training.
+sed 's/"answers": \[[^]]*\]/"answers": []/' squad.json >unanswered.json
+refused 3 'unanswered.json: no question has an answer, so nothing can be measured' \
+    train answer --set data.valid=unanswered.json
 # A start that is wrong is corrected where the answer occurs.
 questions 'the cat sees the dog .' 'the cat sees ?' 'the dog' 2 >moved.json
 accepted train answer --set data.train=moved.json
@@ -278,16 +319,47 @@ sed 's/layers: 1/layers: 2/' pretrain.yaml >deeper.yaml
 expect 0 "$pare" train deeper.yaml --output deeper
 expect_failure "$pare" eval deeper --recipe pretrain.yaml --mask good.mask
 stderr_is_one_line
-expect_failure "$pare" eval good --recipe pretrain.yaml
-stderr_is_one_line
-expect_failure "$pare" eval encoder --recipe classify.yaml
-stderr_is_one_line
-refused 2 "good is a classifier, not a language model; use 'pare classify'" \
-    "$pare" generate good --prompt 'the cat'
-refused 2 "answers is a model that answers questions, not a language model; use 'pare answer'" \
-    "$pare" generate answers --json
-refused 2 "encoder is a model of masked words, not a language model; use 'pare eval' with a recipe" \
-    "$pare" generate encoder
+
+# ---- Models and recipes that do not fit ----
+write_recipe language.yaml text.txt
+expect 0 "$pare" train language.yaml --output language --set training.steps=2
+write_pairs pairs.source pairs.target
+write_pairs_recipe translate.yaml pairs.source pairs.target
+expect 0 "$pare" train translate.yaml --output translator --set training.steps=2
+grep -v maximum_vocabulary translate.yaml | sed 's/^model.*/model: {checkpoint: translator}/' >continue.yaml
+# Of each: its directory, its recipe, what it is, and the verb that is for it.
+fits='encoder|pretrain|a model of masked words|eval
+good|classify|a classifier|classify
+answers|answer|a model that answers questions|answer
+language|language|a language model|generate
+translator|translate|a translation model|translate'
+while IFS='|' read -r model own what verb; do
+    while IFS='|' read -r _ recipe wanted other; do
+        [ "$own" = "$recipe" ] && continue
+        refused 2 "^pare eval: $model is $what, and $recipe.yaml is a recipe for [a-z-]+; name a model or" \
+            "$pare" eval "$model" --recipe "$recipe.yaml"
+        [ "$other" = eval ] && continue
+        refused 2 "^pare $other: $model is $what, not $wanted; use 'pare $verb'" "$pare" "$other" "$model"
+    done <<<"$fits"
+done <<<"$fits"
+# An average needs no head, but the passes over questions and masked words have one.
+expect 0 "$pare" observe encoder --recipe classify.yaml --output encoder.average
+refused 2 'no head for question answering' "$pare" observe good --recipe answer.yaml --output run
+refused 2 'no head for masked words' "$pare" observe good --recipe pretrain.yaml --output run
+refused 2 'translator is a translation model, and answer.yaml is a recipe for question-answering' \
+    "$pare" observe translator --recipe answer.yaml --output run
+refused 2 'good is a classifier, and language.yaml is a recipe for language-modelling' \
+    "$pare" observe good --recipe language.yaml --output run
+for checkpoint in language translator; do
+    for recipe in adapt classify answer; do
+        refused 2 "$checkpoint/config.json: a model of type \"[a-z-]+\" does not serve .*, which needs type \"bert\"" \
+            train $recipe --set model.checkpoint=$checkpoint
+    done
+done
+for checkpoint in encoder good language; do
+    refused 2 "$checkpoint/config.json: .* does not serve translation, which needs type \"marian\"" \
+        train continue --set model.checkpoint=$checkpoint
+done
 rm -rf headless && cp -r good headless
 sed -i 's/BertForSequenceClassification/BertModel/' headless/config.json
 refused 2 "headless is an encoder without a head, not a language model; train it on a task with 'pare" \

@@ -51,10 +51,11 @@ refused 2 'evaluation.beam is 1000, but the vocabulary has [0-9]+ pieces' \
     train --set evaluation.beam=1000
 refused 2 'raise evaluation.length_factor' train --set evaluation.length_factor=0 \
     --set evaluation.length_extra=0
-# Empty sides, carriage returns, bytes that are no UTF-8 and a line of a million characters are pairs
-# like others, or are left out.
+# Empty sides, carriage returns, a byte-order mark and a line of a million characters are pairs like
+# others, or are left out.
 {
-    sed '3s/.*//; 5s/ba/\xff\xfe/' source | sed 's/$/\r/'
+    printf '\357\273\277'
+    sed '3s/.*//' source | sed 's/$/\r/'
     head -c 1000000 /dev/zero | tr '\0' 'b'
     echo
 } >strange
@@ -63,6 +64,10 @@ expect 0 train --set data.train.source=strange --set data.train.target=longer
 expect 0 "$pare" eval run --recipe recipe.yaml --set data.test.source=strange \
     --set data.test.target=longer
 rm -rf run
+sed '5s/ba/\xff\xfe/' source >latin
+refused 3 'latin:5: byte [0-9]+ of the line is not UTF-8; convert the text' \
+    train --set data.train.source=latin
+refused 3 'latin:5: byte [0-9]+ of the line is not UTF-8' train --set data.valid.target=latin
 
 # ---- Merges ----
 printf '#version: 0.2\nb a</w>\nk\n' >merges
@@ -106,7 +111,7 @@ refused 2 'the model knows [0-9]+ source pieces and the tokenizer has [0-9]+; us
     "$pare" translate bad lines
 write_recipe language.yaml text.txt
 expect 0 "$pare" train language.yaml --output language --set training.steps=2
-refused 7 'marian' "$pare" translate language lines
+refused 2 'language is a language model, not a translation model' "$pare" translate language lines
 
 # ---- Searches ----
 refused 2 'a beam of 0' "$pare" translate model lines --beam 0

@@ -31,6 +31,9 @@ stdout_is "$answers"
 stderr_is_empty
 expect 0 sh -c "cat lines | '$pare' classify judge - --threads 1"
 stdout_is "$answers"
+{ printf '\357\273\277' && cat lines; } >marked
+expect 0 "$pare" classify judge marked
+stdout_is "$answers"
 gzip -c lines >lines.gz
 expect 0 "$pare" classify judge lines.gz
 stdout_is "$answers"
@@ -148,6 +151,8 @@ printf 'good\na\tb\tc\nbad\n' >tabs
 expect 3 "$pare" classify judge tabs
 stdout_is 'positive	0.8553'
 stderr_is 'pare classify: tabs:2: more than one tab; a line is a text, or two with a tab between them'
+expect 2 "$pare" classify judge -json
+stderr_is "pare classify: unknown option '-json'; see 'pare classify --help'"
 expect 4 "$pare" classify judge absent
 stderr_is_one_line
 stderr_has 'absent'

@@ -242,8 +242,8 @@ stderr_is "pare eval: --text is for language models, and model is a translation 
 expect 2 "$pare" generate model
 stderr_is "pare generate: model is a translation model, not a language model; use 'pare translate'; see 'pare generate --help'"
 stdout_is_empty
-expect 7 "$pare" classify model lines
+expect 2 "$pare" classify model lines
 stderr_is_one_line
-expect 7 "$pare" answer model lines --context lines
+expect 2 "$pare" answer model lines --context lines
 stderr_is_one_line
 finish

@@ -404,6 +404,29 @@ static void test_several_files(void **state)
     pare_model_destroy(model);
 }
 
+static void expect_conversion_by(const char *class_name)
+{
+    char line[200];
+    pare_model *model;
+    snprintf(line, sizeof line,
+             "python3 -c \"from transformers import %s as M; M.from_pretrained('", class_name);
+    refuse(PARE_ERROR_UNSUPPORTED, line);
+    /* Whatever head is asked for, the class is that of the file. */
+    assert_int_equal(
+        pare_bert_load_with_head(context, directory, PARE_HEAD_CLASSIFICATION, 2, 1, &model),
+        PARE_ERROR_UNSUPPORTED);
+    expect_message(line);
+}
+
+static void set_architectures(json_t *architectures)
+{
+    json_t *config;
+    check_ok(pri_json_load(in_directory("config.json"), &config));
+    json_object_set_new(config, "architectures", architectures);
+    check_ok(pri_json_save(config, in_directory("config.json")));
+    json_decref(config);
+}
+
 static void test_weights_of_pytorch(void **state)
 {
     (void)state;
@@ -411,8 +434,15 @@ static void test_weights_of_pytorch(void **state)
     unlink(in_directory("model.safetensors"));
     refuse(PARE_ERROR_FILE, "model.safetensors does not exist");
     check_ok(pri_file_replace(in_directory("pytorch_model.bin"), "PK", 2));
-    refuse(PARE_ERROR_UNSUPPORTED, "python3 -c \"from transformers import "
-                                   "BertForQuestionAnswering as M; M.from_pretrained('");
+    expect_conversion_by("BertForQuestionAnswering");
+    set_architectures(json_pack("[s]", "BertForPreTraining"));
+    expect_conversion_by("BertForPreTraining");
+    set_architectures(json_null());
+    expect_conversion_by("AutoModel");
+    unlink(in_directory("pytorch_model.bin"));
+    check_ok(pri_file_replace(in_directory("pytorch_model.bin.index.json"), "{}", 2));
+    expect_conversion_by("AutoModel");
+    expect_message("holds pytorch_model.bin.index.json, which only Python can read");
 }
 
 /* ---- Masks ---- */

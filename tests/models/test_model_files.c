@@ -277,7 +277,7 @@ static void test_files_that_are_damaged(void **state)
     refuse_directory(PARE_ERROR_FORMAT, "mask.safetensors");
 }
 
-static void refuse_key(const char *key, json_t *value, pare_status expected, const char *reason)
+static void set_key(const char *key, json_t *value)
 {
     save_small_model();
     json_t *config;
@@ -288,6 +288,11 @@ static void refuse_key(const char *key, json_t *value, pare_status expected, con
         json_object_del(config, key);
     check_ok(pri_json_save(config, config_path));
     json_decref(config);
+}
+
+static void refuse_key(const char *key, json_t *value, pare_status expected, const char *reason)
+{
+    set_key(key, value);
     refuse_directory(expected, reason);
 }
 
@@ -312,6 +317,24 @@ static void test_configurations_that_do_not_fit(void **state)
     refuse_key("untie_r", json_true(), PARE_ERROR_FORMAT, "r_w_bias");
     refuse_key("clamp_len", json_real(1e300), PARE_ERROR_FORMAT, "clamp_len");
     refuse_key("vocab_size", json_integer(2000000000), PARE_ERROR_FORMAT, "emb_layers.1.weight");
+}
+
+/* The message has a line for a shell in it, so what is no name of a class does not get there. */
+static void test_weights_of_pytorch(void **state)
+{
+    (void)state;
+    static const char *const classes[][2] = {{"TransfoXLModel", "import TransfoXLModel as M; "},
+                                             {"M; import os as M", "import AutoModel as M; "},
+                                             {"A\");$(date)", "import AutoModel as M; "},
+                                             {"", "import AutoModel as M; "}};
+    char pickled[128];
+    snprintf(pickled, sizeof pickled, "%s/pytorch_model.bin", directory);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        set_key("architectures", json_pack("[s]", classes[i][0]));
+        check_ok(pri_file_replace(pickled, "PK", 2));
+        unlink(weights_path);
+        refuse_directory(PARE_ERROR_UNSUPPORTED, classes[i][1]);
+    }
 }
 
 static void test_refused_weights_change_nothing(void **state)
@@ -339,6 +362,7 @@ int main(void)
         IN_DIRECTORY(test_weights_that_do_not_fit),
         IN_DIRECTORY(test_files_that_are_damaged),
         IN_DIRECTORY(test_configurations_that_do_not_fit),
+        IN_DIRECTORY(test_weights_of_pytorch),
         IN_DIRECTORY(test_refused_weights_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

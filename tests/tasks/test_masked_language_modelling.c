@@ -122,7 +122,13 @@ static void test_bad_texts(void **state)
     assert_int_equal(pri_file_replace(in_directory("bad"), "a b\nc\0d\n", 8), PARE_OK);
     part.path = in_directory("bad");
     assert_fails(pri_pack_text(tokenizer, &part, 32, &sequences), PARE_ERROR_FORMAT,
-                 "a zero byte at offset 5");
+                 "bad:2: a zero byte");
+    assert_int_equal(pri_file_replace(part.path, "a b\nc \xe9t\xe9\n", 10), PARE_OK);
+    assert_fails(pri_pack_text(tokenizer, &part, 32, &sequences), PARE_ERROR_FORMAT,
+                 "bad:2: byte 3 of the line is not UTF-8");
+    part.lines.end = 1; /* what is not read is not looked at */
+    assert_int_equal(pri_pack_text(tokenizer, &part, 32, &sequences), PARE_OK);
+    part.lines.end = UINT64_MAX;
     part.path = in_directory("absent");
     assert_fails(pri_pack_text(tokenizer, &part, 32, &sequences), PARE_ERROR_FILE, "absent");
     pri_sequences_free(&sequences);

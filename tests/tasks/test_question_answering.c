@@ -315,9 +315,6 @@ static void test_questions_without_answers(void **state)
         "{\"id\": \"2\", \"question\": \"Where is the cat?\", \"answers\": ["
         "{\"text\": \"dog\", \"answer_start\": 0}, {\"text\": \"a red\", \"answer_start\": 0}]},"
         "{\"id\": \"3\", \"question\": \"Where is the cat?\"}]}]}]}");
-    options.test = write_file("none.json",
-                              "{\"data\": [{\"paragraphs\": [{\"context\": \"The cat.\", \"qas\": "
-                              "[{\"id\": \"1\", \"question\": \"Who?\"}]}]}]}");
     pare_task *task = create_task(options);
     assert_fails(pare_question_answering_save_predictions(task, in_directory("p")),
                  PARE_ERROR_ARGUMENT, "nothing was evaluated");
@@ -330,8 +327,6 @@ static void test_questions_without_answers(void **state)
     /* "red box" against "red": precision 1/2, recall 1. */
     assert_near(evaluation.metric, 100 * (1 + 2. / 3) / 2, 1e-12);
     assert_near(evaluation.more[0].value, 50, 0);
-    assert_fails(pare_task_evaluate(task, trained, tape, PARE_SPLIT_TEST, NULL, &evaluation),
-                 PARE_ERROR_FORMAT, "no question of none.json has an answer");
     pare_task_destroy(task);
 }
 
@@ -515,6 +510,11 @@ static void test_bad_options(void **state)
                                "{\"data\": [{\"paragraphs\": [{\"context\": \"\\u0007\", \"qas\": "
                                "[{\"id\": \"1\", \"question\": \"Who?\"}]}]}]}");
     assert_refused(options, PARE_ERROR_FORMAT, "no context holds a word piece");
+    options = toy_options();
+    options.test = write_file("none.json",
+                              "{\"data\": [{\"paragraphs\": [{\"context\": \"The cat.\", \"qas\": "
+                              "[{\"id\": \"1\", \"question\": \"Who?\"}]}]}]}");
+    assert_refused(options, PARE_ERROR_FORMAT, "none.json: no question has an answer");
 }
 
 static void assert_model_refused(pare_task *task, pare_bert_config config,

@@ -415,7 +415,10 @@ static void test_learning_fails_with_a_reason(void **state)
                  "few: no text in it");
     check_ok(pri_file_replace(paths[0], "a\0b", 3));
     assert_fails(pare_bpe_build(paths, 1, &(pare_bpe_options){0}, &bpe), PARE_ERROR_FORMAT,
-                 "looks binary");
+                 "few:1: a zero byte");
+    check_ok(pri_file_replace(paths[0], "a\n\xe9t\xe9\n", 6));
+    assert_fails(pare_bpe_build(paths, 1, &(pare_bpe_options){0}, &bpe), PARE_ERROR_FORMAT,
+                 "few:2: byte 1 of the line is not UTF-8");
 }
 
 /* ---- Files of subword-nmt ---- */
@@ -462,7 +465,7 @@ static void test_bad_merges_are_named(void **state)
         {"#version: 0.2\nt h\nt h\n",
          "codes: line 3: \"t\" and \"h\" are merged already, by merge 1"},
         {"#version: 0.2\n\nt h\n", "codes: line 3: it comes after an empty line"},
-        {"#version: 0.2\nt \xff\n", "codes: line 2: not UTF-8"},
+        {"#version: 0.2\nt \xff\n", "codes:2: byte 3 of the line is not UTF-8"},
         {"#version: 0.2\n< s\n<s >\n", "codes: line 3: it makes \"<s>\", which is a special token"},
         {"#version: 0.2\n< /\n</ w\n</w >\nx </w>\n",
          "codes: line 5: what it makes looks like one character at a word's end"},

@@ -80,11 +80,29 @@ static void test_what_a_pipe_has_is_ready_and_no_more(void **state)
     pare_lines_close(lines);
 }
 
+static void test_a_pipe_that_begins_with_a_mark(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"\xef\xbb\xbfone\n", "\xef\xbc\xa1\n", "\xef\n", "a\n"};
+    static const char *const lines_of[] = {"one", "\xef\xbc\xa1", "\xef", "a"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        int end = open_pipe();
+        pare_lines *lines;
+        send(end, parts[i]); /* and it stays open: nothing may wait for more */
+        assert_int_equal(pare_lines_open("-", &lines), PARE_OK);
+        assert_line(lines, lines_of[i]);
+        close(end);
+        assert_line(lines, NULL);
+        pare_lines_close(lines);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_of_a_file),
         cmocka_unit_test(test_what_a_pipe_has_is_ready_and_no_more),
+        cmocka_unit_test(test_a_pipe_that_begins_with_a_mark),
     };
     return cmocka_run_group_tests_name("lines", tests, make_directory, remove_directory);
 }

@@ -263,6 +263,9 @@ static void test_lines_and_blanks(void **state)
     assert_reads(write_text("t", "\n"), "|<eos>");
     assert_reads(write_text("t", "word"), "|word|<eos>");
     assert_reads(write_text("t", "\xff\xfe a\xff"), "|\xff\xfe|a\xff|<eos>");
+    assert_reads(write_text("t", "\xef\xbb\xbf"
+                                 "a\n"),
+                 "|a|<eos>");
 }
 
 static void test_unknown_words_are_counted(void **state)

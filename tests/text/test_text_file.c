@@ -71,6 +71,37 @@ static void test_plain_and_gzip_give_the_same_bytes(void **state)
     pri_free(read);
 }
 
+static void test_a_byte_order_mark_is_left_out_at_the_beginning_only(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {{"\xef\xbb\xbf"
+                                            "a\n\xef\xbb\xbf"
+                                            "b",
+                                            "a\n\xef\xbb\xbf"
+                                            "b"},
+                                           {"\xef\xbb\xbf\xef\xbb\xbf", "\xef\xbb\xbf"},
+                                           {"\xef\xbb\xbf", ""},
+                                           {"\xef\xbb", "\xef\xbb"},
+                                           {"\xef\xbc\xa1", "\xef\xbc\xa1"},
+                                           {"\xef", "\xef"},
+                                           {"", ""}};
+    const char *plain = in_directory("marked"), *gzip = in_directory("marked.gz");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size_t size = strlen(texts[i][0]), expected = strlen(texts[i][1]), total;
+        uint8_t read[64];
+        assert_int_equal(pri_file_replace(plain, texts[i][0], size), PARE_OK);
+        write_gzip(gzip, (const uint8_t *)texts[i][0], size);
+        for (size_t piece = 1; piece < 5; piece++) {
+            assert_int_equal(read_all(plain, piece, read, &total), PARE_OK);
+            assert_int_equal(total, expected);
+            assert_memory_equal(read, texts[i][1], expected);
+            assert_int_equal(read_all(gzip, piece, read, &total), PARE_OK);
+            assert_int_equal(total, expected);
+            assert_memory_equal(read, texts[i][1], expected);
+        }
+    }
+}
+
 static void test_gzip_members_are_joined(void **state)
 {
     (void)state;
@@ -178,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_and_gzip_give_the_same_bytes),
+        cmocka_unit_test(test_a_byte_order_mark_is_left_out_at_the_beginning_only),
         cmocka_unit_test(test_gzip_members_are_joined),
         cmocka_unit_test(test_truncated_gzip_is_an_error_at_every_length),
         cmocka_unit_test(test_truncated_gzip_of_long_runs_is_an_error_at_every_length),

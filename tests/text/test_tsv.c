@@ -71,17 +71,29 @@ static void test_quotes_are_literal(void **state)
 static void test_a_byte_order_mark_is_skipped_at_the_beginning_only(void **state)
 {
     (void)state;
-    assert_rows("\xef\xbb\xbfid\n\xef\xbb\xbfid\n", "1:id;2:\xef\xbb\xbfid;");
-    assert_rows("\xef\xbb\xbf\na\n", "2:a;");
-    assert_rows("\xef\xbb\n", "1:\xef\xbb;");
+    static const char *const tables[][2] = {
+        {"\xef\xbb\xbfid\n\xef\xbb\xbfid\n", "1:id;2:\xef\xbb\xbfid;"},
+        {"\xef\xbb\xbf\na\n", "2:a;"}};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        pri_text rows = {0};
+        const char *path = in_directory("marked.tsv");
+        assert_int_equal(pri_file_replace(path, tables[i][0], strlen(tables[i][0])), PARE_OK);
+        assert_int_equal(pri_tsv_read(path, write_row, &rows), PARE_OK);
+        assert_string_equal(rows.data, tables[i][1]);
+        pri_text_free(&rows);
+    }
 }
 
-static void test_a_nul_byte_is_refused(void **state)
+static void test_what_is_no_text_is_refused(void **state)
 {
     (void)state;
     pri_text rows = {0};
-    assert_fails(parse("a\nb\0c\n", 6, 3, &rows), PARE_ERROR_FORMAT, "table.tsv:2: holds a NUL");
-    assert_fails(parse("a\nb\0c\n", 6, 6, &rows), PARE_ERROR_FORMAT, "table.tsv:2: holds a NUL");
+    for (size_t chunk = 1; chunk < 7; chunk++) {
+        assert_fails(parse("a\nb\0c\n", 6, chunk, &rows), PARE_ERROR_FORMAT,
+                     "table.tsv:2: a zero byte");
+        assert_fails(parse("a\nb\t\xe9t\xe9\n", 8, chunk, &rows), PARE_ERROR_FORMAT,
+                     "table.tsv:2: byte 3 of the line is not UTF-8");
+    }
     pri_text_free(&rows);
 }
 
@@ -166,7 +178,7 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_quotes_are_literal),
         cmocka_unit_test(test_a_byte_order_mark_is_skipped_at_the_beginning_only),
-        cmocka_unit_test(test_a_nul_byte_is_refused),
+        cmocka_unit_test(test_what_is_no_text_is_refused),
         cmocka_unit_test(test_the_longest_line),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_a_visit_that_fails_ends_the_reading),

@@ -3,8 +3,9 @@
     tools/fetch-minilm.sh
     python tools/golden/minilm.py models/minilm-l6 tests/golden
 
-The file holds real sentences of different lengths as tokens and segments, end to end, and the last
-hidden states of all their tokens, computed in double precision one sentence at a time.
+The file holds real sentences of different lengths as tokens and segments, end to end, and the hidden
+states of all their tokens, computed in double precision one sentence at a time: "hidden" is what the
+last layer gives, "layers" every 16th feature of what each layer before it gives.
 """
 
 import sys
@@ -14,6 +15,8 @@ import tokenizers
 import torch
 import transformers
 from safetensors.numpy import save_file
+
+STRIDE = 16
 
 SENTENCES = [
     ("Dogs bark.", None),
@@ -33,18 +36,21 @@ def main(weights, directory):
     tokenizer.no_padding()
     model = transformers.BertModel.from_pretrained(weights, attn_implementation="eager")
     model = model.double().eval()
-    tokens, segments, hidden = [], [], []
+    tokens, segments, layers = [], [], []
     for first, second in SENTENCES:
         encoding = tokenizer.encode(first, second)
         tokens.append(torch.tensor(encoding.ids))
         segments.append(torch.tensor(encoding.type_ids))
         with torch.no_grad():
-            hidden.append(model(input_ids=tokens[-1][None], token_type_ids=segments[-1][None])
-                          .last_hidden_state[0])
+            output = model(input_ids=tokens[-1][None], token_type_ids=segments[-1][None],
+                           output_hidden_states=True)
+        layers.append(torch.cat(output.hidden_states[1:]))
+    layers = torch.cat(layers, dim=1).float()
     tensors = {"tokens": torch.cat(tokens).int().numpy(),
                "segments": torch.cat(segments).int().numpy(),
                "lengths": numpy.array([len(ids) for ids in tokens], numpy.int32),
-               "hidden": torch.cat(hidden).float().numpy()}
+               "hidden": layers[-1].contiguous().numpy(),
+               "layers": layers[:-1, :, ::STRIDE].contiguous().numpy()}
     path = f"{directory}/minilm.safetensors"
     save_file(tensors, path, metadata={
         "script": "tools/golden/minilm.py",

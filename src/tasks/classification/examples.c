@@ -72,9 +72,13 @@ static pare_status fail_label(const reading *read, const pri_tsv_row *row, const
                         "%s:%llu: '%.40s' is no label of task %s; is this one of its files, and "
                         "with labels?",
                         row->name, (unsigned long long)row->line, value, layout->task);
+    double number;
     return pri_fail(PARE_ERROR_FORMAT,
-                    "%s:%llu: the label '%.40s' does not occur in the training file", row->name,
-                    (unsigned long long)row->line, value);
+                    "%s:%llu: the label '%.40s' does not occur in the training file%s", row->name,
+                    (unsigned long long)row->line, value,
+                    pri_number_parse(value, &number)
+                        ? "; for labels that are measures set data.regression to true"
+                        : "");
 }
 
 static pare_status find_class(const reading *read, const pri_tsv_row *row, const char *value,

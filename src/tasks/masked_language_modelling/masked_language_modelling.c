@@ -62,7 +62,7 @@ pare_status pri_check_masked_model(const pri_masked_language_modelling *modellin
     if (pare_bert_config_of(model)->head == PARE_HEAD_MASKED_WORDS)
         return PARE_OK;
     return pri_fail(PARE_ERROR_ARGUMENT,
-                    "the encoder has no head for masked words; load or create it with one");
+                    "the model has no head for masked words; train one on masked words first");
 }
 
 static pare_status check_model(const pare_task *task, const pare_model *model)

@@ -94,8 +94,9 @@ static pare_status make_sequences(text_packer *packer, bool article_ends)
     return PARE_OK;
 }
 
-static pare_status pack_line(text_packer *packer, const char *line, size_t length)
+static pare_status pack_line(void *user, const char *line, size_t length)
 {
+    text_packer *packer = user;
     if (is_title(line, length))
         PRI_TRY(make_sequences(packer, true));
     PRI_TRY(spell_unknown_words(packer, line, length));
@@ -104,37 +105,19 @@ static pare_status pack_line(text_packer *packer, const char *line, size_t lengt
     return make_sequences(packer, false);
 }
 
-static pare_status pack_lines(text_packer *packer, pare_lines *lines)
-{
-    uint64_t offset = 0;
-    for (uint64_t number = 0; number < packer->part->lines.end; number++) {
-        const char *line;
-        size_t length;
-        PRI_TRY(pare_lines_next(lines, &line, &length));
-        if (!line)
-            break;
-        PRI_TRY(pri_text_check_binary(packer->part->path, line, length, offset));
-        offset += length + 1;
-        if (number >= packer->part->lines.begin)
-            PRI_TRY(pack_line(packer, line, length));
-    }
-    return make_sequences(packer, true);
-}
-
 pare_status pri_pack_text(const pare_wordpiece *tokenizer, const pri_corpus_part *part,
                           size_t length, pri_sequences *sequences)
 {
-    pare_lines *lines;
-    PRI_TRY(pare_lines_open(part->path, &lines));
     text_packer packer = {.tokenizer = tokenizer,
                           .part = part,
                           .special = pare_wordpiece_special_tokens(tokenizer),
                           .length = length,
                           .sequences = sequences};
-    pare_status status = pack_lines(&packer, lines);
+    pare_status status = pri_text_visit_lines(part->path, part->lines, pack_line, &packer);
+    if (status == PARE_OK)
+        status = make_sequences(&packer, true);
     pare_pieces_free(&packer.pieces);
     pri_text_free(&packer.line);
-    pare_lines_close(lines);
     if (status == PARE_OK && !sequences->count)
         status =
             pri_fail(PARE_ERROR_FORMAT, "%s: no words in it; give a file with text", part->path);

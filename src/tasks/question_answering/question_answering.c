@@ -100,6 +100,9 @@ static pare_status fill_split(pri_question_split *split, const pri_question_answ
                               answering->tokenizer));
     if (!split->features.window_count)
         return pri_fail(PARE_ERROR_FORMAT, "%s: no context holds a word piece", path);
+    if (!split->file.answer_count)
+        return pri_fail(PARE_ERROR_FORMAT,
+                        "%s: no question has an answer, so nothing can be measured", path);
     pri_corpus_name(path, split->name);
     split->hash = hash_split(split);
     return PARE_OK;

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "text/line_range.h"
 
 void pri_parallel_free(pri_parallel_text *text)
 {
@@ -109,19 +110,21 @@ static text_line without_return(text_line line)
     return line;
 }
 
-static pare_status next_line(pare_lines *lines, text_line *line)
+/* The line of that number, from 1, in the file called `path`. */
+static pare_status next_line(pare_lines *lines, const char *path, uint64_t number, text_line *line)
 {
     PRI_TRY(pare_lines_next(lines, &line->bytes, &line->length));
-    if (line->bytes)
-        *line = without_return(*line);
-    return PARE_OK;
+    if (!line->bytes)
+        return PARE_OK;
+    *line = without_return(*line);
+    return pri_text_check_line(path, number, line->bytes, line->length);
 }
 
 static pare_status count_rest(pare_lines *lines, uint64_t *count)
 {
     text_line line;
     for (;; ++*count) {
-        PRI_TRY(next_line(lines, &line));
+        PRI_TRY(pare_lines_next(lines, &line.bytes, &line.length));
         if (!line.bytes)
             return PARE_OK;
     }
@@ -144,8 +147,8 @@ static pare_status read_lines(pair_reader *reader, const pare_parallel_files *fi
 {
     for (uint64_t count = 0;; count++) {
         text_line source, target;
-        PRI_TRY(next_line(sources, &source));
-        PRI_TRY(next_line(targets, &target));
+        PRI_TRY(next_line(sources, files->source, count + 1, &source));
+        PRI_TRY(next_line(targets, files->target, count + 1, &target));
         if (!source.bytes != !target.bytes)
             return fail_counts(files, sources, targets, count + (source.bytes != NULL),
                                count + (target.bytes != NULL));
@@ -187,7 +190,7 @@ static pare_status read_table(pair_reader *reader, const char *path)
     pare_status status = PARE_OK;
     text_line line;
     for (uint64_t number = 1; status == PARE_OK; number++) {
-        status = next_line(lines, &line);
+        status = next_line(lines, path, number, &line);
         if (status == PARE_OK && !line.bytes)
             break;
         if (status == PARE_OK)
