@@ -443,7 +443,7 @@ static void early_stopping_counts_evaluations(void **state)
     pri_task_functions higher = lower_is_better;
     higher.higher_is_better = true;
     const double rising[] = {1, 2, 3, 2, 5};
-    meddling_task climber = {.task = {&higher}, .metrics = rising};
+    meddling_task climber = {.task = {.functions = &higher}, .metrics = rising};
     assert_ok(train_in(directory->root, directory->other, &options, 1, NULL, &climber, &result));
     assert_false(result.stopped_early);
     assert_int_equal(result.best_step, 20);
