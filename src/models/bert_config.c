@@ -56,8 +56,7 @@ pare_status pri_bert_check_config(const pare_bert_config *config)
     PRI_TRY(pri_config_number(keys->attention_dropout, config->attention_dropout, 1.0f));
     if (config->head_dropout >= 0.0f)
         PRI_TRY(pri_config_number(keys->head_dropout, config->head_dropout, 1.0f));
-    PRI_TRY(pri_config_number(keys->answer_dropout ? keys->answer_dropout : "qa_dropout",
-                              config->answer_dropout, 1.0f));
+    PRI_TRY(pri_config_number("qa_dropout", config->answer_dropout, 1.0f));
     PRI_TRY(pri_config_number("initializer_range", config->initial_deviation, INFINITY));
     return pri_config_number("layer_norm_eps", config->layer_norm_epsilon, INFINITY);
 }

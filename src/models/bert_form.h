@@ -19,9 +19,10 @@ typedef struct pri_bert_parameters {
     const char *body, *layers; /* "bert.", which a bare model leaves out; "encoder.layer." */
     const char *query, *key, *value, *output, *attention_norm;
     const char *inner, *outer, *output_norm;
-    const char *pooler;  /* what stands before the labels */
-    bool pooler_in_body; /* its name follows `body`, and a bare model has it too */
-    const char *transform, *transform_norm; /* of masked words */
+    const char *pooler;     /* what stands before the labels */
+    bool pooler_in_body;    /* its name follows `body`, and a bare model has it too */
+    const char *words_head; /* what all names of the head for masked words begin with */
+    const char *transform, *transform_norm; /* of that head */
     const char *words_bias;                 /* without ".bias" */
     const char *words_alias;                /* where files may repeat the embedding */
     bool bias_alias;                        /* and the bias */

@@ -170,8 +170,7 @@ static bool is_left_out(const pri_bert *model, const char *name)
         {names_of(model)->pooler, has_pooler(model)},
         {"classifier.", model->config.head == PARE_HEAD_CLASSIFICATION},
         {"qa_outputs.", model->config.head == PARE_HEAD_QUESTION_ANSWERING},
-        {"cls.", model->config.head == PARE_HEAD_MASKED_WORDS},
-        {"vocab_", model->config.head == PARE_HEAD_MASKED_WORDS},
+        {names_of(model)->words_head, model->config.head == PARE_HEAD_MASKED_WORDS},
     };
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         if (begins_with(name, always[i]))

@@ -293,6 +293,17 @@ static void test_tensors_left_out(void **state)
     pare_model_destroy(model);
 }
 
+/* What DistilBERT calls its head is no part of a BERT that has none. */
+static void test_names_of_the_other_form(void **state)
+{
+    (void)state;
+    static const float floats[14] = {0};
+    pare_model *model = save_new(PARE_HEAD_NONE);
+    add_tensor("vocab_transform.bias", PRI_DATA_F32, floats, 14);
+    refuse(PARE_ERROR_FORMAT, "unexpected tensor \"vocab_transform.bias\"");
+    pare_model_destroy(model);
+}
+
 static void test_tied_output(void **state)
 {
     (void)state;
@@ -657,6 +668,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_labels, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_other_spellings, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_tensors_left_out, start_test, stop_test),
+        cmocka_unit_test_setup_teardown(test_names_of_the_other_form, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_tied_output, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_halves, start_test, stop_test),
         cmocka_unit_test_setup_teardown(test_several_files, start_test, stop_test),
