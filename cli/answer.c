@@ -234,13 +234,11 @@ static int open_answerer(answerer *opened, const char *directory, const string_l
                          bool dense, pare_precision precision, uint64_t threads)
 {
     size_t none;
-    pare_status status = open_session(&opened->session, directory, masks, dense, threads);
-    int exit_code = status == PARE_OK
-                        ? check_use("answer", &opened->session, directory, MODEL_ANSWERER)
-                        : fail("answer", status);
+    int exit_code = open_session_for(MODEL_ANSWERER, "answer", &opened->session, directory, masks,
+                                     dense, threads);
     if (exit_code)
         return exit_code;
-    status = open_encoder(&opened->session, directory, precision);
+    pare_status status = open_encoder(&opened->session, directory, precision);
     /* What cannot work is refused before the first question is waited for. */
     if (status == PARE_OK)
         status = pare_answer_question(opened->session.inference, opened->session.data.tokenizer, "",

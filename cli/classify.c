@@ -45,13 +45,11 @@ typedef struct classifier {
 static int open_classifier(classifier *opened, const char *directory, const string_list *masks,
                            bool dense, pare_precision precision, uint64_t threads)
 {
-    pare_status status = open_session(&opened->session, directory, masks, dense, threads);
-    int exit_code = status == PARE_OK
-                        ? check_use("classify", &opened->session, directory, MODEL_CLASSIFIER)
-                        : fail("classify", status);
+    int exit_code = open_session_for(MODEL_CLASSIFIER, "classify", &opened->session, directory,
+                                     masks, dense, threads);
     if (exit_code)
         return exit_code;
-    status = open_encoder(&opened->session, directory, precision);
+    pare_status status = open_encoder(&opened->session, directory, precision);
     if (status != PARE_OK)
         return fail("classify", status);
     opened->labels = pare_bert_config_of(opened->session.model)->labels;

@@ -107,13 +107,7 @@ int command_eval(int argument_count, char **argument_values)
     if (status == PARE_OK)
         status = pare_context_set_precision(session.context, (pare_precision)precision);
     if (status == PARE_OK)
-        exit_code = check_text("eval", &session, parsed.positionals[0], &source);
-    if (status == PARE_OK && !exit_code)
-        status = load_source(&session, &source);
-    if (status == PARE_OK && !exit_code)
-        exit_code = check_recipe("eval", &session, parsed.positionals[0], &source);
-    if (status == PARE_OK && !exit_code)
-        status = open_task(&session, parsed.positionals[0]);
+        exit_code = open_task("eval", &session, parsed.positionals[0], &source);
     if (status == PARE_OK && !exit_code)
         exit_code = check_predictions(&session, predictions);
     if (status == PARE_OK && !exit_code)

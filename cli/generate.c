@@ -68,10 +68,10 @@ int command_generate(int argument_count, char **argument_values)
                                      .emit = json ? collect_piece : print_piece,
                                      .user = pieces};
     cli_session session = {0};
-    pare_status status = open_session(&session, parsed.positionals[0], &masks, dense, threads);
-    if (status == PARE_OK)
-        exit_code = check_use("generate", &session, parsed.positionals[0], MODEL_LANGUAGE);
-    if (status == PARE_OK && !exit_code)
+    pare_status status = PARE_OK;
+    exit_code = open_session_for(MODEL_LANGUAGE, "generate", &session, parsed.positionals[0],
+                                 &masks, dense, threads);
+    if (!exit_code)
         status = open_vocabulary(&session, parsed.positionals[0]);
     if (status == PARE_OK && !exit_code)
         status =

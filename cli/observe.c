@@ -195,13 +195,7 @@ int command_observe(int argument_count, char **argument_values)
     pare_progress progress = progress_begin(json);
     pare_status status = open_session(&session, parsed.positionals[0], NULL, false, source.threads);
     if (status == PARE_OK)
-        exit_code = check_text("observe", &session, parsed.positionals[0], &source);
-    if (status == PARE_OK && !exit_code)
-        status = load_source(&session, &source);
-    if (status == PARE_OK && !exit_code)
-        exit_code = check_recipe("observe", &session, parsed.positionals[0], &source);
-    if (status == PARE_OK && !exit_code)
-        status = open_task(&session, parsed.positionals[0]);
+        exit_code = open_task("observe", &session, parsed.positionals[0], &source);
     if (status == PARE_OK && !exit_code)
         exit_code = check_outputs(output, pare_model_attention_kinds(session.model));
     if (status == PARE_OK && !exit_code)

@@ -106,8 +106,9 @@ static model_use use_of(const pare_model *model)
     return pare_transformer_xl_config_of(model) ? MODEL_LANGUAGE : MODEL_TRANSLATOR;
 }
 
-int check_text(const char *verb, const cli_session *session, const char *directory,
-               const source_options *options)
+/* A text without a recipe is for language models. */
+static int check_text(const char *verb, const cli_session *session, const char *directory,
+                      const source_options *options)
 {
     model_use use = use_of(session->model);
     if (!options->text || use == MODEL_LANGUAGE)
@@ -116,8 +117,12 @@ int check_text(const char *verb, const cli_session *session, const char *directo
                       uses[use].name);
 }
 
-int check_use(const char *verb, const cli_session *session, const char *directory, model_use wanted)
+int open_session_for(model_use wanted, const char *verb, cli_session *session,
+                     const char *directory, const string_list *masks, bool dense, uint64_t threads)
 {
+    pare_status status = open_session(session, directory, masks, dense, threads);
+    if (status != PARE_OK)
+        return fail(verb, status);
     model_use use = use_of(session->model);
     if (use == wanted)
         return 0;
@@ -142,8 +147,9 @@ static int check_batches(const char *verb, const cli_session *session,
                       pare_task_names[session->recipe.task]);
 }
 
-int check_recipe(const char *verb, const cli_session *session, const char *directory,
-                 const source_options *options)
+/* What the recipe is for, once it is loaded. */
+static int check_recipe(const char *verb, const cli_session *session, const char *directory,
+                        const source_options *options)
 {
     static const model_use of_tasks[] = {[PARE_TASK_LANGUAGE_MODELLING] = MODEL_LANGUAGE,
                                          [PARE_TASK_CLASSIFICATION] = MODEL_CLASSIFIER,
@@ -199,7 +205,8 @@ static pare_recipe recipe_of_text(const pare_model *model, const char *text)
             .train = text, .valid = text, .test = text, .lanes = DEFAULT_LANES, .length = length}};
 }
 
-pare_status load_source(cli_session *session, const source_options *options)
+/* Adds the recipe that `options` name or describe. */
+static pare_status load_source(cli_session *session, const source_options *options)
 {
     session->recipe = recipe_of_text(session->model, options->text);
     if (options->recipe) {
@@ -211,12 +218,23 @@ pare_status load_source(cli_session *session, const source_options *options)
     return PARE_OK;
 }
 
-pare_status open_task(cli_session *session, const char *directory)
+int open_task(const char *verb, cli_session *session, const char *directory,
+              const source_options *options)
 {
-    pare_status status = pare_recipe_open(&session->recipe, directory, &session->data);
-    if (status == PARE_OK && *pare_task_remark(session->data.task))
+    int exit_code = check_text(verb, session, directory, options);
+    if (exit_code)
+        return exit_code;
+    pare_status status = load_source(session, options);
+    if (status != PARE_OK)
+        return fail(verb, status);
+    if ((exit_code = check_recipe(verb, session, directory, options)))
+        return exit_code;
+    status = pare_recipe_open(&session->recipe, directory, &session->data);
+    if (status != PARE_OK)
+        return fail(verb, status);
+    if (*pare_task_remark(session->data.task))
         fprintf(stderr, "%s\n", pare_task_remark(session->data.task));
-    return status;
+    return 0;
 }
 
 pare_status open_encoder(cli_session *session, const char *directory, pare_precision precision)

@@ -65,18 +65,14 @@ typedef enum model_use {
     MODEL_HEADLESS /* an encoder that is there for nothing yet */
 } model_use;
 
-/* More like check_source, once the model is open: whether it is of the verb's use; a text without
- * a recipe is for language models; and what the recipe, once loaded, is for. */
-int check_use(const char *verb, const cli_session *session, const char *directory,
-              model_use wanted);
-int check_text(const char *verb, const cli_session *session, const char *directory,
-               const source_options *options);
-int check_recipe(const char *verb, const cli_session *session, const char *directory,
-                 const source_options *options);
-/* Adds the recipe that `options` name or describe. */
-pare_status load_source(cli_session *session, const source_options *options);
-/* Adds its task, read as the model in `directory` reads text. */
-pare_status open_task(cli_session *session, const char *directory);
+/* open_session for a verb that is for models of one use. Prints what is wrong, a model of another
+ * use too; returns an exit code. */
+int open_session_for(model_use wanted, const char *verb, cli_session *session,
+                     const char *directory, const string_list *masks, bool dense, uint64_t threads);
+/* Adds the recipe and task that `options` name or describe, read as the model in `directory` reads
+ * text. Prints what is wrong, and what does not fit the model; returns an exit code. */
+int open_task(const char *verb, cli_session *session, const char *directory,
+              const source_options *options);
 /* Adds the vocabulary of a language model alone. */
 pare_status open_vocabulary(cli_session *session, const char *directory);
 /* Adds an encoder's tokenizer, in session->data, and its inference. */

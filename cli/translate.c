@@ -183,13 +183,11 @@ static int open_translating(translating *opened, const char *directory, const st
                             bool dense, pare_precision precision, uint64_t threads)
 {
     pare_translated_texts none;
-    pare_status status = open_session(&opened->session, directory, masks, dense, threads);
-    int exit_code = status == PARE_OK
-                        ? check_use("translate", &opened->session, directory, MODEL_TRANSLATOR)
-                        : fail("translate", status);
+    int exit_code = open_session_for(MODEL_TRANSLATOR, "translate", &opened->session, directory,
+                                     masks, dense, threads);
     if (exit_code)
         return exit_code;
-    status = open_translator(&opened->session, directory, precision);
+    pare_status status = open_translator(&opened->session, directory, precision);
     /* What cannot work is refused before the first line is waited for. */
     if (status == PARE_OK)
         status = translate(opened, NULL, 0, &none);
