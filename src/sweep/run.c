@@ -13,7 +13,7 @@
 #include "documents/json.h"
 #include "train/trainer.h"
 
-static const char *const start_names[] = {
+const char *const pri_start_names[] = {
     [PARE_START_RESTART] = "restart",
     [PARE_START_CONTINUE] = "continue",
     [PARE_START_STEPWISE] = "stepwise",
@@ -230,7 +230,7 @@ static json_t *describe_run(const pri_run_setting *setting, const pri_run *run)
     }
     json_t *description =
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:o}", "task", pare_task_names[recipe->task],
-                  "method", run->method, "start", pruned(run) ? start_names[run->start] : "",
+                  "method", run->method, "start", pruned(run) ? pri_start_names[run->start] : "",
                   "seed", (json_int_t)recipe->training.seed, "tokens", tokens, "texts", texts,
                   "length", (json_int_t)recipe->length, "model", describe_model(setting));
     if (description)
@@ -472,7 +472,7 @@ static pare_status work(const pri_run_setting *setting, const pri_run *run, open
     labelled_progress labelled = {&setting->progress, run->label};
     pare_progress progress = {setting->progress.report ? report_with_label : NULL, &labelled};
     snprintf(row->method, sizeof row->method, "%s", run->method);
-    snprintf(row->start, sizeof row->start, "%s", pruned(run) ? start_names[run->start] : "");
+    snprintf(row->start, sizeof row->start, "%s", pruned(run) ? pri_start_names[run->start] : "");
     PRI_TRY(pare_task_save_files(setting->data.task, run->directory));
     PRI_TRY(train(setting, run, opened->model, opened->tape, &progress, row));
     PRI_TRY(evaluate(setting, opened->model, opened->tape, &progress, row));

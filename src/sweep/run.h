@@ -33,6 +33,8 @@ typedef struct pri_run {
     pri_mask_set masks; /* empty: dense; borrowed */
 } pri_run;
 
+extern const char *const pri_start_names[]; /* "restart"; by pare_start */
+
 /* Kinds of attention that the recipe's model has. */
 size_t pri_recipe_attention_kinds(const pare_recipe *recipe);
 

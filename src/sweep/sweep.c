@@ -213,19 +213,16 @@ typedef struct run_series {
 static void name_run(const sweep *state, const run_series *series, size_t index,
                      char name[LABEL_SIZE])
 {
-    const char *suffix[] = {[PARE_START_RESTART] = "",
-                            [PARE_START_CONTINUE] = "-continue",
-                            [PARE_START_STEPWISE] = "-stepwise",
-                            [PARE_START_ZERO_SHOT] = "-zero-shot"};
     const pare_recipe *recipe = state->setting.recipe;
-    bool one = state->kinds == 1;
+    bool one = state->kinds == 1, restart = recipe->start == PARE_START_RESTART;
     char number[32] = "";
     if (series->method == PARE_METHOD_RANDOM)
         snprintf(number, sizeof number, "-seed-%llu", (unsigned long long)series->seed);
-    snprintf(name, LABEL_SIZE, "%s%s%s-%g%s%s%s%s", pare_method_names[series->method],
+    snprintf(name, LABEL_SIZE, "%s%s%s-%g%s%s%s%s%s", pare_method_names[series->method],
              one ? "" : "-", one ? "" : pri_attention_name(series->attention),
              series->percents[index], recipe->effective ? "-effective" : "", number,
-             suffix[recipe->start], recipe->distillation > 0 ? "-distilled" : "");
+             restart ? "" : "-", restart ? "" : pri_start_names[recipe->start],
+             recipe->distillation > 0 ? "-distilled" : "");
 }
 
 static char *directory_of(const sweep *state, const run_series *series, size_t index)
@@ -421,11 +418,12 @@ static pare_status check_single(const pare_recipe *recipe)
                         "with --set sweep.start=continue --set sweep.dense=DIRECTORY");
     if (recipe->dense || (recipe->start == PARE_START_RESTART && recipe->distillation == 0))
         return PARE_OK;
+    bool distilled = recipe->distillation > 0;
     return pri_fail(PARE_ERROR_ARGUMENT,
-                    "%s needs the dense run; name its directory with --set sweep.dense=DIRECTORY",
-                    recipe->distillation > 0               ? "sweep.distillation"
-                    : recipe->start == PARE_START_CONTINUE ? "sweep.start continue"
-                                                           : "sweep.start zero-shot");
+                    "sweep.%s%s needs the dense run; name its directory with --set "
+                    "sweep.dense=DIRECTORY",
+                    distilled ? "distillation" : "start ",
+                    distilled ? "" : pri_start_names[recipe->start]);
 }
 
 static pare_status run_single(const pri_run_setting *setting, const char *directory,

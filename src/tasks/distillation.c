@@ -22,10 +22,15 @@ pare_status pare_task_set_teacher(pare_task *task, pare_inference *teacher, doub
     return PARE_OK;
 }
 
+static pare_head head_of(const pare_inference *inference)
+{
+    return pare_bert_config_of(pare_inference_model(inference))->head;
+}
+
 static pare_status ask_teacher(pare_inference *teacher, const pri_student *student, float *outputs)
 {
     pare_inference_output wanted = {.rows = student->rows, .row_count = student->outputs->rows};
-    switch (pare_bert_config_of(pare_inference_model(teacher))->head) {
+    switch (head_of(teacher)) {
     case PARE_HEAD_CLASSIFICATION:
         wanted.labels = outputs;
         break;
@@ -46,8 +51,7 @@ static pare_tensor *distance(const pare_task *task, pare_tape *tape, const pri_s
 {
     const pare_encoder_batch *batch = student->batch;
     const pare_ragged sequences = {batch->offsets, batch->sequences};
-    bool spans = pare_bert_config_of(pare_inference_model(task->teacher))->head ==
-                 PARE_HEAD_QUESTION_ANSWERING;
+    bool spans = head_of(task->teacher) == PARE_HEAD_QUESTION_ANSWERING;
     if (student->outputs->columns == 1)
         return pare_mean_squared_error(tape, student->outputs, targets, NULL);
     return pare_divergence(tape, student->outputs, targets, spans ? &sequences : NULL, TEMPERATURE);

@@ -35,6 +35,12 @@ static const char recipe_text[] =
     "evaluation: {batch: 2}\n"
     "sweep: {percents: [50], random_percents: [50], random_seeds: [1, 2]}\n";
 
+static void save_text(const char *path, pri_text *text)
+{
+    assert_int_equal(pri_file_replace(path, text->data, text->length), PARE_OK);
+    pri_text_free(text);
+}
+
 /* A language of a few words in which the next word follows from the one before last. */
 static void write_text(const char *path)
 {
@@ -51,8 +57,7 @@ static void write_text(const char *path)
         }
         pri_text_append(&text, "\n");
     }
-    assert_int_equal(pri_file_replace(path, text.data, text.length), PARE_OK);
-    pri_text_free(&text);
+    save_text(path, &text);
 }
 
 static int set_up(void **state)
@@ -65,8 +70,7 @@ static int set_up(void **state)
     write_text(f->text);
     pri_text yaml = {0};
     pri_text_append(&yaml, recipe_text, f->text);
-    assert_int_equal(pri_file_replace(f->recipe_path, yaml.data, yaml.length), PARE_OK);
-    pri_text_free(&yaml);
+    save_text(f->recipe_path, &yaml);
     pare_context_options options = {.threads = 2};
     assert_int_equal(pare_context_create(&options, &f->context), PARE_OK);
     *state = f;
@@ -83,13 +87,18 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void load(const fixture *f, const char *override, pare_recipe *recipe)
+static void load_with(const fixture *f, const char *const *overrides, size_t count,
+                      pare_recipe *recipe)
 {
-    pare_status status =
-        pare_recipe_load(f->recipe_path, NULL, &override, override ? 1 : 0, recipe);
+    pare_status status = pare_recipe_load(f->recipe_path, NULL, overrides, count, recipe);
     if (status != PARE_OK)
         print_error("%s\n", pare_error_message());
     assert_int_equal(status, PARE_OK);
+}
+
+static void load(const fixture *f, const char *override, pare_recipe *recipe)
+{
+    load_with(f, &override, override ? 1 : 0, recipe);
 }
 
 typedef struct row_counts {
@@ -293,7 +302,7 @@ static void zero_shot_and_continue_share_a_dense_run(void **state)
     char shared[160];
     snprintf(shared, sizeof shared, "sweep.dense=%s/out/dense", f->directory);
     const char *overrides[] = {"sweep.start=zero-shot", shared, "sweep.percents=[0]"};
-    assert_int_equal(pare_recipe_load(f->recipe_path, NULL, overrides, 3, &recipe), PARE_OK);
+    load_with(f, overrides, 3, &recipe);
     assert_int_equal(sweep(f, &recipe, "zero", &counts, &results), PARE_OK);
     assert_int_equal(counts.known, 1);
     assert_string_equal(results.average_path[0], "../out/dense/average.safetensors");
@@ -302,12 +311,6 @@ static void zero_shot_and_continue_share_a_dense_run(void **state)
     assert_true(results.rows[1].train_seconds == 0);
     pare_results_free(&results);
     pare_recipe_free(&recipe);
-}
-
-static void load_with(const fixture *f, const char *const *overrides, size_t count,
-                      pare_recipe *recipe)
-{
-    assert_int_equal(pare_recipe_load(f->recipe_path, NULL, overrides, count, recipe), PARE_OK);
 }
 
 /* The second of two percents begins where the first ended. */
@@ -369,8 +372,7 @@ static int set_up_encoder(void **state)
     fixture *f = *state;
     pri_text yaml = {0};
     pri_text_append(&yaml, encoder_recipe, f->text);
-    assert_int_equal(pri_file_replace(f->recipe_path, yaml.data, yaml.length), PARE_OK);
-    pri_text_free(&yaml);
+    save_text(f->recipe_path, &yaml);
     return 0;
 }
 
@@ -467,8 +469,7 @@ static void write_pairs(const fixture *f, const char *name, uint64_t seed, uint6
     }
     char path[128];
     snprintf(path, sizeof path, "%s/%s", f->directory, name);
-    assert_int_equal(pri_file_replace(path, text.data, text.length), PARE_OK);
-    pri_text_free(&text);
+    save_text(path, &text);
 }
 
 static int set_up_pairs(void **state)
@@ -480,8 +481,7 @@ static int set_up_pairs(void **state)
     write_pairs(f, "test.tsv", 13, 9);
     pri_text yaml = {0};
     pri_text_append(&yaml, pairs_recipe, f->directory, f->directory, f->directory);
-    assert_int_equal(pri_file_replace(f->recipe_path, yaml.data, yaml.length), PARE_OK);
-    pri_text_free(&yaml);
+    save_text(f->recipe_path, &yaml);
     return 0;
 }
 
