@@ -3,13 +3,13 @@ bert_distilled_{model,classification,answering,words}.safetensors.
 
     python tools/golden/bert.py tests/golden
 
-Each file holds a small random BERT or DistilBERT of one class of the transformers library, a batch of sequences of
-different lengths, and what the library computes from them in double precision: hidden states after
-the embedding and every layer, the head's output, the loss, all gradients, and the losses of ten
-AdamW steps (decay decoupled, none on biases and layer norms) on that batch with sums that
-characterise the final weights. There is no dropout. Every sequence runs alone, so that the library
-has no padding either, and results lie end to end. Tensors are stored in single precision, the
-precision of the weights.
+Each file holds a small random BERT or DistilBERT of one class of the transformers library, a batch
+of sequences of different lengths, and what the library computes from them in double precision:
+hidden states after the embedding and every layer, the head's output, the loss, all gradients, and
+the losses of ten AdamW steps (decay decoupled, none on biases and layer norms) on that batch with
+sums that characterise the final weights. There is no dropout. Every sequence runs alone, so that the
+library has no padding either, and results lie end to end. Tensors are stored in single precision,
+the precision of the weights.
 """
 
 import json
