@@ -201,10 +201,7 @@ static pare_status read_all(const char *directory, pri_collection *collection)
     char *path = pri_path_join(directory, "results.json");
     if (!path)
         return PARE_ERROR_MEMORY;
-    pare_status status =
-        pri_path_exists(path)
-            ? pare_results_load(path, &collection->results)
-            : pri_fail(PARE_ERROR_FILE, "%s does not exist; name the directory of a sweep", path);
+    pare_status status = pare_results_load(path, &collection->results);
     pri_free(path);
     PRI_TRY(status);
     PRI_TRY(pri_summary_create(&collection->results, &collection->summary));

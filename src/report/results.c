@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "documents/json.h"
 #include "report/results.h"
@@ -318,7 +319,10 @@ static pare_status finish_load(pare_status status, json_t *object, const char *n
 pare_status pare_results_load(const char *path, pare_results *results)
 {
     json_t *object = NULL;
-    pare_status status = pri_json_load(path, &object);
+    pare_status status =
+        pri_path_exists(path)
+            ? pri_json_load(path, &object)
+            : pri_fail(PARE_ERROR_FILE, "%s does not exist; name the directory of a sweep", path);
     return finish_load(status, object, path, results);
 }
 

@@ -218,6 +218,8 @@ static void missing_file_is_a_file_error(void **state)
     (void)state;
     pare_results results;
     assert_int_equal(pare_results_load("/nonexistent/results.json", &results), PARE_ERROR_FILE);
+    assert_string_equal(pare_error_message(),
+                        "/nonexistent/results.json does not exist; name the directory of a sweep");
 }
 
 int main(void)
